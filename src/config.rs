@@ -1,0 +1,346 @@
+//! Every setting, its default and what it refuses. The defaults are those of the
+//! [contract](https://github.com/mcp-session-guard/mcp-session-guard/blob/main/CONTRACT.md), §1.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use crate::SessionGuardLayer;
+use crate::guard::origin::{AllowedHosts, AllowedOrigins};
+use crate::session::{IdSource, Limits, Registry, nanos};
+
+/// Builds a [`SessionGuardLayer`] with settings other than the defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use mcp_session_guard::SessionGuardLayer;
+///
+/// let guard = SessionGuardLayer::builder()
+///     .idle_timeout(Duration::from_secs(15 * 60))
+///     .allowed_hosts(["mcp.example.com"])
+///     .build()?;
+/// assert!(guard.sessions().is_empty());
+///
+/// // What can not work is an error here, not at the first request.
+/// assert!(SessionGuardLayer::builder().max_sessions(0).build().is_err());
+/// # Ok::<(), mcp_session_guard::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SessionGuardBuilder {
+    legacy: LegacyEra,
+    body_limit: usize,
+    json_depth: usize,
+    progress_timeout: Duration,
+    body_timeout: Duration,
+    idle_timeout: Duration,
+    never_used_timeout: Duration,
+    silent_stream_timeout: Duration,
+    lifetime: Option<Duration>,
+    max_sessions: usize,
+    max_streams: usize,
+    reopen_stale: bool,
+    ids: IdSource,
+    hosts: Result<AllowedHosts, ConfigError>,
+    origins: Result<AllowedOrigins, ConfigError>,
+}
+
+impl SessionGuardBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            legacy: LegacyEra::Sessions,
+            body_limit: 4 << 20,
+            json_depth: 64,
+            progress_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(30 * 60),
+            never_used_timeout: Duration::from_secs(5 * 60),
+            silent_stream_timeout: Duration::from_secs(24 * 60 * 60),
+            lifetime: None,
+            max_sessions: 10_000,
+            max_streams: 32,
+            reopen_stale: false,
+            ids: IdSource::default(),
+            hosts: Ok(AllowedHosts::loopback()),
+            origins: Ok(AllowedOrigins::loopback()),
+        }
+    }
+
+    /// Serves the legacy era without sessions: `Mcp-Session-Id` is neither read, stripped nor
+    /// issued, every sound POST goes to the inner service, GET and DELETE are answered 405.
+    ///
+    /// Default: sessions are required.
+    pub fn stateless(mut self) -> Self {
+        self.legacy = LegacyEra::Stateless;
+        self
+    }
+
+    /// The largest request body, in bytes. Default: 4 MiB; at most 1 GiB. More is answered 413.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
+    /// How deep a message may nest; the message object itself is depth 1. Default: 64; at most
+    /// 127. More is answered 400.
+    pub fn json_depth(mut self, depth: usize) -> Self {
+        self.json_depth = depth;
+        self
+    }
+
+    /// How long a request body may take: at most `progress` for every 16 KiB (or for the rest, if
+    /// that is less), and `total` in all. Default: 30 s and 120 s. Later ones are answered 408.
+    pub fn body_timeout(mut self, progress: Duration, total: Duration) -> Self {
+        self.progress_timeout = progress;
+        self.body_timeout = total;
+        self
+    }
+
+    /// How long a session may be idle, counted from the end of its last request *and* response
+    /// body; while one is in flight the clock stands. Default: 30 minutes.
+    ///
+    /// Most clients do not open a new session when theirs has expired, so rather too long than
+    /// too short.
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = limit;
+        self
+    }
+
+    /// How long a session may wait for its second message. Default: 5 minutes.
+    pub fn never_used_timeout(mut self, limit: Duration) -> Self {
+        self.never_used_timeout = limit;
+        self
+    }
+
+    /// After how long without a byte an open response body no longer stops the idle clock, for it
+    /// may belong to a dead connection. Default: 24 hours.
+    pub fn silent_stream_timeout(mut self, limit: Duration) -> Self {
+        self.silent_stream_timeout = limit;
+        self
+    }
+
+    /// How long a session may live however busy it is (OWASP ASVS 5, 7.3.2). Default: no limit.
+    pub fn lifetime(mut self, limit: Duration) -> Self {
+        self.lifetime = Some(limit);
+        self
+    }
+
+    /// How many sessions there may be at once, those that are just opening included. Default:
+    /// 10 000. When all places are taken, expired sessions go first, then the oldest that was
+    /// never used; else `initialize` is answered 503.
+    pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.max_sessions = sessions;
+        self
+    }
+
+    /// How many GET event streams a session may have open; resumptions (`Last-Event-ID`) do not
+    /// count. Default: 32. One more ends the oldest.
+    pub fn max_streams(mut self, streams: usize) -> Self {
+        self.max_streams = streams;
+        self
+    }
+
+    /// Opens a new session when `initialize` names a session that is unknown or over, instead of
+    /// answering 404. Default: off. The client's id is never adopted.
+    pub fn reopen_stale_sessions(mut self) -> Self {
+        self.reopen_stale = true;
+        self
+    }
+
+    /// Makes session ids by `generator` instead of UUID v4: visible ASCII (0x21 to 0x7E), at most
+    /// 128 bytes.
+    ///
+    /// An id is a bearer secret: take at least 128 bits from a cryptographic source. Called once
+    /// by [`build`](Self::build) to see that it works. An invalid id, a panic, or an id that is
+    /// in use four times running makes `initialize` answer 503.
+    pub fn id_generator(mut self, generator: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.ids = IdSource::custom(generator);
+        self
+    }
+
+    /// The names under which this endpoint may be reached, instead of the loopback names: `host`
+    /// (every port) or `host:port`. Default: `localhost`, `127.0.0.1`, `[::1]`. An empty list
+    /// refuses every request.
+    ///
+    /// This is what stops DNS rebinding
+    /// ([specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning)).
+    pub fn allowed_hosts<I>(mut self, hosts: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.hosts = AllowedHosts::listed(hosts);
+        self
+    }
+
+    /// The origins of pages that may call this endpoint, instead of loopback ones:
+    /// `scheme://host` or `scheme://host:port`. Default: http and https on a loopback name. The
+    /// endpoint's own origin always passes; requests without `Origin` are not concerned.
+    pub fn allowed_origins<I>(mut self, origins: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        self.origins = AllowedOrigins::listed(origins);
+        self
+    }
+
+    /// Accepts every well-formed `Host`. Only behind a proxy that checks it: otherwise any web
+    /// page can reach a local server by DNS rebinding. The endpoint's own origin then no longer
+    /// passes by itself.
+    pub fn dangerously_allow_any_host(mut self) -> Self {
+        self.hosts = Ok(AllowedHosts::any());
+        self
+    }
+
+    /// Accepts every `Origin`. Only behind a proxy that checks it: otherwise any web page can
+    /// call the endpoint from its visitor's browser.
+    pub fn dangerously_allow_any_origin(mut self) -> Self {
+        self.origins = Ok(AllowedOrigins::any());
+        self
+    }
+
+    /// Builds the layer. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// A limit is zero or absurd, a host or origin can not be read, or the id generator makes no
+    /// valid id.
+    pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
+        within("body_limit", self.body_limit, 1 << 30)?;
+        within("json_depth", self.json_depth, 127)?;
+        within("max_sessions", self.max_sessions, u32::MAX as usize)?;
+        within("max_streams", self.max_streams, u16::MAX.into())?;
+        for (setting, limit) in [
+            ("body_timeout", self.progress_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("never_used_timeout", self.never_used_timeout),
+            ("silent_stream_timeout", self.silent_stream_timeout),
+            ("lifetime", self.lifetime.unwrap_or(LONGEST)),
+        ] {
+            if limit.is_zero() || limit > LONGEST {
+                return Err(ConfigError::new(ConfigErrorKind::Limit, setting));
+            }
+        }
+        if self.ids.next().is_none() {
+            return Err(ConfigError::new(
+                ConfigErrorKind::IdGenerator,
+                "id_generator",
+            ));
+        }
+        let limits = Limits {
+            idle: nanos(self.idle_timeout),
+            never_used: nanos(self.never_used_timeout),
+            unconfirmed: nanos(UNCONFIRMED),
+            silent: nanos(self.silent_stream_timeout),
+            lifetime: self.lifetime.map(nanos),
+        };
+        let settings = Settings {
+            legacy: self.legacy,
+            body_limit: self.body_limit,
+            json_depth: self.json_depth,
+            progress_timeout: self.progress_timeout,
+            body_timeout: self.body_timeout,
+            max_streams: self.max_streams,
+            reopen_stale: self.reopen_stale,
+            longest_id: self.ids.longest(),
+            hosts: self.hosts?,
+            origins: self.origins?,
+        };
+        let registry = Registry::new(self.ids, limits, self.max_sessions);
+        Ok(SessionGuardLayer::from_parts(settings, registry))
+    }
+}
+
+/// The settings that a request is judged by. They exist once, behind the layer's `Arc`.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) legacy: LegacyEra,
+    pub(crate) body_limit: usize,
+    pub(crate) json_depth: usize,
+    pub(crate) progress_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) max_streams: usize,
+    pub(crate) reopen_stale: bool,
+    pub(crate) longest_id: usize,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) origins: AllowedOrigins,
+}
+
+/// What the legacy era gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LegacyEra {
+    Sessions,
+    Stateless,
+}
+
+/// A setting that can not work, found by [`SessionGuardBuilder::build`].
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    kind: ConfigErrorKind,
+    setting: &'static str,
+}
+
+impl ConfigError {
+    pub(crate) fn new(kind: ConfigErrorKind, setting: &'static str) -> Self {
+        Self { kind, setting }
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+
+    /// The name of the setter.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            ConfigErrorKind::Limit => "must be more than zero and within the documented maximum",
+            ConfigErrorKind::IdGenerator => {
+                "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)"
+            }
+            ConfigErrorKind::Host => {
+                "takes `host` or `host:port`, without a scheme, a path or a wildcard"
+            }
+            ConfigErrorKind::Origin => {
+                "takes `scheme://host` or `scheme://host:port`, without a path or a wildcard"
+            }
+        };
+        write!(f, "{} {what}", self.setting)
+    }
+}
+
+impl Error for ConfigError {}
+
+/// The kinds of [`ConfigError`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// A listed host can not be read.
+    Host,
+    /// The id generator panicked or made an invalid id.
+    IdGenerator,
+    /// A limit is zero or absurd. Times go up to 100 years.
+    Limit,
+    /// A listed origin can not be read.
+    Origin,
+}
+
+fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
+    match (1..=most).contains(&value) {
+        true => Ok(()),
+        false => Err(ConfigError::new(ConfigErrorKind::Limit, setting)),
+    }
+}
+
+/// How long an `initialize` answered by an event stream may wait for the response (contract §1).
+const UNCONFIRMED: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);

@@ -1,0 +1,207 @@
+//! What the guard hands to the inner service: one value in the request's extensions, read by
+//! extractors.
+
+use std::fmt;
+use std::ops::Range;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Extensions, StatusCode};
+
+use crate::guard::message::{Message, MessageKind};
+use crate::session::McpSession;
+
+/// The one value that the guard puts into the extensions of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Guarded {
+    pub(crate) session: Option<McpSession>,
+    pub(crate) message: Option<McpMessage>,
+}
+
+/// The message of a POST, as the guard read it: kind, method and id, without parsing again.
+///
+/// ```
+/// use mcp_session_guard::{McpMessage, MessageKind};
+///
+/// async fn mcp(message: McpMessage) -> String {
+///     match message.kind() {
+///         MessageKind::Request => format!("calls {:?}", message.method()),
+///         _ => "expects no answer".to_owned(),
+///     }
+/// }
+/// # let _ = axum::Router::<()>::new().route("/mcp", axum::routing::post(mcp));
+/// ```
+#[derive(Clone)]
+pub struct McpMessage {
+    kind: MessageKind,
+    body: Bytes,
+    id: Option<Range<usize>>,
+    method: Option<Method>,
+}
+
+/// Where the method's text is: in the body, unless it was written with escapes.
+#[derive(Clone)]
+enum Method {
+    InBody(Range<usize>),
+    Unescaped(Box<str>),
+}
+
+impl McpMessage {
+    pub(crate) fn new(body: &Bytes, message: &Message<'_>) -> Self {
+        let place = |text: &str| {
+            // Both are addresses inside `body`, from which the message was read.
+            let start = (text.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
+            start..start + text.len()
+        };
+        Self {
+            kind: message.kind,
+            body: body.clone(),
+            id: message.id.map(place),
+            method: message.method.as_ref().map(|method| match method {
+                std::borrow::Cow::Borrowed(text) => Method::InBody(place(text)),
+                std::borrow::Cow::Owned(text) => Method::Unescaped(text.as_str().into()),
+            }),
+        }
+    }
+
+    /// The message of a request that passed a guard; `None` on a request without a message (GET)
+    /// or without a guard.
+    #[must_use]
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Guarded>()?.message.as_ref()
+    }
+
+    /// Request, notification or response.
+    #[must_use]
+    pub fn kind(&self) -> MessageKind {
+        self.kind
+    }
+
+    /// The method; `None` on a response.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        match self.method.as_ref()? {
+            Method::InBody(place) => self.text(place),
+            Method::Unescaped(text) => Some(text),
+        }
+    }
+
+    /// The id as JSON, just as it was written: `7`, or `"seven"` with its quotes. `None` on a
+    /// notification, and on an error response that lacks it.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.text(self.id.as_ref()?)
+    }
+
+    /// The id that a refusal of this message carries.
+    pub(crate) fn request_id(&self) -> Option<&[u8]> {
+        (self.kind == MessageKind::Request)
+            .then(|| self.id().map(str::as_bytes))
+            .flatten()
+    }
+
+    fn text(&self, place: &Range<usize>) -> Option<&str> {
+        std::str::from_utf8(self.body.get(place.clone())?).ok()
+    }
+}
+
+impl fmt::Debug for McpMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("McpMessage")
+            .field("kind", &self.kind)
+            .field("method", &self.method())
+            .field("id", &self.id())
+            .finish()
+    }
+}
+
+impl McpSession {
+    /// The session of a request that passed a guard; `None` in stateless mode or without a guard.
+    #[must_use]
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Guarded>()?.session.as_ref()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for McpSession {
+    type Rejection = GuardRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, GuardRejection> {
+        guarded(parts)?
+            .session
+            .clone()
+            .ok_or(GuardRejection::NoSession)
+    }
+}
+
+/// `None` where the guard has no session for the request (stateless mode); without a guard it
+/// rejects like the plain extractor.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for McpSession {
+    type Rejection = GuardRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, GuardRejection> {
+        Ok(guarded(parts)?.session.clone())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for McpMessage {
+    type Rejection = GuardRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, GuardRejection> {
+        guarded(parts)?
+            .message
+            .clone()
+            .ok_or(GuardRejection::NoMessage)
+    }
+}
+
+/// `None` on GET; without a guard it rejects like the plain extractor.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
+    type Rejection = GuardRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, GuardRejection> {
+        Ok(guarded(parts)?.message.clone())
+    }
+}
+
+fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
+    parts
+        .extensions
+        .get::<Guarded>()
+        .ok_or(GuardRejection::NoGuard)
+}
+
+/// Why [`McpSession`] or [`McpMessage`] could not be extracted: always a mistake in the server's
+/// set-up, so always answered 500.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum GuardRejection {
+    /// The route is not under a [`SessionGuardLayer`](crate::SessionGuardLayer).
+    NoGuard,
+    /// The request carries no message: take `Option<McpMessage>` in a handler of GET.
+    NoMessage,
+    /// The guard keeps no session for it: take `Option<McpSession>` in stateless mode.
+    NoSession,
+}
+
+impl fmt::Display for GuardRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoGuard => {
+                "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it."
+            }
+            Self::NoMessage => "This request has no message: extract Option<McpMessage>.",
+            Self::NoSession => "This request has no session: extract Option<McpSession>.",
+        })
+    }
+}
+
+impl std::error::Error for GuardRejection {}
+
+impl IntoResponse for GuardRejection {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+    }
+}

@@ -1,0 +1,266 @@
+//! Response bodies tied to their session's life: while one goes on the idle clock stands, and an
+//! event stream ends when its session does.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::BoxError;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::opening::stream::OpeningStream;
+use super::refusal::Refusal;
+use crate::session::{EndReason, Entry, InFlight, Watch};
+
+pin_project! {
+    /// A response body that is in flight until its end.
+    pub(crate) struct SessionBody<B> {
+        #[pin]
+        inner: B,
+        #[pin]
+        watch: Watch,
+        tie: Tie,
+    }
+}
+
+impl<B: Body> SessionBody<B> {
+    pub(crate) fn new(inner: B, in_flight: InFlight, role: Role) -> Self {
+        let mut tie = Tie {
+            role,
+            in_flight: Some(in_flight.into_body()),
+        };
+        if inner.is_end_stream() {
+            tie.finish();
+        }
+        Self {
+            inner,
+            watch: Watch::default(),
+            tie,
+        }
+    }
+}
+
+impl<B> Body for SessionBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let Some(in_flight) = &this.tie.in_flight else {
+            return Poll::Ready(None);
+        };
+        let entry = in_flight.entry();
+        if !this.tie.role.is_over(entry) {
+            if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
+                match &frame {
+                    Some(Ok(frame)) => {
+                        this.tie.carried(frame.data_ref());
+                        // The consumer may not ask again.
+                        if this.inner.is_end_stream() {
+                            this.tie.finish();
+                        }
+                    }
+                    Some(Err(_)) => this.tie.abandon(),
+                    None => this.tie.finish(),
+                }
+                return Poll::Ready(frame);
+            }
+            if !this.tie.role.ends_with_session() {
+                return Poll::Pending;
+            }
+            ready!(this.watch.poll(entry, || this.tie.role.is_over(entry), cx));
+        }
+        let last = this.tie.role.last_event();
+        this.tie.finish();
+        Poll::Ready(last.map(|event| Ok(Frame::data(event))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.tie.in_flight.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.tie {
+            Tie {
+                in_flight: None, ..
+            } => SizeHint::with_exact(0),
+            // May end before its time.
+            Tie { role, .. } if role.ends_with_session() => SizeHint::default(),
+            Tie { .. } => self.inner.size_hint(),
+        }
+    }
+}
+
+/// What a response body is to its session.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// The event stream that answers a request, with what ends it before its time.
+    Call { refusal: Refusal, tail: Tail },
+    /// The answer to `initialize`: if the client does not take it whole, the session ends.
+    Opening,
+    /// The event stream that answers `initialize`, until the response has passed in it.
+    OpeningStream(Box<OpeningStream>),
+    /// Anything but an event stream: runs to its own end.
+    Plain,
+    /// A GET event stream, with its number where it counts against the limit; or an event stream
+    /// whose end needs no word.
+    Stream { number: Option<u64> },
+}
+
+impl Role {
+    fn ends_with_session(&self) -> bool {
+        !matches!(self, Self::Opening | Self::Plain)
+    }
+
+    fn is_over(&self, entry: &Entry) -> bool {
+        match self {
+            Self::Opening | Self::Plain => false,
+            Self::Call { .. } | Self::OpeningStream(_) | Self::Stream { number: None } => {
+                !entry.is_usable()
+            }
+            Self::Stream {
+                number: Some(number),
+            } => !entry.is_usable() || !entry.extras.has_stream(*number),
+        }
+    }
+
+    /// What a client that waits for its answer must still be told. Without it four clients wait
+    /// for their timeout.
+    fn last_event(&self) -> Option<Bytes> {
+        match self {
+            Self::Call { refusal, tail } if tail.is_between_events() => Some(refusal.to_event()),
+            Self::OpeningStream(opening) => opening.last_event(),
+            _ => None,
+        }
+    }
+}
+
+/// A body in flight; dropped before its end, it was abandoned.
+#[derive(Debug)]
+struct Tie {
+    role: Role,
+    /// `None` once the body is over.
+    in_flight: Option<InFlight>,
+}
+
+impl Tie {
+    fn carried(&mut self, data: Option<&Bytes>) {
+        let (Some(in_flight), Some(data)) = (&self.in_flight, data) else {
+            return;
+        };
+        in_flight.carried();
+        let is_answered = match &mut self.role {
+            Role::OpeningStream(opening) => opening.carried(data, in_flight.entry()),
+            Role::Call { tail, .. } => {
+                tail.push(data);
+                false
+            }
+            _ => false,
+        };
+        if is_answered {
+            self.role = Role::Stream { number: None };
+        }
+    }
+
+    fn finish(&mut self) {
+        let Some(in_flight) = self.in_flight.take() else {
+            return;
+        };
+        match &self.role {
+            Role::OpeningStream(opening) => opening.ended(in_flight.entry()),
+            Role::Stream {
+                number: Some(number),
+            } => {
+                in_flight.entry().extras.remove_stream(*number);
+            }
+            _ => {}
+        }
+    }
+
+    fn abandon(&mut self) {
+        if let (Role::Opening, Some(in_flight)) = (&self.role, &self.in_flight) {
+            in_flight.entry().leave(EndReason::Abandoned);
+        }
+        self.finish();
+    }
+}
+
+impl Drop for Tie {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// The last bytes of an event stream: do they end an event?
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tail {
+    last: [u8; 4],
+    len: usize,
+}
+
+impl Tail {
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        for byte in &data[data.len().saturating_sub(4)..] {
+            self.last.rotate_left(1);
+            self.last[3] = *byte;
+        }
+        self.len = 4.min(self.len + data.len());
+    }
+
+    /// An empty line ends an event; lines end in CR, LF or both
+    /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
+    pub(crate) fn is_between_events(self) -> bool {
+        let seen = &self.last[4 - self.len..];
+        let Some(line) = without_line_end(seen) else {
+            return seen.is_empty();
+        };
+        line.is_empty() || without_line_end(line).is_some()
+    }
+}
+
+fn without_line_end(text: &[u8]) -> Option<&[u8]> {
+    [b"\r\n".as_slice(), b"\n", b"\r"]
+        .into_iter()
+        .find_map(|end| text.strip_suffix(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_ends_with_an_empty_line_however_lines_end() {
+        let ends = |frames: &[&str]| {
+            let mut tail = Tail::default();
+            frames.iter().for_each(|frame| tail.push(frame.as_bytes()));
+            tail.is_between_events()
+        };
+        for frames in [
+            &[][..],
+            &["data: x\n\n"],
+            &["data: x\r\n\r\n"],
+            &["data: x\r\r"],
+            &["data: x\n", "\n"],
+            &["data: x\r\n", "\r", "\n"],
+            &[": comment\n\n", ""],
+        ] {
+            assert!(ends(frames), "{frames:?}");
+        }
+        for frames in [
+            &["data: x"][..],
+            &["data: x\n"],
+            &["data: x\r\n"],
+            &["data: x\n\n", "id: 1"],
+        ] {
+            assert!(!ends(frames), "{frames:?}");
+        }
+    }
+}

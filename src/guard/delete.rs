@@ -1,0 +1,68 @@
+//! DELETE (contract §5): the client ends its session.
+
+use std::future::Future;
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Body as HttpBody;
+use tokio::time::timeout;
+
+use super::head::SESSION_ID;
+use crate::session::{EndReason, Entry, InFlight};
+
+/// The one DELETE of a session that is under way. Whatever becomes of it, another may be tried.
+#[derive(Debug)]
+pub(crate) struct Deletion(InFlight);
+
+impl Deletion {
+    /// `None` where another is under way.
+    pub(crate) fn begin(mut session: InFlight) -> Option<Self> {
+        session.admit();
+        session.entry().begin_delete().then_some(Self(session))
+    }
+
+    pub(crate) fn entry(&self) -> &std::sync::Arc<Entry> {
+        self.0.entry()
+    }
+
+    /// Ends the session.
+    pub(crate) fn end(self) -> Response<Body> {
+        self.entry().leave(EndReason::Deleted);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+
+    /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
+    /// refused. Errors and silence are no refusals.
+    pub(crate) async fn ask<R, E>(
+        self,
+        answer: impl Future<Output = Result<Response<R>, E>>,
+    ) -> Result<Response<Body>, E>
+    where
+        R: HttpBody<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        if let Ok(Ok(response)) = timeout(PATIENCE, answer).await {
+            let status = response.status();
+            if status.is_client_error() && status != StatusCode::NOT_FOUND {
+                // 405 says that clients may not end it: the session goes on.
+                let mut response = response.map(Body::new);
+                response.headers_mut().remove(&SESSION_ID);
+                return Ok(response);
+            }
+        }
+        Ok(self.end())
+    }
+}
+
+impl Drop for Deletion {
+    fn drop(&mut self) {
+        self.entry().cancel_delete();
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,187 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::answer::Call;
+use super::intake::Intake;
+use super::post::Post;
+use crate::session::Watch;
+
+pin_project! {
+    /// Response future for [`SessionGuard`](super::SessionGuard).
+    pub struct ResponseFuture<S>
+    where
+        S: Service<Request<Body>>,
+    {
+        #[pin]
+        state: State<S>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    pub(super) enum State<S>
+    where
+        S: Service<Request<Body>>,
+    {
+        // The inner service's answer passes as it is.
+        Pass { #[pin] future: S::Future },
+        // A POST's body is read.
+        Read { reading: Option<(Intake, Post<S>)> },
+        // The inner service answers in a live session.
+        Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
+        // Openings, DELETE and 404s of the inner service: seldom, so boxed.
+        Wait { future: BoxFuture<S> },
+        // The answer stands; what is left of the body is dropped first.
+        Answer { answer: Option<(Response<Body>, Option<Intake>)> },
+    }
+}
+
+type BoxFuture<S> = Pin<
+    Box<dyn Future<Output = Result<Response<Body>, <S as Service<Request<Body>>>::Error>> + Send>,
+>;
+
+impl<S: Service<Request<Body>>> ResponseFuture<S> {
+    pub(crate) fn pass(future: S::Future) -> Self {
+        Self {
+            state: State::pass(future),
+        }
+    }
+
+    pub(crate) fn read(intake: Intake, post: Post<S>) -> Self {
+        Self {
+            state: State::Read {
+                reading: Some((intake, post)),
+            },
+        }
+    }
+
+    pub(crate) fn call(future: S::Future, call: Call) -> Self {
+        Self {
+            state: State::call(future, call),
+        }
+    }
+
+    pub(crate) fn wait(
+        future: impl Future<Output = Result<Response<Body>, S::Error>> + Send + 'static,
+    ) -> Self {
+        Self {
+            state: State::wait(future),
+        }
+    }
+
+    /// Answers a request whose body was not read.
+    pub(crate) fn answer(response: Response<Body>, parts: &Parts, intake: Intake) -> Self {
+        Self {
+            state: State::answer(response, intake.if_must_be_dropped(parts)),
+        }
+    }
+}
+
+impl<S, R> Future for ResponseFuture<S>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let next = match state.as_mut().project() {
+                StateProj::Pass { future } => {
+                    return future.poll(cx).map_ok(|response| response.map(Body::new));
+                }
+                StateProj::Read { reading } => {
+                    let (intake, _) = reading.as_mut().expect(POLLED_AGAIN);
+                    let body = ready!(intake.poll_take(cx));
+                    let (intake, post) = reading.take().expect(POLLED_AGAIN);
+                    match body {
+                        Ok(body) => post.judge(body),
+                        Err(reason) => post.refuse_body(reason, intake),
+                    }
+                }
+                StateProj::Call {
+                    future,
+                    watch,
+                    call,
+                } => {
+                    let entry = call.as_ref().expect(POLLED_AGAIN).in_flight.entry();
+                    let answer = match future.poll(cx) {
+                        Poll::Ready(answer) => Some(answer?),
+                        Poll::Pending => {
+                            ready!(watch.poll(entry, || !entry.is_usable(), cx));
+                            None
+                        }
+                    };
+                    let call = call.take().expect(POLLED_AGAIN);
+                    match answer {
+                        None => return Poll::Ready(Ok(call.ended())),
+                        Some(answer) if call.is_unclear(&answer) => {
+                            State::wait(async { Ok(call.judge_404(answer).await) })
+                        }
+                        Some(answer) => return Poll::Ready(Ok(call.pass(answer))),
+                    }
+                }
+                StateProj::Wait { future } => return future.as_mut().poll(cx),
+                StateProj::Answer { answer } => {
+                    let (_, rest) = answer.as_mut().expect(POLLED_AGAIN);
+                    if let Some(rest) = rest {
+                        ready!(rest.poll_drop(cx));
+                    }
+                    let (response, _) = answer.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(response));
+                }
+            };
+            state.set(next);
+        }
+    }
+}
+
+impl<S: Service<Request<Body>>> fmt::Debug for ResponseFuture<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S: Service<Request<Body>>> State<S> {
+    pub(super) fn pass(future: S::Future) -> Self {
+        Self::Pass { future }
+    }
+
+    pub(super) fn call(future: S::Future, call: Call) -> Self {
+        Self::Call {
+            future,
+            watch: Watch::default(),
+            call: Some(call),
+        }
+    }
+
+    pub(super) fn wait(
+        future: impl Future<Output = Result<Response<Body>, S::Error>> + Send + 'static,
+    ) -> Self {
+        Self::Wait {
+            future: Box::pin(future),
+        }
+    }
+
+    pub(super) fn answer(response: Response<Body>, rest: Option<Intake>) -> Self {
+        Self::Answer {
+            answer: Some((response, rest)),
+        }
+    }
+}
+
+const POLLED_AGAIN: &str = "ResponseFuture polled after completion";

@@ -1,0 +1,227 @@
+//! Takes a request's body in (contract rows 10 and 11), or drops it unread (§3).
+//!
+//! A body of one frame is kept as it came, without a copy. No timer is made before the body first
+//! keeps us waiting.
+
+use std::error::Error;
+use std::future::Future;
+use std::iter;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::Version;
+use http::header::EXPECT;
+use http::request::Parts;
+use http_body::Body as _;
+use http_body_util::LengthLimitError;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::refusal::RefusalReason;
+use crate::config::Settings;
+
+/// A request body on its way in.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    body: Body,
+    taken: Taken,
+    limit: usize,
+    pace: Pace,
+}
+
+impl Intake {
+    pub(crate) fn new(body: Body, settings: &Settings) -> Self {
+        Self {
+            body,
+            taken: Taken::Nothing,
+            limit: settings.body_limit,
+            pace: Pace::new(settings.progress_timeout, settings.body_timeout),
+        }
+    }
+
+    /// The rest of the body, where it must be read and dropped before the answer: HTTP/1 resets a
+    /// connection with unread bytes, and the reset eats the answer. A client that waits for
+    /// `100 Continue` has sent none.
+    pub(crate) fn if_must_be_dropped(self, parts: &Parts) -> Option<Self> {
+        let waits = parts.headers.contains_key(EXPECT) && matches!(self.taken, Taken::Nothing);
+        let must = parts.version <= Version::HTTP_11 && !waits && !self.body.is_end_stream();
+        must.then(|| Self {
+            taken: Taken::Dropped(0),
+            pace: Pace::new(DROP_TIME, DROP_TIME),
+            ..self
+        })
+    }
+
+    /// The whole body.
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RefusalReason>> {
+        for _ in 0..FRAMES_A_TURN {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    // Trailers are dropped: the inner service gets what was judged.
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    self.pace.progress(data.len());
+                    self.taken.add(data);
+                    if self.taken.len() > self.limit {
+                        return Poll::Ready(Err(RefusalReason::BodyTooLarge));
+                    }
+                    if self.body.is_end_stream() {
+                        return Poll::Ready(Ok(self.taken.whole()));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(reason_of(&error))),
+                Poll::Ready(None) => return Poll::Ready(Ok(self.taken.whole())),
+                Poll::Pending => {
+                    return self
+                        .pace
+                        .poll_late(cx)
+                        .map(|()| Err(RefusalReason::BodyLate));
+                }
+            }
+        }
+        // A body that is always ready must neither keep the thread nor escape the clock.
+        cx.waker().wake_by_ref();
+        self.pace
+            .poll_late(cx)
+            .map(|()| Err(RefusalReason::BodyLate))
+    }
+
+    /// Reads and drops. Ready at the body's end, at the limit, or after two seconds.
+    pub(crate) fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..FRAMES_A_TURN {
+            if self.taken.len() > self.limit {
+                return Poll::Ready(());
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.taken.add(data);
+                    }
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => return self.pace.poll_late(cx),
+            }
+        }
+        cx.waker().wake_by_ref();
+        self.pace.poll_late(cx)
+    }
+}
+
+/// What has come so far.
+#[derive(Debug)]
+enum Taken {
+    Nothing,
+    One(Bytes),
+    Many(BytesMut),
+    /// So many bytes were dropped.
+    Dropped(usize),
+}
+
+impl Taken {
+    fn add(&mut self, data: Bytes) {
+        match self {
+            Self::Nothing => *self = Self::One(data),
+            Self::One(first) => {
+                let mut many = BytesMut::with_capacity(2 * (first.len() + data.len()));
+                many.extend_from_slice(first);
+                many.extend_from_slice(&data);
+                *self = Self::Many(many);
+            }
+            Self::Many(many) => many.extend_from_slice(&data),
+            Self::Dropped(bytes) => *bytes = bytes.saturating_add(data.len()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::One(first) => first.len(),
+            Self::Many(many) => many.len(),
+            Self::Dropped(bytes) => *bytes,
+        }
+    }
+
+    fn whole(&mut self) -> Bytes {
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Nothing | Self::Dropped(_) => Bytes::new(),
+            Self::One(first) => first,
+            Self::Many(many) => many.freeze(),
+        }
+    }
+}
+
+/// The two clocks of a body: so long for every 16 KiB, so long in all.
+#[derive(Debug)]
+struct Pace {
+    progress_time: Duration,
+    total_time: Duration,
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    sleep: Pin<Box<Sleep>>,
+    started: Instant,
+    /// When the present 16 KiB began, and how much of them has come.
+    step_started: Instant,
+    step_bytes: usize,
+}
+
+impl Pace {
+    fn new(progress_time: Duration, total_time: Duration) -> Self {
+        Self {
+            progress_time,
+            total_time,
+            waiting: None,
+        }
+    }
+
+    fn progress(&mut self, bytes: usize) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.step_bytes += bytes;
+            if waiting.step_bytes >= PROGRESS {
+                waiting.step_bytes = 0;
+                waiting.step_started = Instant::now();
+                let deadline = waiting.deadline(self.progress_time, self.total_time);
+                waiting.sleep.as_mut().reset(deadline);
+            }
+        }
+    }
+
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let now = Instant::now();
+            let deadline = now + self.progress_time.min(self.total_time);
+            let sleep = Box::pin(sleep_until(deadline));
+            Waiting {
+                sleep,
+                started: now,
+                step_started: now,
+                step_bytes: 0,
+            }
+        });
+        waiting.sleep.as_mut().poll(cx)
+    }
+}
+
+impl Waiting {
+    fn deadline(&self, progress_time: Duration, total_time: Duration) -> Instant {
+        (self.step_started + progress_time).min(self.started + total_time)
+    }
+}
+
+/// A limit of an outer layer counts like ours; anything else means that the body broke off.
+fn reason_of(error: &(dyn Error + 'static)) -> RefusalReason {
+    let mut causes = iter::successors(Some(error), |error| (*error).source());
+    match causes.any(|cause| cause.is::<LengthLimitError>()) {
+        true => RefusalReason::BodyTooLarge,
+        false => RefusalReason::BodyBroken,
+    }
+}
+
+const PROGRESS: usize = 16 << 10;
+const DROP_TIME: Duration = Duration::from_secs(2);
+const FRAMES_A_TURN: usize = 64;

@@ -1,0 +1,174 @@
+//! Every decision of the guard about a request, in two pure functions: by its [`head`] (contract
+//! rows 3 to 9) and by its [`message`] (rows 15 to 23). Row 2 is `origin.rs`, rows 10 and 11 are
+//! `intake.rs`, rows 12 to 14 `message.rs`. First match wins.
+
+use super::era::{self, Era};
+use super::head::{Head, SessionHeader, Verb, VersionHeader};
+use super::message::{Message, MessageKind};
+use super::refusal::RefusalReason;
+use crate::config::{LegacyEra, Settings};
+use crate::session::InFlight;
+
+/// What a request may do by its head.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HeadVerdict {
+    /// DELETE of a live session.
+    End,
+    /// POST: the body is read and judged.
+    Read(SessionMark),
+    /// GET in a live session.
+    Stream,
+}
+
+/// What a POST's session id turned out to name. The live session itself travels beside it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum SessionMark {
+    /// No id, or one that is not looked at.
+    Absent,
+    Live,
+    /// An id of no live session, on a request that may be none of a session.
+    Stale,
+}
+
+/// What a message may do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum MessageVerdict {
+    /// To the inner service.
+    Forward,
+    /// `initialize` without a session: opens one.
+    Open,
+}
+
+/// The live session that a request names, as far as it is judged by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LiveSession<'a> {
+    /// The version that `initialize` negotiated.
+    pub(crate) protocol_version: Option<&'a str>,
+}
+
+impl<'a> LiveSession<'a> {
+    pub(crate) fn of(session: &'a InFlight) -> Self {
+        Self {
+            protocol_version: session.entry().protocol_version(),
+        }
+    }
+}
+
+/// Judges a request by its head. `session` is what the registry knows under its session id.
+pub(crate) fn head(
+    head: &Head<'_>,
+    session: Option<LiveSession<'_>>,
+    settings: &Settings,
+) -> Result<HeadVerdict, RefusalReason> {
+    match (settings.legacy, head.verb) {
+        (LegacyEra::Stateless, Verb::Post) => {
+            return read_body(head, SessionMark::Absent, settings);
+        }
+        (LegacyEra::Stateless, _) => return Err(RefusalReason::OnlyPost),
+        (LegacyEra::Sessions, Verb::Other) => return Err(RefusalReason::MethodNotAllowed),
+        (LegacyEra::Sessions, Verb::Delete | Verb::Get | Verb::Post) => {}
+    }
+    let is_post = head.verb == Verb::Post;
+    let is_modern = era::header_names_modern(head.version);
+    if matches!(head.session, SessionHeader::Repeated) {
+        return Err(RefusalReason::RepeatedSessionId);
+    }
+    if head.has_hop_by_hop_mcp_header() {
+        return Err(RefusalReason::HopByHopMcpHeader);
+    }
+    let mark = match (head.session, session) {
+        (SessionHeader::Absent, _) if is_post => SessionMark::Absent,
+        (SessionHeader::Absent, _) if is_modern => return Err(RefusalReason::OnlyPost),
+        (SessionHeader::Absent, _) => return Err(RefusalReason::StreamWithoutSession),
+        (SessionHeader::Named(_), Some(_)) => SessionMark::Live,
+        (SessionHeader::Named(_), None) if is_post && (is_modern || settings.reopen_stale) => {
+            SessionMark::Stale
+        }
+        _ => return Err(RefusalReason::SessionNotFound),
+    };
+    if is_post {
+        return read_body(head, mark, settings);
+    }
+    if !is_modern {
+        check_version(head.version, session)?;
+    }
+    Ok(if head.verb == Verb::Get {
+        HeadVerdict::Stream
+    } else {
+        HeadVerdict::End
+    })
+}
+
+/// Judges a message. `mark` and `session` are what its head left; `session` is `None` if it ended
+/// while the body was read.
+pub(crate) fn message(
+    message: &Message<'_>,
+    version: VersionHeader<'_>,
+    mark: SessionMark,
+    session: Option<LiveSession<'_>>,
+    settings: &Settings,
+) -> Result<MessageVerdict, RefusalReason> {
+    if mark == SessionMark::Live && session.is_none() {
+        return Err(RefusalReason::SessionNotFound);
+    }
+    let is_initialize = message.method.as_deref() == Some("initialize");
+    if era::of(message, version, session) == Era::Modern {
+        return Err(RefusalReason::ModernEra);
+    }
+    if !(is_initialize && era::header_names_modern(version)) {
+        check_version(version, session)?;
+    }
+    if is_initialize && message.kind == MessageKind::Notification {
+        return Err(RefusalReason::InitializeWithoutId);
+    }
+    if settings.legacy == LegacyEra::Stateless {
+        return Ok(MessageVerdict::Forward);
+    }
+    match (is_initialize, mark) {
+        (true, SessionMark::Live) => Err(RefusalReason::AlreadyInitialized),
+        (true, SessionMark::Stale) if !settings.reopen_stale => Err(RefusalReason::SessionNotFound),
+        (true, SessionMark::Absent | SessionMark::Stale) => Ok(MessageVerdict::Open),
+        (false, SessionMark::Live) => Ok(MessageVerdict::Forward),
+        (false, SessionMark::Stale) => Err(RefusalReason::SessionNotFound),
+        (false, SessionMark::Absent) => Err(RefusalReason::MissingSessionId),
+    }
+}
+
+/// Row 9, a POST's media type, and row 10 as far as the length is declared.
+fn read_body(
+    head: &Head<'_>,
+    mark: SessionMark,
+    settings: &Settings,
+) -> Result<HeadVerdict, RefusalReason> {
+    if !head.is_plain_json() {
+        return Err(RefusalReason::UnsupportedMediaType);
+    }
+    match head
+        .declared_length()
+        .is_some_and(|length| length > settings.body_limit as u64)
+    {
+        true => Err(RefusalReason::BodyTooLarge),
+        false => Ok(HeadVerdict::Read(mark)),
+    }
+}
+
+/// Rows 8 and 17: the version header must be absent, a legacy revision, or the session's own.
+fn check_version(
+    version: VersionHeader<'_>,
+    session: Option<LiveSession<'_>>,
+) -> Result<(), RefusalReason> {
+    match version {
+        VersionHeader::Absent => Ok(()),
+        VersionHeader::Conflicting => Err(RefusalReason::ConflictingVersionHeaders),
+        VersionHeader::Named(named) => {
+            let negotiated = session.and_then(|session| session.protocol_version);
+            let is_known = era::LEGACY_REVISIONS
+                .into_iter()
+                .chain(negotiated)
+                .any(|known| known.as_bytes() == named);
+            is_known
+                .then_some(())
+                .ok_or(RefusalReason::UnsupportedVersionHeader)
+        }
+    }
+}

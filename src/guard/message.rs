@@ -1,0 +1,429 @@
+//! Reads a JSON-RPC message from its bytes: one pass, no tree (contract rows 12 to 14).
+//!
+//! What this reader lets through, every other JSON parser reads the same way: keys that matter
+//! stand once and in one spelling, ids survive a round trip through a double, text is UTF-8.
+//! Parsers disagree on everything else
+//! (<https://bishopfox.com/blog/json-interoperability-vulnerabilities>), and a guard that saw
+//! another message than its inner service would guard nothing.
+
+mod json;
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer as _, MapAccess, Visitor};
+use serde_json::Deserializer;
+use serde_json::value::RawValue;
+
+use self::json::{Depth, Skip, Text, key_seed, no_object};
+use super::refusal::RefusalReason;
+
+/// One message.
+#[derive(Debug, Default)]
+pub(crate) struct Message<'a> {
+    pub(crate) kind: MessageKind,
+    /// The id as it was written: a request's own, a response's the request's that it answers.
+    pub(crate) id: Option<&'a str>,
+    /// Set on requests and notifications.
+    pub(crate) method: Option<Cow<'a, str>>,
+    /// Whether a response is an error.
+    pub(crate) is_error: bool,
+    /// What stands in `params`, or in `result`.
+    pub(crate) fields: Fields<'a>,
+}
+
+/// What a JSON-RPC message is.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[allow(clippy::exhaustive_enums)] // JSON-RPC 2.0 knows no other
+pub enum MessageKind {
+    /// A method without an id: no answer is expected.
+    #[default]
+    Notification,
+    /// A method with an id.
+    Request,
+    /// A result or an error, for a request that the server sent.
+    Response,
+}
+
+/// The members of `params` or `result` that the guard looks at.
+#[derive(Debug, Default)]
+pub(crate) struct Fields<'a> {
+    /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
+    pub(crate) claimed_version: Option<Cow<'a, str>>,
+    pub(crate) protocol_version: Option<Cow<'a, str>>,
+    pub(crate) client_name: Option<Cow<'a, str>>,
+    pub(crate) client_version: Option<Cow<'a, str>>,
+    ambiguous: bool,
+}
+
+/// A body that is no message, with the id of the request that it may have been.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct NoMessage<'a> {
+    pub(crate) reason: RefusalReason,
+    pub(crate) id: Option<&'a str>,
+}
+
+/// Reads one message that nests at most `max_depth` deep; the message object itself is depth 1.
+pub(crate) fn read(body: &[u8], max_depth: usize) -> Result<Message<'_>, NoMessage<'_>> {
+    let deepest = Cell::new(0);
+    let mut envelope = Envelope::default();
+    let parsed = std::str::from_utf8(body).ok().and_then(|text| {
+        let mut json = Deserializer::from_str(text);
+        let visitor = EnvelopeVisitor {
+            depth: Depth::top(&deepest),
+            envelope: &mut envelope,
+        };
+        let read = json.deserialize_any(visitor);
+        read.and_then(|()| json.end()).ok()
+    });
+    let judged = match parsed {
+        None if deepest.get() < SERDE_JSON_DEPTH => Err(RefusalReason::ParseError),
+        _ if deepest.get() > max_depth => Err(RefusalReason::TooDeep),
+        None => Err(RefusalReason::ParseError),
+        Some(()) => envelope.judge(),
+    };
+    match judged {
+        Ok(kind) => Ok(envelope.into_message(kind)),
+        Err(reason @ RefusalReason::ParseError) => Err(NoMessage { reason, id: None }),
+        Err(reason) => Err(NoMessage {
+            reason,
+            id: envelope.request_id(),
+        }),
+    }
+}
+
+/// The top level of a document, read but not judged.
+#[derive(Default)]
+struct Envelope<'a> {
+    is_object: bool,
+    is_version_2: bool,
+    id: Option<&'a RawValue>,
+    /// `Some(None)`: there, but no string.
+    method: Option<Option<Cow<'a, str>>>,
+    params: Fields<'a>,
+    result: Option<Fields<'a>>,
+    has_error: bool,
+    repeats_id: bool,
+    ambiguous: bool,
+}
+
+impl<'a> Envelope<'a> {
+    fn judge(&self) -> Result<MessageKind, RefusalReason> {
+        if !self.is_object {
+            return Err(RefusalReason::NotOneMessage);
+        }
+        let kind = match (&self.method, self.result.is_some(), self.has_error) {
+            _ if !self.is_version_2 => return Err(RefusalReason::InvalidEnvelope),
+            (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
+            (Some(Some(_)), false, false) => MessageKind::Notification,
+            (None, true, false) | (None, false, true) => MessageKind::Response,
+            _ => return Err(RefusalReason::InvalidEnvelope),
+        };
+        let may_lack_id = kind == MessageKind::Notification || self.has_error;
+        let lacks_id = self
+            .id
+            .is_none_or(|id| self.has_error && id.get() == "null");
+        if !(self.valid_id().is_some() || may_lack_id && lacks_id) {
+            return Err(RefusalReason::InvalidId);
+        }
+        match self.ambiguous || self.params.ambiguous {
+            true => Err(RefusalReason::AmbiguousKeys),
+            false => Ok(kind),
+        }
+    }
+
+    /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
+    /// the server's own.
+    fn request_id(&self) -> Option<&'a str> {
+        let is_response = self.method.is_none() && (self.result.is_some() || self.has_error);
+        if is_response || self.repeats_id {
+            None
+        } else {
+            self.valid_id()
+        }
+    }
+
+    fn valid_id(&self) -> Option<&'a str> {
+        self.id.map(RawValue::get).filter(|id| is_valid_id(id))
+    }
+
+    fn into_message(self, kind: MessageKind) -> Message<'a> {
+        Message {
+            kind,
+            id: self.valid_id(),
+            method: self.method.flatten(),
+            is_error: self.has_error,
+            fields: self.result.unwrap_or(self.params),
+        }
+    }
+}
+
+struct EnvelopeVisitor<'a, 'e, 'd> {
+    depth: Depth<'d>,
+    envelope: &'e mut Envelope<'a>,
+}
+
+impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON document")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { depth, envelope } = self;
+        let inside = depth.enter();
+        envelope.is_object = true;
+        let mut seen = 0_u8;
+        let mut others = HashSet::new();
+        while let Some(key) = map.next_key_seed(TopKeySeed)? {
+            if let Some(bit) = key.bit() {
+                let repeated = seen & bit != 0;
+                seen |= bit;
+                envelope.ambiguous |= repeated;
+                envelope.repeats_id |= repeated && matches!(key, TopKey::Id);
+            }
+            match key {
+                TopKey::JsonRpc => {
+                    let text = map.next_value_seed(Text(inside))?;
+                    envelope.is_version_2 = text.is_some_and(|text| text == "2.0");
+                }
+                TopKey::Id => envelope.id = Some(map.next_value()?),
+                TopKey::Method => envelope.method = Some(map.next_value_seed(Text(inside))?),
+                TopKey::Params => {
+                    envelope.params = map.next_value_seed(FieldsSeed { depth: inside })?;
+                }
+                TopKey::Result => {
+                    envelope.result = Some(map.next_value_seed(FieldsSeed { depth: inside })?);
+                }
+                TopKey::Error => {
+                    envelope.has_error = true;
+                    map.next_value_seed(Skip(inside))?;
+                }
+                TopKey::Folded { is_id } => {
+                    envelope.ambiguous = true;
+                    envelope.repeats_id |= is_id;
+                    map.next_value_seed(Skip(inside))?;
+                }
+                TopKey::Other(name) => {
+                    envelope.ambiguous |= !others.insert(name);
+                    map.next_value_seed(Skip(inside))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    no_object!(());
+}
+
+/// A key of the message object.
+enum TopKey<'a> {
+    JsonRpc,
+    Id,
+    Method,
+    Params,
+    Result,
+    Error,
+    /// One of these only after case folding: parsers that fold would read it.
+    Folded {
+        is_id: bool,
+    },
+    Other(Cow<'a, str>),
+}
+
+impl TopKey<'_> {
+    fn bit(&self) -> Option<u8> {
+        Some(match self {
+            Self::JsonRpc => 1,
+            Self::Id => 2,
+            Self::Method => 4,
+            Self::Params => 8,
+            Self::Result => 16,
+            Self::Error => 32,
+            Self::Folded { .. } | Self::Other(_) => return None,
+        })
+    }
+}
+
+key_seed!(TopKeySeed -> TopKey<'a>, |key| match &*key {
+    "jsonrpc" => TopKey::JsonRpc,
+    "id" => TopKey::Id,
+    "method" => TopKey::Method,
+    "params" => TopKey::Params,
+    "result" => TopKey::Result,
+    "error" => TopKey::Error,
+    text => match folds_to_reserved(text) {
+        Some(reserved) => TopKey::Folded { is_id: reserved == "id" },
+        None => TopKey::Other(key),
+    },
+});
+
+/// `params` or `result`: an object's fields, nothing of any other type.
+struct FieldsSeed<'d> {
+    depth: Depth<'d>,
+}
+
+impl<'a> DeserializeSeed<'a> for FieldsSeed<'_> {
+    type Value = Fields<'a>;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Fields<'a>, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for FieldsSeed<'_> {
+    type Value = Fields<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
+        let inside = self.depth.enter();
+        let mut fields = Fields::default();
+        let mut seen = 0_u8;
+        while let Some(key) = map.next_key_seed(FieldKeySeed)? {
+            fields.ambiguous |= seen & key as u8 != 0;
+            seen |= key as u8;
+            match key {
+                FieldKey::Meta => {
+                    let meta = map.next_value_seed(PairSeed {
+                        depth: inside,
+                        keys: META_KEYS,
+                    })?;
+                    fields.ambiguous |= meta.repeats_first;
+                    fields.claimed_version = meta.first;
+                }
+                FieldKey::ClientInfo => {
+                    let client = map.next_value_seed(PairSeed {
+                        depth: inside,
+                        keys: CLIENT_KEYS,
+                    })?;
+                    fields.client_name = client.first;
+                    fields.client_version = client.second;
+                }
+                FieldKey::ProtocolVersion => {
+                    fields.protocol_version = map.next_value_seed(Text(inside))?;
+                }
+                FieldKey::Name | FieldKey::Uri | FieldKey::Other => {
+                    map.next_value_seed(Skip(inside))?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    no_object!(Fields::default());
+}
+
+/// A key of `params` that must not stand twice, as a bit.
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum FieldKey {
+    Other = 0,
+    Meta = 1,
+    Name = 2,
+    Uri = 4,
+    ProtocolVersion = 8,
+    ClientInfo = 16,
+}
+
+key_seed!(FieldKeySeed -> FieldKey, |key| match &*key {
+    "_meta" => FieldKey::Meta,
+    "name" => FieldKey::Name,
+    "uri" => FieldKey::Uri,
+    "protocolVersion" => FieldKey::ProtocolVersion,
+    "clientInfo" => FieldKey::ClientInfo,
+    _ => FieldKey::Other,
+});
+
+/// Two members of an object, where they are strings.
+#[derive(Default)]
+struct Pair<'a> {
+    first: Option<Cow<'a, str>>,
+    second: Option<Cow<'a, str>>,
+    repeats_first: bool,
+}
+
+struct PairSeed<'d> {
+    depth: Depth<'d>,
+    keys: [&'static str; 2],
+}
+
+impl<'a> DeserializeSeed<'a> for PairSeed<'_> {
+    type Value = Pair<'a>;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Pair<'a>, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for PairSeed<'_> {
+    type Value = Pair<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Pair<'a>, A::Error> {
+        let inside = self.depth.enter();
+        let mut pair = Pair::default();
+        let mut saw_first = false;
+        while let Some(key) = map.next_key_seed(KeySeed)? {
+            if key == self.keys[0] {
+                pair.repeats_first |= std::mem::replace(&mut saw_first, true);
+                pair.first = map.next_value_seed(Text(inside))?;
+            } else if key == self.keys[1] {
+                pair.second = map.next_value_seed(Text(inside))?;
+            } else {
+                map.next_value_seed(Skip(inside))?;
+            }
+        }
+        Ok(pair)
+    }
+
+    no_object!(Pair::default());
+}
+
+key_seed!(KeySeed -> Cow<'a, str>, |key| key);
+
+/// The reserved key that `key` equals after case folding: ASCII, U+017F (long s), U+212A (kelvin).
+fn folds_to_reserved(key: &str) -> Option<&'static str> {
+    let fold = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    RESERVED
+        .into_iter()
+        .find(|reserved| key.chars().map(fold).eq(reserved.chars()))
+}
+
+/// A string of at most 256 bytes as written, or an integer that a double holds exactly. `-0` is
+/// none: some parsers read a float.
+fn is_valid_id(raw: &str) -> bool {
+    if let Some(string) = raw.strip_prefix('"') {
+        // `RawValue` checks the grammar but not that escapes name characters.
+        return string.len() <= LONGEST_ID + 1 && serde_json::from_str::<Cow<'_, str>>(raw).is_ok();
+    }
+    let digits = raw.strip_prefix('-').unwrap_or(raw);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+        && raw != "-0"
+        && digits
+            .parse::<u64>()
+            .is_ok_and(|value| value <= MAX_SAFE_INTEGER)
+}
+
+const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+/// How many levels serde_json reads before it gives a document up.
+const SERDE_JSON_DEPTH: usize = 127;
+const META_KEYS: [&str; 2] = ["io.modelcontextprotocol/protocolVersion", ""];
+const CLIENT_KEYS: [&str; 2] = ["name", "version"];
+const LONGEST_ID: usize = 256;
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests;

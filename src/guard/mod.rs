@@ -1,0 +1,40 @@
+//! The way of a request through the guard. Files in the order in which it meets them:
+//!
+//! | file | decides or does | contract |
+//! |---|---|---|
+//! | `layer`, `service`, `future` | the middleware's frame | |
+//! | `origin` | may this host and page reach the endpoint | row 2 |
+//! | `head` | reads the head, once | rows 3 to 9 |
+//! | `judge` | every decision, two pure functions | rows 3 to 9, 15 to 23 |
+//! | `intake` | takes the body, or drops it | rows 10, 11, §3 |
+//! | `post` | a POST once its body came | |
+//! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
+//! | `era` | which era a message is of | row 15 |
+//! | `refusal` | every refusal, written once | §3 |
+//! | `forward` | what the inner service gets | row 23, §4.4 |
+//! | `opening` | the answer to `initialize` | §4 |
+//! | `answer`, `body` | other answers and their bodies | §5 |
+//! | `delete` | the client ends its session | §5 |
+
+mod answer;
+mod body;
+mod delete;
+mod era;
+mod forward;
+mod future;
+mod head;
+mod intake;
+mod judge;
+mod layer;
+pub(crate) mod message;
+mod opening;
+pub(crate) mod origin;
+mod post;
+mod refusal;
+mod service;
+
+pub use self::future::ResponseFuture;
+pub use self::layer::SessionGuardLayer;
+pub use self::message::MessageKind;
+pub use self::refusal::{Refusal, RefusalReason};
+pub use self::service::SessionGuard;

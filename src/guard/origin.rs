@@ -1,0 +1,332 @@
+//! Contract row 2: which `Host` and `Origin` may reach the endpoint.
+//!
+//! A local server is reachable from every page its user visits; a page that rebinds its own name
+//! to 127.0.0.1 still sends that name in `Host` and `Origin`
+//! ([specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning)).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::header::{HOST, ORIGIN};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Version};
+
+use super::refusal::RefusalReason;
+use crate::config::{ConfigError, ConfigErrorKind, Settings};
+
+/// Judges `Host` and `Origin` together.
+pub(crate) fn verify(parts: &Parts, settings: &Settings) -> Result<(), RefusalReason> {
+    let host = request_host(parts)?;
+    if !settings.hosts.contains(&host) {
+        return Err(RefusalReason::HostNotAllowed);
+    }
+    let origin = match at_most_one(&parts.headers, &ORIGIN) {
+        Ok(None) => return Ok(()),
+        Ok(Some(value)) => Origin::parse(value),
+        Err(Repeated) => None,
+    };
+    if settings.origins.any {
+        return Ok(());
+    }
+    match origin {
+        Some(origin) if settings.origins.contains(&origin) => Ok(()),
+        Some(origin) if !settings.hosts.any && origin.is_same_site(&host) => Ok(()),
+        _ => Err(RefusalReason::OriginNotAllowed),
+    }
+}
+
+/// The hosts under which the endpoint may be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct AllowedHosts {
+    any: bool,
+    listed: Vec<Host<String>>,
+}
+
+impl AllowedHosts {
+    pub(crate) fn loopback() -> Self {
+        let listed = LOOPBACK.map(|name| Host {
+            name: name.to_owned(),
+            port: None,
+        });
+        Self {
+            any: false,
+            listed: listed.into(),
+        }
+    }
+
+    pub(crate) fn any() -> Self {
+        Self {
+            any: true,
+            listed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn listed<I>(hosts: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let read = |host: I::Item| Some(Host::parse(host.as_ref().as_bytes())?.to_owned());
+        match hosts.into_iter().map(read).collect() {
+            Some(listed) => Ok(Self { any: false, listed }),
+            None => Err(ConfigError::new(ConfigErrorKind::Host, "allowed_hosts")),
+        }
+    }
+
+    fn contains(&self, host: &Host<&str>) -> bool {
+        self.any
+            || self.listed.iter().any(|listed| {
+                listed.name.borrowed() == host.name
+                    && (listed.port.is_none() || listed.port == host.port)
+            })
+    }
+}
+
+/// The origins of pages that may call the endpoint.
+#[derive(Clone, Debug)]
+pub(crate) struct AllowedOrigins {
+    any: bool,
+    loopback: bool,
+    listed: Vec<Origin<String>>,
+}
+
+impl AllowedOrigins {
+    pub(crate) fn loopback() -> Self {
+        Self {
+            any: false,
+            loopback: true,
+            listed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn any() -> Self {
+        Self {
+            any: true,
+            loopback: false,
+            listed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn listed<I>(origins: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let read = |origin: I::Item| Some(Origin::parse(origin.as_ref().as_bytes())?.to_owned());
+        match origins.into_iter().map(read).collect() {
+            Some(listed) => Ok(Self {
+                any: false,
+                loopback: false,
+                listed,
+            }),
+            None => Err(ConfigError::new(ConfigErrorKind::Origin, "allowed_origins")),
+        }
+    }
+
+    fn contains(&self, origin: &Origin<&str>) -> bool {
+        if self.loopback {
+            return origin.is_web() && LOOPBACK.contains(&origin.host.name);
+        }
+        self.listed.iter().any(|listed| {
+            listed.scheme.eq_ignore_ascii_case(origin.scheme)
+                && listed.host.name.borrowed() == origin.host.name
+                && listed.port() == origin.port()
+        })
+    }
+}
+
+/// A host with its port, as `Host`, `:authority` and the absolute form carry it.
+#[derive(Clone, Copy, Debug)]
+struct Host<T> {
+    name: Name<T>,
+    port: Option<u16>,
+}
+
+impl<'a> Host<&'a str> {
+    /// `None` where it is malformed: userinfo, bad port, empty, characters of no host name.
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        let end = match text.strip_prefix('[') {
+            Some(rest) => rest.find(']')? + 2,
+            None => text.find(':').unwrap_or(text.len()),
+        };
+        let (name, port) = text.split_at(end);
+        let port = match port.strip_prefix(':') {
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().ok()?)
+            }
+            None if port.is_empty() => None,
+            _ => return None,
+        };
+        Some(Self {
+            name: Name::parse(name)?,
+            port,
+        })
+    }
+
+    fn to_owned(self) -> Host<String> {
+        Host {
+            name: self.name.to_owned(),
+            port: self.port,
+        }
+    }
+}
+
+/// A name compares without case and without a trailing dot, an IP literal by value.
+#[derive(Clone, Copy, Debug)]
+enum Name<T> {
+    Dns(T),
+    Ip(IpAddr),
+}
+
+impl<'a> Name<&'a str> {
+    fn parse(name: &'a str) -> Option<Self> {
+        if let Some(literal) = name
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            return Some(Self::Ip(IpAddr::V6(literal.parse().ok()?)));
+        }
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_valid = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        if name.is_empty() || !is_valid {
+            return None;
+        }
+        // Only a name that ends in a digit can be an address.
+        match name
+            .ends_with(|last: char| last.is_ascii_digit())
+            .then(|| name.parse())
+        {
+            Some(Ok(address)) => Some(Self::Ip(IpAddr::V4(address))),
+            _ => Some(Self::Dns(name)),
+        }
+    }
+
+    fn to_owned(self) -> Name<String> {
+        match self {
+            Self::Dns(name) => Name::Dns(name.into()),
+            Self::Ip(address) => Name::Ip(address),
+        }
+    }
+}
+
+impl Name<String> {
+    fn borrowed(&self) -> Name<&str> {
+        match self {
+            Self::Dns(name) => Name::Dns(name),
+            Self::Ip(address) => Name::Ip(*address),
+        }
+    }
+}
+
+impl PartialEq for Name<&str> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dns(one), Self::Dns(other)) => one.eq_ignore_ascii_case(other),
+            (Self::Ip(one), Self::Ip(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// `scheme://host[:port]`, nothing behind it.
+#[derive(Clone, Copy, Debug)]
+struct Origin<T> {
+    scheme: T,
+    host: Host<T>,
+}
+
+impl<'a> Origin<&'a str> {
+    fn parse(text: &'a [u8]) -> Option<Self> {
+        let (scheme, host) = std::str::from_utf8(text).ok()?.split_once("://")?;
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+        is_scheme.then_some(Self {
+            scheme,
+            host: Host::parse(host.as_bytes())?,
+        })
+    }
+
+    fn to_owned(self) -> Origin<String> {
+        Origin {
+            scheme: self.scheme.into(),
+            host: self.host.to_owned(),
+        }
+    }
+
+    fn is_web(&self) -> bool {
+        default_port(self.scheme).is_some()
+    }
+
+    /// Whether the page came from the host that it calls.
+    fn is_same_site(&self, host: &Host<&str>) -> bool {
+        self.is_web()
+            && self.host.name == host.name
+            && self.port() == host.port.or(default_port(self.scheme))
+    }
+}
+
+impl<T: AsRef<str>> Origin<T> {
+    fn port(&self) -> Option<u16> {
+        self.host.port.or(default_port(self.scheme.as_ref()))
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        _ if scheme.eq_ignore_ascii_case("http") => Some(80),
+        _ if scheme.eq_ignore_ascii_case("https") => Some(443),
+        _ => None,
+    }
+}
+
+/// The host that the request names: `:authority` or the absolute form, and `Host`, which must
+/// agree (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn request_host(parts: &Parts) -> Result<Host<&str>, RefusalReason> {
+    let header = match at_most_one(&parts.headers, &HOST) {
+        Ok(Some(value)) => Some(Host::parse(value).ok_or(RefusalReason::HostMalformed)?),
+        Ok(None) if parts.version <= Version::HTTP_11 => return Err(RefusalReason::HostMalformed),
+        Ok(None) => None,
+        Err(Repeated) => return Err(RefusalReason::HostMalformed),
+    };
+    let target = match parts.uri.authority() {
+        Some(authority) => {
+            let host = Host::parse(authority.as_str().as_bytes());
+            Some(host.ok_or(RefusalReason::HostMalformed)?)
+        }
+        None => None,
+    };
+    match (header, target) {
+        (Some(header), Some(target)) => {
+            let scheme = parts.uri.scheme_str().unwrap_or_default();
+            let port = |host: &Host<&str>| host.port.or(default_port(scheme));
+            let agree = header.name == target.name && port(&header) == port(&target);
+            agree.then_some(header).ok_or(RefusalReason::HostMalformed)
+        }
+        (Some(host), None) | (None, Some(host)) => Ok(host),
+        (None, None) => Err(RefusalReason::HostMalformed),
+    }
+}
+
+/// The header stands there more than once.
+struct Repeated;
+
+fn at_most_one<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a [u8]>, Repeated> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.as_bytes())),
+        _ => Err(Repeated),
+    }
+}
+
+const LOOPBACK: [Name<&str>; 3] = [
+    Name::Dns("localhost"),
+    Name::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    Name::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+];

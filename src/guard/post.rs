@@ -1,0 +1,136 @@
+//! A POST once its body came: the message is read, judged, and goes its way.
+
+use std::sync::Arc;
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
+use http::request::Parts;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+
+use super::answer::Call;
+use super::forward;
+use super::future::State;
+use super::head::VersionHeader;
+use super::intake::Intake;
+use super::judge::{self, LiveSession, MessageVerdict, SessionMark};
+use super::layer::Shared;
+use super::message;
+use super::opening::{self, Opening};
+use super::refusal::{Refusal, RefusalReason};
+use crate::extract::McpMessage;
+use crate::session::{InFlight, Slot, Unavailable};
+
+/// A POST whose head passed.
+pub(crate) struct Post<S> {
+    pub(crate) inner: S,
+    pub(crate) parts: Parts,
+    pub(crate) mark: SessionMark,
+    /// The live session that the head names; from row 7 on the request is in flight.
+    pub(crate) session: Option<InFlight>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl<S, R> Post<S>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// The body came whole (contract rows 12 to 23).
+    pub(super) fn judge(self, body: Bytes) -> State<S> {
+        let settings = &self.shared.settings;
+        let message = match message::read(&body, settings.json_depth) {
+            Ok(message) => message,
+            Err(flaw) => return self.refuse(flaw.reason, flaw.id.map(str::as_bytes)),
+        };
+        let session = self
+            .session
+            .as_ref()
+            .filter(|session| session.entry().is_usable());
+        let verdict = judge::message(
+            &message,
+            VersionHeader::read(&self.parts.headers),
+            self.mark,
+            session.map(LiveSession::of),
+            settings,
+        );
+        let handle = McpMessage::new(&body, &message);
+        match verdict {
+            Ok(MessageVerdict::Forward) => self.forward(handle, body),
+            Ok(MessageVerdict::Open) => {
+                match self.shared.registry.reserve(opening::client(&message)) {
+                    Ok(slot) => self.open(slot, handle, body),
+                    Err(Unavailable::Full) => {
+                        self.refuse(RefusalReason::TooManySessions, handle.request_id())
+                    }
+                    Err(Unavailable::NoId) => {
+                        self.refuse(RefusalReason::NoSessionId, handle.request_id())
+                    }
+                }
+            }
+            Err(reason) => self.refuse(reason, handle.request_id()),
+        }
+    }
+
+    /// The body did not come (rows 10 and 11).
+    pub(super) fn refuse_body(self, reason: RefusalReason, intake: Intake) -> State<S> {
+        let response = Refusal::of_head(reason).into_response(self.parts.version);
+        let rest = match reason {
+            RefusalReason::BodyTooLarge => intake.if_must_be_dropped(&self.parts),
+            // Nothing more can be expected of it.
+            _ => None,
+        };
+        State::answer(response, rest)
+    }
+
+    fn forward(mut self, message: McpMessage, body: Bytes) -> State<S> {
+        forward::reframe(&mut self.parts, body.len());
+        let Some(session) = self.session else {
+            forward::prepare_without_session(&mut self.parts, message);
+            return State::pass(
+                self.inner
+                    .call(Request::from_parts(self.parts, Body::from(body))),
+            );
+        };
+        let call = Call::post(session, message.clone(), &self.parts, &self.shared.settings);
+        if message.method() == Some("notifications/initialized") {
+            // The client got the result, be it on a resumed stream.
+            call.in_flight.entry().confirm(None);
+        }
+        forward::prepare(&mut self.parts, call.in_flight.entry(), Some(message));
+        State::call(
+            self.inner
+                .call(Request::from_parts(self.parts, Body::from(body))),
+            call,
+        )
+    }
+
+    fn open(mut self, slot: Slot, message: McpMessage, body: Bytes) -> State<S> {
+        forward::reframe(&mut self.parts, body.len());
+        forward::prepare(&mut self.parts, slot.entry(), Some(message.clone()));
+        // A compressed answer could not be judged; an outer layer may compress.
+        self.parts.headers.remove(ACCEPT_ENCODING);
+        let opening = Opening {
+            slot,
+            message,
+            version: self.parts.version,
+        };
+        let answer = self
+            .inner
+            .call(Request::from_parts(self.parts, Body::from(body)));
+        State::wait(async move {
+            let response = answer.await?;
+            Ok(opening.conclude(response).await)
+        })
+    }
+
+    fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
+        let response = Refusal::of_message(reason, id).into_response(self.parts.version);
+        State::answer(response, None)
+    }
+}

@@ -1,0 +1,150 @@
+use std::mem;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body as HttpBody;
+use tower_service::Service;
+
+use super::answer::{Call, not_found};
+use super::delete::Deletion;
+use super::future::ResponseFuture;
+use super::head::Head;
+use super::intake::Intake;
+use super::judge::{self, HeadVerdict, LiveSession, SessionMark};
+use super::layer::Shared;
+use super::post::Post;
+use super::refusal::{Refusal, RefusalReason};
+use super::{forward, origin};
+use crate::config::LegacyEra;
+use crate::session::InFlight;
+
+/// Middleware that owns the sessions of the MCP endpoint it wraps.
+///
+/// Made by [`SessionGuardLayer`](crate::SessionGuardLayer). It takes requests with any body; the
+/// inner service gets axum's body with exactly the bytes that were judged, and the client gets
+/// axum's body. Errors of the inner service pass through.
+#[derive(Clone, Debug)]
+pub struct SessionGuard<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> SessionGuard<S> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The service that was polled ready goes with the request, a clone of it stays.
+    fn take_ready(&mut self) -> S
+    where
+        S: Clone,
+    {
+        let clone = self.inner.clone();
+        mem::replace(&mut self.inner, clone)
+    }
+
+    /// Judges a request by its head (contract rows 2 to 9).
+    fn admit(&self, parts: &Parts) -> Result<Admission, RefusalReason> {
+        let settings = &self.shared.settings;
+        origin::verify(parts, settings)?;
+        let head = Head::read(parts, settings.longest_id);
+        let session = match settings.legacy {
+            LegacyEra::Sessions => head
+                .session
+                .named()
+                .and_then(|id| self.shared.registry.begin(id)),
+            LegacyEra::Stateless => None,
+        };
+        let verdict = judge::head(&head, session.as_ref().map(LiveSession::of), settings)?;
+        Ok(match verdict {
+            HeadVerdict::Read(mark) => Admission::Read(mark, session),
+            HeadVerdict::Stream => {
+                Admission::Stream(session.ok_or(RefusalReason::SessionNotFound)?)
+            }
+            HeadVerdict::End => Admission::End(session.ok_or(RefusalReason::SessionNotFound)?),
+        })
+    }
+}
+
+/// A request that passed by its head, with the session that it names.
+enum Admission {
+    End(InFlight),
+    Read(SessionMark, Option<InFlight>),
+    Stream(InFlight),
+}
+
+impl<S, B, R> Service<Request<B>> for SessionGuard<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let body = Body::new(body);
+        if parts.method == Method::OPTIONS {
+            // A CORS preflight is the inner service's: untouched both ways.
+            return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
+        }
+        let shared = self.shared.clone();
+        let settings = &shared.settings;
+        let admission = match self.admit(&parts) {
+            Ok(admission) => admission,
+            Err(reason) => {
+                let response = Refusal::of_head(reason).into_response(parts.version);
+                return ResponseFuture::answer(response, &parts, Intake::new(body, settings));
+            }
+        };
+        match admission {
+            Admission::Read(mark, session) => {
+                let intake = Intake::new(body, settings);
+                let inner = self.take_ready();
+                ResponseFuture::read(
+                    intake,
+                    Post {
+                        inner,
+                        parts,
+                        mark,
+                        session,
+                        shared,
+                    },
+                )
+            }
+            Admission::Stream(session) => {
+                let call = Call::stream(session, &parts, settings);
+                forward::prepare(&mut parts, call.in_flight.entry(), None);
+                ResponseFuture::call(self.inner.call(Request::from_parts(parts, body)), call)
+            }
+            Admission::End(session) => match Deletion::begin(session) {
+                Some(deletion) if deletion.entry().inner_id().is_some() => {
+                    forward::prepare(&mut parts, deletion.entry(), None);
+                    let answer = self.inner.call(Request::from_parts(parts, body));
+                    ResponseFuture::wait(deletion.ask(answer))
+                }
+                deletion => {
+                    let response = match deletion {
+                        Some(deletion) => deletion.end(),
+                        None => not_found(parts.version),
+                    };
+                    ResponseFuture::answer(response, &parts, Intake::new(body, settings))
+                }
+            },
+        }
+    }
+}

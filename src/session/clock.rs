@@ -1,0 +1,22 @@
+//! The one clock of the sessions: nanoseconds since the process first asked, fit for an atomic.
+//!
+//! It follows tokio's clock, so a test that pauses tokio's time pauses the sessions too.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Now, in nanoseconds. 64 bits last for 584 years.
+pub(crate) fn now() -> u64 {
+    nanos(Instant::now().saturating_duration_since(*EPOCH))
+}
+
+/// A duration in the unit of [`now`].
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+// Read from the real clock: a paused one may already stand in the future of other tests'.
+#[allow(clippy::disallowed_types)]
+static EPOCH: LazyLock<Instant> = LazyLock::new(|| Instant::from_std(std::time::Instant::now()));

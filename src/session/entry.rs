@@ -1,0 +1,399 @@
+//! One session's record: its state machine and its clocks, in atomics only.
+//!
+//! A session is *reserved* while the inner service has not answered `initialize`, *provisional*
+//! while an event stream may still carry the answer, *live* from then on, and *ended* once. The
+//! whole state is one word, so that "nothing is in flight and the clock ran out" and "it ends" are
+//! one step, and a request that begins in between wins or loses, never both.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, OnceLock, Weak};
+
+use http::HeaderValue;
+
+use super::EndReason;
+use super::clock;
+use super::extras::Extras;
+use super::id::McpSessionId;
+use super::registry::Registry;
+
+/// One session, shared by the registry, its handles and whatever is in flight for it.
+pub(crate) struct Entry {
+    pub(crate) id: McpSessionId,
+    pub(crate) client: Arc<Client>,
+    /// The inner service's own session id, never shown outside.
+    inner_id: OnceLock<Box<HeaderValue>>,
+    /// The version in the result of `initialize`, whatever it is.
+    protocol_version: OnceLock<Cow<'static, str>>,
+    pub(crate) extras: Extras,
+    registry: Weak<Registry>,
+    /// Phase, flags, end reason, requests in flight and a count of beginnings: see [`State`].
+    state: AtomicU64,
+    /// When the session opened.
+    opened: AtomicU64,
+    /// When the last admitted request or response body ended.
+    last: AtomicU64,
+    /// How many of those in flight are response bodies that were wrapped to tell their end.
+    bodies: AtomicU32,
+    /// When one of these bodies last carried a byte.
+    last_byte: AtomicU64,
+}
+
+/// What the client said of itself in `initialize`, kept once for all sessions that say the same.
+#[derive(Debug, Default, Eq, Hash, PartialEq)]
+pub(crate) struct Client {
+    pub(crate) name: Option<Box<str>>,
+    pub(crate) version: Option<Box<str>>,
+}
+
+/// How long a session may live, in the unit of [`clock::now`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) idle: u64,
+    pub(crate) never_used: u64,
+    pub(crate) unconfirmed: u64,
+    pub(crate) silent: u64,
+    pub(crate) lifetime: Option<u64>,
+}
+
+/// A request or response body of a session in progress: suspends the idle clock until dropped.
+///
+/// From contract row 7 on every request counts; only an [admitted](Self::admit) one refreshes the
+/// clock, so that refusals keep no session alive.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    entry: Arc<Entry>,
+    admitted: bool,
+    body: bool,
+}
+
+impl Entry {
+    /// A record for an `initialize` that is on its way.
+    pub(crate) fn reserved(
+        id: McpSessionId,
+        client: Arc<Client>,
+        registry: Weak<Registry>,
+    ) -> Self {
+        let now = clock::now();
+        Self {
+            id,
+            client,
+            inner_id: OnceLock::new(),
+            protocol_version: OnceLock::new(),
+            extras: Extras::default(),
+            registry,
+            state: AtomicU64::new(State::phase_only(Phase::Reserved).0),
+            opened: AtomicU64::new(now),
+            last: AtomicU64::new(now),
+            bodies: AtomicU32::new(0),
+            last_byte: AtomicU64::new(now),
+        }
+    }
+
+    /// The answer to `initialize` came: from now on the id is good. `None` if it ended meanwhile.
+    ///
+    /// The answer's own body counts as in flight; nothing else can be yet.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        inner_id: Option<HeaderValue>,
+        phase: Phase,
+    ) -> Option<InFlight> {
+        let now = clock::now();
+        if let Some(id) = inner_id {
+            let _ = self.inner_id.set(Box::new(id));
+        }
+        self.opened.store(now, Relaxed);
+        self.last.store(now, Relaxed);
+        self.state
+            .fetch_update(AcqRel, Acquire, |word| {
+                let state = State(word);
+                (state.phase() == Phase::Reserved).then(|| state.with_phase(phase).begun().0)
+            })
+            .ok()?;
+        Some(InFlight {
+            entry: self.clone(),
+            admitted: true,
+            body: false,
+        })
+    }
+
+    /// The result names this version, if any: a provisional session is live.
+    pub(crate) fn confirm(&self, protocol_version: Option<Cow<'static, str>>) {
+        if let Some(version) = protocol_version {
+            let _ = self.protocol_version.set(version);
+        }
+        let _ = self.state.fetch_update(AcqRel, Acquire, |word| {
+            let state = State(word);
+            (state.phase() == Phase::Provisional).then(|| state.with_phase(Phase::Live).0)
+        });
+    }
+
+    /// A request names this session. `None` if its id is not good.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<InFlight> {
+        self.state
+            .fetch_update(AcqRel, Acquire, |word| {
+                let state = State(word);
+                state.is_usable().then(|| state.begun().0)
+            })
+            .ok()?;
+        Some(InFlight {
+            entry: self.clone(),
+            admitted: false,
+            body: false,
+        })
+    }
+
+    /// Why the session should end by its clocks, if it should.
+    pub(crate) fn expired(&self, now: u64, limits: &Limits) -> Option<Expired> {
+        let state = State(self.state.load(Acquire));
+        self.overdue(state, now, limits).map(|reason| Expired {
+            reason,
+            seen: state,
+        })
+    }
+
+    /// Ends the session. `None` if it had ended before; else the phase that it was in.
+    pub(crate) fn end(&self, reason: EndReason) -> Option<Phase> {
+        self.state
+            .fetch_update(AcqRel, Acquire, |word| {
+                let state = State(word);
+                (state.phase() != Phase::Ended).then(|| state.ended(reason).0)
+            })
+            .ok()
+            .map(|word| State(word).phase())
+    }
+
+    /// Ends the session and takes it out of its registry. `false` if it had ended before.
+    pub(crate) fn leave(self: &Arc<Self>, reason: EndReason) -> bool {
+        self.registry
+            .upgrade()
+            .is_some_and(|registry| registry.end(self, reason))
+    }
+
+    /// Ends the session unless anything happened to it since `expired` was found.
+    pub(crate) fn end_expired(&self, expired: &Expired) -> Option<Phase> {
+        self.state
+            .compare_exchange(
+                expired.seen.0,
+                expired.seen.ended(expired.reason).0,
+                AcqRel,
+                Acquire,
+            )
+            .ok()
+            .map(|word| State(word).phase())
+    }
+
+    /// Claims the one DELETE that may be under way; `false` if another has it.
+    pub(crate) fn begin_delete(&self) -> bool {
+        let before = State(self.state.fetch_or(State::DELETING, AcqRel));
+        before.is_usable() && before.0 & State::DELETING == 0
+    }
+
+    /// The DELETE was refused by the inner service: another may be tried.
+    pub(crate) fn cancel_delete(&self) {
+        self.state.fetch_and(!State::DELETING, AcqRel);
+    }
+
+    /// Whether the id is good: provisional or live.
+    pub(crate) fn is_usable(&self) -> bool {
+        State(self.state.load(Acquire)).is_usable()
+    }
+
+    /// Whether a second message has come.
+    pub(crate) fn is_used(&self) -> bool {
+        State(self.state.load(Acquire)).0 & State::USED != 0
+    }
+
+    /// How many requests and response bodies are in flight.
+    pub(crate) fn in_flight(&self) -> u64 {
+        State(self.state.load(Acquire)).in_flight()
+    }
+
+    /// Why the session ended, if it has.
+    pub(crate) fn end_reason(&self) -> Option<EndReason> {
+        State(self.state.load(Acquire)).end_reason()
+    }
+
+    /// When the session opened.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.load(Relaxed)
+    }
+
+    /// When the last admitted request or response body ended.
+    pub(crate) fn last(&self) -> u64 {
+        self.last.load(Relaxed)
+    }
+
+    pub(crate) fn protocol_version(&self) -> Option<&str> {
+        self.protocol_version.get().map(|version| &**version)
+    }
+
+    pub(crate) fn inner_id(&self) -> Option<&HeaderValue> {
+        self.inner_id.get().map(|id| &**id)
+    }
+
+    fn overdue(&self, state: State, now: u64, limits: &Limits) -> Option<EndReason> {
+        let age = now.saturating_sub(self.opened());
+        match state.phase() {
+            Phase::Reserved | Phase::Ended => return None,
+            Phase::Provisional if age >= limits.unconfirmed => return Some(EndReason::Unconfirmed),
+            Phase::Provisional | Phase::Live => {}
+        }
+        if limits.lifetime.is_some_and(|lifetime| age >= lifetime) {
+            return Some(EndReason::Lifetime);
+        }
+        if state.0 & State::USED == 0 && age >= limits.never_used {
+            return Some(EndReason::NeverUsed);
+        }
+        let since = self.idle_since(state, limits)?;
+        (now.saturating_sub(since) >= limits.idle).then_some(EndReason::Idle)
+    }
+
+    /// Since when the idle clock runs; `None` while it is suspended.
+    fn idle_since(&self, state: State, limits: &Limits) -> Option<u64> {
+        let bodies = u64::from(self.bodies.load(Acquire));
+        match state.in_flight() {
+            0 => Some(self.last()),
+            calls if calls > bodies => None,
+            // Only bodies: one that has been silent for so long may be a dead connection.
+            _ => Some(
+                self.last_byte
+                    .load(Relaxed)
+                    .saturating_add(limits.silent)
+                    .max(self.last()),
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = State(self.state.load(Acquire));
+        f.debug_struct("Entry")
+            .field("phase", &state.phase())
+            .field("in_flight", &state.in_flight())
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+impl InFlight {
+    /// The request passed every check: its end refreshes the idle clock.
+    pub(crate) fn admit(&mut self) {
+        self.admitted = true;
+    }
+
+    /// It is a message, so the session has been used.
+    pub(crate) fn admit_message(&mut self) {
+        self.admit();
+        self.entry.state.fetch_or(State::USED, AcqRel);
+    }
+
+    /// The answer's head came and its body is watched from here on.
+    pub(crate) fn into_body(mut self) -> Self {
+        self.entry.last_byte.fetch_max(clock::now(), Relaxed);
+        self.entry.bodies.fetch_add(1, AcqRel);
+        self.body = true;
+        self
+    }
+
+    /// The body carried a byte.
+    pub(crate) fn carried(&self) {
+        self.entry.last_byte.fetch_max(clock::now(), Relaxed);
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.admitted {
+            self.entry.last.fetch_max(clock::now(), Relaxed);
+        }
+        if self.body {
+            self.entry.bodies.fetch_sub(1, AcqRel);
+        }
+        self.entry.state.fetch_sub(State::ONE_IN_FLIGHT, Release);
+    }
+}
+
+/// A session that its clocks end, with the state in which that was true.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    reason: EndReason,
+    seen: State,
+}
+
+/// Where a session is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    Reserved,
+    Provisional,
+    Live,
+    Ended,
+}
+
+/// The state word: phase (2 bits), flags, end reason (8 bits), in flight (24), beginnings (24).
+///
+/// Beginnings are counted so that a request which came and went between two looks is seen. More
+/// than 2^24 requests of one session at once would need more memory than a machine has.
+#[derive(Clone, Copy, Debug)]
+struct State(u64);
+
+impl State {
+    const PHASE: u64 = 0b11;
+    const USED: u64 = 1 << 2;
+    const DELETING: u64 = 1 << 3;
+    const REASON_SHIFT: u32 = 8;
+    const IN_FLIGHT_SHIFT: u32 = 16;
+    const ONE_IN_FLIGHT: u64 = 1 << Self::IN_FLIGHT_SHIFT;
+    const ONE_BEGINNING: u64 = 1 << 40;
+
+    fn phase_only(phase: Phase) -> Self {
+        Self(phase as u64)
+    }
+
+    fn with_phase(self, phase: Phase) -> Self {
+        Self(self.0 & !Self::PHASE | phase as u64)
+    }
+
+    fn begun(self) -> Self {
+        Self(
+            self.0
+                .wrapping_add(Self::ONE_IN_FLIGHT)
+                .wrapping_add(Self::ONE_BEGINNING),
+        )
+    }
+
+    fn ended(self, reason: EndReason) -> Self {
+        Self(self.with_phase(Phase::Ended).0 | (reason as u64) << Self::REASON_SHIFT)
+    }
+
+    fn phase(self) -> Phase {
+        match self.0 & Self::PHASE {
+            0 => Phase::Reserved,
+            1 => Phase::Provisional,
+            2 => Phase::Live,
+            _ => Phase::Ended,
+        }
+    }
+
+    fn is_usable(self) -> bool {
+        matches!(self.phase(), Phase::Provisional | Phase::Live)
+    }
+
+    fn in_flight(self) -> u64 {
+        self.0 >> Self::IN_FLIGHT_SHIFT & 0xff_ffff
+    }
+
+    fn end_reason(self) -> Option<EndReason> {
+        let code = (self.0 >> Self::REASON_SHIFT & 0xff) as u8;
+        (self.phase() == Phase::Ended).then(|| EndReason::from_code(code))
+    }
+}

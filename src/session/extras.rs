@@ -1,0 +1,143 @@
+//! What few sessions need, allocated by the first use: the bell that tells of the end, the list of
+//! open GET streams, the user's state.
+
+use std::any::{Any, TypeId};
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use super::entry::Entry;
+
+type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// The lazy part of an [`Entry`].
+#[derive(Default)]
+pub(crate) struct Extras(Mutex<Option<Box<Lazy>>>);
+
+#[derive(Default)]
+struct Lazy {
+    /// Rung when the session ends or one of its GET streams has to.
+    bell: Arc<Notify>,
+    /// The GET streams that count against the limit, oldest first.
+    streams: VecDeque<u64>,
+    next_stream: u64,
+    state: State,
+}
+
+impl Extras {
+    /// Takes a new GET stream into the list; beyond `limit` the oldest is taken out and told.
+    pub(crate) fn add_stream(&self, limit: usize) -> u64 {
+        let mut lock = self.lock();
+        let lazy = lock.get_or_insert_default();
+        let number = lazy.next_stream;
+        lazy.next_stream += 1;
+        lazy.streams.push_back(number);
+        if lazy.streams.len() > limit {
+            lazy.streams.pop_front();
+            lazy.bell.notify_waiters();
+        }
+        number
+    }
+
+    /// Whether a stream is still in the list.
+    pub(crate) fn has_stream(&self, number: u64) -> bool {
+        self.lock()
+            .as_ref()
+            .is_some_and(|lazy| lazy.streams.contains(&number))
+    }
+
+    /// The stream is over, however it ended.
+    pub(crate) fn remove_stream(&self, number: u64) {
+        if let Some(lazy) = &mut *self.lock() {
+            lazy.streams.retain(|open| *open != number);
+        }
+    }
+
+    /// How many GET streams are in the list.
+    pub(crate) fn streams(&self) -> usize {
+        self.lock().as_ref().map_or(0, |lazy| lazy.streams.len())
+    }
+
+    /// The value of this type, if the session holds one.
+    pub(crate) fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let value = self.lock().as_ref()?.state.get(&TypeId::of::<T>())?.clone();
+        value.downcast().ok()
+    }
+
+    /// Keeps `value` unless there is one of its type, and returns the one that is kept.
+    ///
+    /// An ended session keeps nothing.
+    pub(crate) fn state_or_insert<T: Any + Send + Sync>(&self, entry: &Entry, value: T) -> Arc<T> {
+        let value = Arc::new(value);
+        let mut lock = self.lock();
+        if entry.end_reason().is_some() {
+            return value;
+        }
+        let kept = lock
+            .get_or_insert_default()
+            .state
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| value.clone())
+            .clone();
+        kept.downcast().unwrap_or(value)
+    }
+
+    /// The session has ended: the state goes, and whoever watches is told.
+    ///
+    /// The caller has marked the end before, so that a watcher who comes too late for the bell
+    /// sees the mark.
+    pub(crate) fn close(&self) {
+        // Taken out first: values are dropped, and wakers run, without the lock.
+        let lazy = self.lock().take();
+        if let Some(lazy) = lazy {
+            lazy.bell.notify_waiters();
+        }
+    }
+
+    fn bell(&self) -> Arc<Notify> {
+        self.lock().get_or_insert_default().bell.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Lazy>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pin_project! {
+    /// Waits until something is over with a session. Costs nothing until first polled.
+    #[derive(Default)]
+    pub(crate) struct Watch {
+        #[pin]
+        bell: Option<OwnedNotified>,
+    }
+}
+
+impl Watch {
+    /// Ready once `is_over` holds, which is asked again whenever the bell of `entry` rings.
+    pub(crate) fn poll(
+        self: Pin<&mut Self>,
+        entry: &Entry,
+        is_over: impl Fn() -> bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut this = self.project();
+        while !is_over() {
+            let Some(bell) = this.bell.as_mut().as_pin_mut() else {
+                // `Notified` hears `notify_waiters` from its creation on, so the look at
+                // `is_over` after it misses nothing.
+                let bell = entry.extras.bell();
+                this.bell.set(Some(bell.notified_owned()));
+                continue;
+            };
+            ready!(bell.poll(cx));
+            this.bell.set(None);
+        }
+        Poll::Ready(())
+    }
+}

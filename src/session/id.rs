@@ -1,0 +1,151 @@
+//! Session ids: what they look like, how they are made, and what a header must look like to be
+//! worth a lookup (contract §1 "session id", row 6).
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use http::HeaderValue;
+use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+/// The id of a session as it travels in `Mcp-Session-Id`.
+///
+/// An id is a bearer secret: whoever knows it may speak in the session. `Debug` therefore shows
+/// nothing of it; call [`as_str`](Self::as_str) where you really need the text.
+#[derive(Clone)]
+pub struct McpSessionId(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    /// What the guard makes by itself: kept in place, so that a lookup follows no pointer.
+    Uuid([u8; Hyphenated::LENGTH]),
+    Custom(Arc<str>),
+}
+
+impl McpSessionId {
+    /// The id as text: 1 to 128 characters of visible ASCII (0x21 to 0x7E).
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // A hyphenated UUID is ASCII, so the default is never taken.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn to_header(&self) -> HeaderValue {
+        // Visible ASCII is a valid header value, and no id is made of anything else.
+        let mut value = HeaderValue::from_bytes(self.as_bytes())
+            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Uuid(text) => text,
+            Repr::Custom(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl Borrow<[u8]> for McpSessionId {
+    fn borrow(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl Hash for McpSessionId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl PartialEq for McpSessionId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for McpSessionId {}
+
+impl fmt::Debug for McpSessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("McpSessionId(..)")
+    }
+}
+
+/// Where new ids come from: UUID v4 in lower case, unless the user brought a generator.
+#[derive(Clone, Default)]
+pub(crate) struct IdSource(Option<Arc<dyn Fn() -> String + Send + Sync>>);
+
+impl IdSource {
+    pub(crate) fn custom(generator: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(generator)))
+    }
+
+    /// A new id; `None` where the user's generator panicked or made no valid id.
+    pub(crate) fn next(&self) -> Option<McpSessionId> {
+        let Some(generator) = &self.0 else {
+            let mut text = [0; Hyphenated::LENGTH];
+            Uuid::new_v4().hyphenated().encode_lower(&mut text);
+            return Some(McpSessionId(Repr::Uuid(text)));
+        };
+        let text = catch_unwind(AssertUnwindSafe(|| generator())).ok()?;
+        is_well_formed(text.as_bytes(), MAX_LENGTH).then(|| McpSessionId(Repr::Custom(text.into())))
+    }
+
+    /// The longest id that this source can have made, in bytes.
+    pub(crate) fn longest(&self) -> usize {
+        match self.0 {
+            Some(_) => MAX_LENGTH,
+            None => Hyphenated::LENGTH,
+        }
+    }
+}
+
+impl fmt::Debug for IdSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Some(_) => "custom",
+            None => "UUID v4",
+        })
+    }
+}
+
+/// Whether `text` is visible ASCII of 1 to `longest` bytes, as the specification asks of ids
+/// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management>).
+pub(crate) fn is_well_formed(text: &[u8], longest: usize) -> bool {
+    (1..=longest).contains(&text.len()) && text.iter().all(|byte| (0x21..=0x7e).contains(byte))
+}
+
+const MAX_LENGTH: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_our_own_is_a_hyphenated_lower_case_uuid_v4() {
+        let id = IdSource::default().next().unwrap();
+        let parsed = Uuid::parse_str(id.as_str()).unwrap();
+        assert_eq!(parsed.get_version_num(), 4);
+        assert_eq!(parsed.hyphenated().to_string(), id.as_str());
+    }
+
+    #[test]
+    fn a_generator_that_panics_or_makes_no_visible_ascii_yields_no_id() {
+        for text in ["", "a b", "ä", "a\u{7f}", &"x".repeat(129)] {
+            let text = text.to_owned();
+            assert!(IdSource::custom(move || text.clone()).next().is_none());
+        }
+        assert!(IdSource::custom(|| panic!("no id today")).next().is_none());
+        assert!(IdSource::custom(|| "x".repeat(128)).next().is_some());
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_an_id() {
+        let id = IdSource::custom(|| "secret".to_owned()).next().unwrap();
+        assert_eq!(format!("{id:?}"), "McpSessionId(..)");
+    }
+}

@@ -1,0 +1,275 @@
+//! What the guard knows of sessions, in this process: the registry and the handles to it.
+
+mod clock;
+mod entry;
+mod extras;
+mod id;
+mod reaper;
+mod registry;
+
+use std::any::Any;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use self::clock::nanos;
+pub(crate) use self::entry::{Client, Entry, InFlight, Limits, Phase};
+pub(crate) use self::extras::Watch;
+pub use self::id::McpSessionId;
+pub(crate) use self::id::{IdSource, is_well_formed};
+pub(crate) use self::registry::{Registry, Slot, Unavailable};
+
+/// One session: its id, what is known of it, the state that handlers keep in it, and its end.
+///
+/// In a handler it is an extractor; elsewhere take it from the request's extensions with
+/// [`from_extensions`](Self::from_extensions) or from [`Sessions`]. A handle neither keeps its
+/// session alive nor frees it: a session ends by the rules of the guard, and its handles then
+/// tell [why](Self::end_reason).
+///
+/// While `initialize` is handled the session is not open yet: the id is known,
+/// [`protocol_version`](Self::protocol_version) is `None`, and if the answer opens no session
+/// everything kept in it is dropped.
+#[derive(Clone)]
+pub struct McpSession {
+    entry: Arc<Entry>,
+}
+
+impl McpSession {
+    pub(crate) fn new(entry: Arc<Entry>) -> Self {
+        Self { entry }
+    }
+
+    /// The id that the client sends in `Mcp-Session-Id`.
+    #[must_use]
+    pub fn id(&self) -> &McpSessionId {
+        &self.entry.id
+    }
+
+    /// The protocol version that the answer to `initialize` named; `None` before it came, or if
+    /// it named none.
+    #[must_use]
+    pub fn protocol_version(&self) -> Option<&str> {
+        self.entry.protocol_version()
+    }
+
+    /// `clientInfo.name` of `initialize`, cut to 128 bytes, control characters replaced.
+    #[must_use]
+    pub fn client_name(&self) -> Option<&str> {
+        self.entry.client.name.as_deref()
+    }
+
+    /// `clientInfo.version` of `initialize`, cut to 128 bytes, control characters replaced.
+    #[must_use]
+    pub fn client_version(&self) -> Option<&str> {
+        self.entry.client.version.as_deref()
+    }
+
+    /// How long ago the session opened.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_nanos(clock::now().saturating_sub(self.entry.opened()))
+    }
+
+    /// How long ago the last request or response body of the session ended; zero while one is in
+    /// flight.
+    #[must_use]
+    pub fn idle(&self) -> Duration {
+        match self.entry.in_flight() {
+            0 => Duration::from_nanos(clock::now().saturating_sub(self.entry.last())),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// How many requests and response bodies of the session are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.entry.in_flight()).unwrap_or(usize::MAX)
+    }
+
+    /// How many GET event streams are open, resumptions not counted.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.entry.extras.streams()
+    }
+
+    /// The session's value of type `T`, if a handler has put one there.
+    #[must_use]
+    pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.entry.extras.state()
+    }
+
+    /// The session's value of type `T`, made by `init` where there is none.
+    ///
+    /// A session holds one value per type; it is dropped when the session ends (a clone of the
+    /// `Arc` lives on). `init` runs without a lock: when two requests come at once both may run
+    /// it, and one result is dropped. After the end nothing is kept.
+    pub fn state_or_insert_with<T: Any + Send + Sync>(&self, init: impl FnOnce() -> T) -> Arc<T> {
+        match self.state() {
+            Some(value) => value,
+            None => self.entry.extras.state_or_insert(&self.entry, init()),
+        }
+    }
+
+    /// Ends the session: its id is unknown from now on and its streams end. `false` if it had
+    /// ended before.
+    pub fn end(&self) -> bool {
+        self.entry.leave(EndReason::Revoked)
+    }
+
+    /// Why the session ended; `None` while it has not.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.entry.end_reason()
+    }
+
+    /// Resolves when the session has ended, with the reason.
+    ///
+    /// The future is not tied to the handle: move it into a task that frees what belongs to the
+    /// session.
+    pub fn ended(&self) -> impl Future<Output = EndReason> + Send + 'static + use<> {
+        let entry = self.entry.clone();
+        async move {
+            let mut watch = pin!(Watch::default());
+            poll_fn(|cx| {
+                watch
+                    .as_mut()
+                    .poll(&entry, || entry.end_reason().is_some(), cx)
+                    .map(drop)
+            })
+            .await;
+            // The watch ends with the reason set.
+            entry.end_reason().unwrap_or(EndReason::Revoked)
+        }
+    }
+}
+
+impl fmt::Debug for McpSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entry.fmt(f)
+    }
+}
+
+/// The sessions of a guard: to count them, look at them, and end them.
+///
+/// Cheap to clone; every clone, and every layer cloned from the same guard, sees the same
+/// sessions.
+#[derive(Clone)]
+pub struct Sessions {
+    registry: Arc<Registry>,
+}
+
+impl Sessions {
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+
+    /// How many sessions are open. An `initialize` that the inner service has not answered yet is
+    /// no session, though it counts against the limit.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.registry.open()
+    }
+
+    /// Whether no session is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The open session with this id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<McpSession> {
+        self.registry.get(id.as_bytes()).map(McpSession::new)
+    }
+
+    /// All open sessions, in no order. Allocates one list; requests go on meanwhile.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<McpSession> {
+        self.registry
+            .snapshot()
+            .into_iter()
+            .map(McpSession::new)
+            .collect()
+    }
+
+    /// Ends the session with this id. `false` if there is none.
+    pub fn end(&self, id: &str) -> bool {
+        self.get(id).is_some_and(|session| session.end())
+    }
+
+    /// Ends every open session and tells how many there were.
+    pub fn end_all(&self) -> usize {
+        self.snapshot()
+            .iter()
+            .filter(|session| session.end())
+            .count()
+    }
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("len", &self.len())
+            .finish()
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum EndReason {
+    /// The answer to `initialize` did not reach the client whole, or opened no session.
+    Abandoned = 0,
+    /// The client sent DELETE.
+    Deleted,
+    /// The limit of sessions was reached and this one, never used, was the oldest such.
+    Evicted,
+    /// No request or response for the idle timeout.
+    Idle,
+    /// The inner service answered 404 for its own id of the session.
+    InnerLost,
+    /// The absolute lifetime was over.
+    Lifetime,
+    /// No second message came in time.
+    NeverUsed,
+    /// Ended through [`McpSession::end`] or [`Sessions`].
+    Revoked,
+    /// `initialize` was answered by an event stream that did not carry the response in time.
+    Unconfirmed,
+}
+
+impl EndReason {
+    const ALL: [Self; 9] = [
+        Self::Abandoned,
+        Self::Deleted,
+        Self::Evicted,
+        Self::Idle,
+        Self::InnerLost,
+        Self::Lifetime,
+        Self::NeverUsed,
+        Self::Revoked,
+        Self::Unconfirmed,
+    ];
+
+    fn from_code(code: u8) -> Self {
+        Self::ALL
+            .get(usize::from(code))
+            .copied()
+            .unwrap_or(Self::Abandoned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_reason_survives_the_state_word() {
+        for reason in EndReason::ALL {
+            assert_eq!(EndReason::from_code(reason as u8), reason);
+        }
+    }
+}

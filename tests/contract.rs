@@ -1,0 +1,524 @@
+//! The contract, one line a row: what is sent, what is answered. Written from CONTRACT.md.
+//!
+//! `cargo test --test contract -- --nocapture the_table` prints it. Every line also checks that a
+//! refused request never reached the inner service, that a passed one reached it with equal bytes,
+//! and that the live session still works afterwards.
+
+mod support;
+
+use std::fmt;
+use std::io;
+
+use axum::body::{Body, Bytes};
+use futures_util::{StreamExt, stream};
+use http::{Method, Request};
+use mcp_session_guard::{Refusal, SessionGuardBuilder, SessionGuardLayer};
+use serde_json::Value;
+
+use support::{INITIALIZE, INITIALIZED, PING, World, post, request};
+
+const H: &str = "host: localhost:8000";
+const J: &str = "content-type: application/json";
+const RESPONSE: &str = r#"{"jsonrpc":"2.0","id":"srv-1","result":{}}"#;
+const MODERN: &str = r#"{"jsonrpc":"2.0","id":9,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+const MISSING: &str = "Bad Request: Missing session ID";
+const NOT_FOUND: &str = "Session not found";
+const ANY: &str = "*";
+
+/// Declares the rows: a name, what is sent, what is answered.
+macro_rules! rows {
+    ($($name:ident: $sent:expr => $answered:expr;)*) => {
+        $(#[tokio::test(start_paused = true)] async fn $name() { check($sent, $answered).await; })*
+
+        fn table() -> Vec<(&'static str, Sent, Answered)> {
+            vec![$((stringify!($name), $sent, $answered)),*]
+        }
+    };
+}
+
+rows! {
+    row_01_options_goes_to_the_inner_service_untouched: send("OPTIONS /mcp\nmcp-session-id: x\nmcp-session-id: y") => untouched();
+    row_02_no_host: send("POST /mcp\n{J}\n\n{PING}") => problem(400);
+    row_02_no_host_on_http_1_0: send("POST /mcp HTTP/1.0\n{J}\n\n{PING}") => problem(400);
+    row_02_two_hosts: send("POST /mcp\n{H}\n{H}\n{J}\n\n{PING}") => problem(400);
+    row_02_host_with_userinfo: send("POST /mcp\nhost: me@localhost\n{J}\n\n{PING}") => problem(400);
+    row_02_host_with_a_bad_port: send("POST /mcp\nhost: localhost:80a\n{J}\n\n{PING}") => problem(400);
+    row_02_host_with_a_port_too_large: send("POST /mcp\nhost: localhost:65536\n{J}\n\n{PING}") => problem(400);
+    row_02_empty_host: send("POST /mcp\nhost:\n{J}\n\n{PING}") => problem(400);
+    row_02_host_unlike_the_absolute_form: send("POST http://localhost:9/mcp\n{H}\n{J}\n\n{PING}") => problem(400);
+    row_02_host_unlike_the_authority: send("POST http://127.0.0.1/mcp HTTP/2\nhost: localhost\n{J}\n\n{PING}") => problem(400);
+    row_02_an_authority_alone_passes_on_http_2: send("POST http://localhost:8000/mcp HTTP/2\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_02_foreign_host: send("POST /mcp\nhost: evil.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_host_that_only_begins_like_localhost: send("POST /mcp\nhost: localhost.evil.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_an_empty_list_refuses_every_host: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(|guard| guard.allowed_hosts([""; 0])) => rpc(403, -32600, ANY, "null");
+    row_02_host_compares_without_case_and_trailing_dot: send("POST /mcp\nhost: LOCALHOST.:1\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_02_host_ip_literals_compare_by_value: send("POST /mcp\nhost: [0:0:0:0:0:0:0:1]:8000\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_02_a_listed_host_with_a_port_matches_that_port: send("POST /mcp\nhost: mcp.example:444\n{J}\n\n{PING}").under(|guard| guard.allowed_hosts(["mcp.example:443"])) => rpc(403, -32600, ANY, "null");
+    row_02_foreign_origin: send("POST /mcp\n{H}\n{J}\norigin: https://evil.example\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_null_origin: send("POST /mcp\n{H}\n{J}\norigin: null\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_two_origins: send("POST /mcp\n{H}\n{J}\norigin: http://localhost\norigin: http://localhost\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_malformed_origin: send("POST /mcp\n{H}\n{J}\norigin: http://localhost/path\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_loopback_origin_of_another_scheme: send("POST /mcp\n{H}\n{J}\norigin: ftp://localhost\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_an_empty_list_refuses_every_other_origin: send("POST /mcp\n{H}\n{J}\norigin: http://localhost:9\n\n{PING}").under(|guard| guard.allowed_origins([""; 0])) => rpc(403, -32600, ANY, "null");
+    row_02_loopback_origin_passes: send("POST /mcp\n{H}\n{J}\norigin: http://127.0.0.1:5173\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_02_the_endpoints_own_origin_passes: send("POST /mcp\nhost: mcp.example\n{J}\norigin: https://mcp.example:443\n\n{INITIALIZE}").under(|guard| guard.allowed_hosts(["mcp.example"]).allowed_origins([""; 0])) => passes();
+    row_02_a_listed_origin_passes_with_its_default_port: send("POST /mcp\n{H}\n{J}\norigin: HTTPS://App.Example:443\n\n{INITIALIZE}").under(|guard| guard.allowed_origins(["https://app.example"])) => passes();
+    row_02_origin_is_judged_before_the_method: send("PUT /mcp\n{H}\norigin: null") => rpc(403, -32600, ANY, "null");
+    row_03_put: send("PUT /mcp\n{H}\n{J}\n\n{PING}") => problem(405).with("allow: GET, POST, DELETE");
+    row_03_head: send("HEAD /mcp\n{H}") => problem(405).with("allow: GET, POST, DELETE");
+    row_03_patch_with_a_live_session: send("PATCH /mcp\n{H}\nmcp-session-id: {live}") => problem(405).with("allow: GET, POST, DELETE");
+    row_04_two_session_headers: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-session-id: x\n\n{PING}") => problem(400);
+    row_04_two_session_headers_the_other_way: send("POST /mcp\n{H}\n{J}\nmcp-session-id: x\nmcp-session-id: {live}\n\n{PING}") => problem(400);
+    row_04_two_equal_session_headers: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-session-id: {live}") => problem(400);
+    row_04_connection_naming_an_mcp_field: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nconnection: keep-alive, Mcp-Session-Id\n\n{PING}") => problem(400);
+    row_04_an_empty_session_header_counts_as_none: send("POST /mcp\n{H}\n{J}\nmcp-session-id:\n\n{PING}") => rpc(400, -32600, MISSING, "1");
+    row_05_get_without_session: send("GET /mcp\n{H}") => problem(400);
+    row_05_delete_without_session: send("DELETE /mcp\n{H}") => problem(400);
+    row_05_get_of_the_modern_era: send("GET /mcp\n{H}\nmcp-protocol-version: 2026-07-28") => problem(405).with("allow: POST");
+    row_05_delete_of_the_modern_era: send("DELETE /mcp\n{H}\nmcp-protocol-version: 2027-01-01") => problem(405).with("allow: POST");
+    row_06_id_with_a_space: send("POST /mcp\n{H}\n{J}\nmcp-session-id: a b\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_06_id_of_latin_1: send("POST /mcp\n{H}\n{J}\nmcp-session-id: \u{e9}\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_06_id_longer_than_any: send("GET /mcp\n{H}\nmcp-session-id: {live}0") => rpc(404, -32600, NOT_FOUND, "null");
+    row_06_a_modern_header_does_not_save_a_malformed_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: a b\nmcp-protocol-version: 2026-07-28\n\n{MODERN}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_unknown_id_on_post: send("POST /mcp\n{H}\n{J}\nmcp-session-id: 00000000-0000-4000-8000-000000000000\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_unknown_id_on_get: send("GET /mcp\n{H}\nmcp-session-id: nobody") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_unknown_id_on_get_with_last_event_id: send("GET /mcp\n{H}\nmcp-session-id: nobody\nlast-event-id: 7") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_unknown_id_on_delete: send("DELETE /mcp\n{H}\nmcp-session-id: nobody") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_ended_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {ended}\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_id_in_upper_case: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {LIVE}\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_two_ids_in_one_header: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live},x\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_07_unknown_id_is_judged_before_the_media_type: send("POST /mcp\n{H}\nmcp-session-id: nobody\n\n{PING}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_08_get_with_an_unknown_version: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-01-01") => problem(400);
+    row_08_delete_with_an_unknown_version: send("DELETE /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: latest") => problem(400);
+    row_08_two_different_versions: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-06-18") => problem(400);
+    row_08_a_modern_version_may_use_its_live_session: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2026-07-28") => passes();
+    row_09_no_content_type: send("POST /mcp\n{H}\n\n{PING}") => problem(415);
+    row_09_two_content_types: send("POST /mcp\n{H}\n{J}\n{J}\n\n{PING}") => problem(415);
+    row_09_text_plain: send("POST /mcp\n{H}\ncontent-type: text/plain\n\n{PING}") => problem(415);
+    row_09_form: send("POST /mcp\n{H}\ncontent-type: application/x-www-form-urlencoded\n\n{PING}") => problem(415);
+    row_09_jsonp: send("POST /mcp\n{H}\ncontent-type: application/jsonp\n\n{PING}") => problem(415);
+    row_09_json_patch: send("POST /mcp\n{H}\ncontent-type: application/json-patch+json\n\n{PING}") => problem(415);
+    row_09_latin_1: send("POST /mcp\n{H}\n{J}; charset=latin1\n\n{PING}") => problem(415);
+    row_09_gzip: send("POST /mcp\n{H}\n{J}\ncontent-encoding: gzip\n\n{PING}") => problem(415);
+    row_09_utf_8_in_any_spelling_passes: send("POST /mcp\n{H}\ncontent-type: Application/JSON ; Charset=\"UTF-8\"\ncontent-encoding: identity\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_09_ascii_passes: send("POST /mcp\n{H}\n{J};charset=us-ascii\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_10_declared_over_the_limit: send("POST /mcp\n{H}\n{J}\ncontent-length: 4194305\n\n{PING}") => problem(413).with("connection: close");
+    row_10_streamed_over_the_limit: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(|guard| guard.body_limit(39)) => problem(413).with("connection: close");
+    row_10_no_connection_header_on_http_2: send("POST http://localhost/mcp HTTP/2\n{J}\n\n{PING}").under(|guard| guard.body_limit(39)) => problem(413);
+    row_10_at_the_limit_passes: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZE}").under(|guard| guard.body_limit(151)) => passes();
+    row_11_a_body_that_stalls: send("POST /mcp\n{H}\n{J}").streams(stalls) => problem(408).with("connection: close");
+    row_11_a_body_that_breaks_off: send("POST /mcp\n{H}\n{J}").streams(breaks_off) => problem(400);
+    row_12_empty: send("POST /mcp\n{H}\n{J}\n\n") => rpc(400, -32700, ANY, "null");
+    row_12_malformed: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,") => rpc(400, -32700, ANY, "null");
+    row_12_byte_order_mark: send("POST /mcp\n{H}\n{J}\n\n\u{feff}{PING}") => rpc(400, -32700, ANY, "null");
+    row_12_trailing_data: send("POST /mcp\n{H}\n{J}\n\n{PING}{PING}") => rpc(400, -32700, ANY, "null");
+    row_13_batch: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n[{PING}]") => rpc(400, -32600, ANY, "null");
+    row_13_batch_with_initialize: send("POST /mcp\n{H}\n{J}\n\n[{INITIALIZE},{PING}]") => rpc(400, -32600, ANY, "null");
+    row_13_string: send("POST /mcp\n{H}\n{J}\n\n\"ping\"") => rpc(400, -32600, ANY, "null");
+    row_13_too_deep: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{deep63},\"id\":7}").under(|guard| guard.json_depth(63)) => rpc(400, -32600, ANY, "7");
+    row_13_at_the_depth_limit_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{deep63},\"id\":7}") => passes();
+    row_13_jsonrpc_1: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"1.0\",\"id\":3,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "3");
+    row_13_no_jsonrpc: send("POST /mcp\n{H}\n{J}\n\n{\"id\":3,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "3");
+    row_13_method_no_string: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":4}") => rpc(400, -32600, ANY, "3");
+    row_13_method_beside_result: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\",\"result\":{}}") => rpc(400, -32600, ANY, "3");
+    row_13_result_and_error: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{},\"error\":{}}") => rpc(400, -32600, ANY, "null");
+    row_13_neither_method_nor_result_nor_error: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"three\"}") => rpc(400, -32600, ANY, "\"three\"");
+    row_13_null_id_on_a_request: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_fractional_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1.0,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_exponent_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1e2,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_id_2_to_the_53: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":9007199254740992,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_object_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_id_of_257_bytes: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"{x256}y\",\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_id_of_256_bytes_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"{x256}\",\"method\":\"ping\"}") => passes();
+    row_13_the_largest_ids_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":-9007199254740991,\"method\":\"ping\"}") => passes();
+    row_13_result_without_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"result\":{}}") => rpc(400, -32600, ANY, "null");
+    row_13_an_error_without_id_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"error\":{\"code\":1,\"message\":\"x\"}}") => passes();
+    row_13_params_of_any_type_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":[1,\"x\"]}") => passes();
+    row_13_the_id_is_found_behind_params: send("POST /mcp\n{H}\n{J}\n\n{\"method\":\"tools/call\",\"params\":{\"name\":\"x\"},\"jsonrpc\":\"2.0\",\"id\":\"a\\u0062\"}") => rpc(400, -32600, MISSING, "\"a\\u0062\"");
+    row_14_duplicate_method: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"initialize\",\"method\":\"ping\"}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"id\":5,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_14_duplicate_of_an_unknown_key: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"x\":1,\"x\":2,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "5");
+    row_14_escaped_duplicate: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"\\u006dethod\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_name_in_params: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"a\",\"name\":\"b\"}}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_uri_in_params: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"uri\":\"a\",\"uri\":\"b\"}}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_meta_in_params: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"_meta\":{},\"_meta\":{}}}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_protocol_version_in_params: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"1\",\"protocolVersion\":\"2\"}}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_client_info_in_params: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"initialize\",\"params\":{\"clientInfo\":{},\"clientInfo\":{}}}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_version_key_in_meta: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"a\",\"io.modelcontextprotocol/protocolVersion\":\"b\"}}}") => rpc(400, -32600, ANY, "5");
+    row_14_method_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"Method\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
+    row_14_id_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"ID\":5,\"id\":6,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_14_long_s_folds: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"param\u{17f}\":{}}") => rpc(400, -32600, ANY, "5");
+    row_14_other_duplicates_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"arguments\":{\"name\":1,\"name\":2}}}") => passes();
+    row_15_a_claim: send("POST /mcp\n{H}\n{J}\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
+    row_15_a_claim_in_a_live_session: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
+    row_15_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{PING}") => rpc(400, -32600, ANY, "1");
+    row_15_a_modern_header_with_an_unknown_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: nobody\nmcp-protocol-version: 2026-07-28\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
+    row_15_a_modern_notification: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{INITIALIZED}") => rpc(400, -32600, ANY, "null");
+    row_15_an_earlier_date_is_no_claim: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2025-11-25\"}}}") => rpc(400, -32600, MISSING, "1");
+    row_16_is_the_modern_era_which_this_guard_refuses: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
+    row_17_unknown_version: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-01-01\n\n{PING}") => rpc(400, -32600, ANY, "1");
+    row_17_two_different_versions: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-03-26\n\n{PING}") => rpc(400, -32600, ANY, "1");
+    row_17_unknown_version_on_a_notification: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: x\n\n{INITIALIZED}") => rpc(400, -32600, ANY, "null");
+    row_17_two_equal_versions_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-11-25\n\n{PING}") => passes();
+    row_17_a_listed_version_that_was_not_negotiated_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2024-11-05\n\n{PING}") => passes();
+    row_17_no_version_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_17_initialize_with_a_modern_header_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{INITIALIZE}") => passes();
+    row_17_initialize_with_an_unknown_version: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 1\n\n{INITIALIZE}") => rpc(400, -32600, ANY, "0");
+    row_18_initialize_without_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"initialize\"}") => rpc(400, -32600, ANY, "null");
+    row_18_initialize_in_a_live_session: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{INITIALIZE}") => rpc(400, -32600, "Server already initialized", "0");
+    row_19_initialize_with_an_ended_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {ended}\n\n{INITIALIZE}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_19_initialize_with_an_ended_id_and_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {ended}\nmcp-protocol-version: 2026-07-28\n\n{INITIALIZE}") => rpc(404, -32600, NOT_FOUND, "null");
+    row_19_the_option_opens_a_new_session: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {ended}\n\n{INITIALIZE}").under(SessionGuardBuilder::reopen_stale_sessions) => passes();
+    row_20_initialize_opens_a_session: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZE}") => passes();
+    row_20_an_empty_session_header_is_none: send("POST /mcp\n{H}\n{J}\nmcp-session-id:\n\n{INITIALIZE}") => passes();
+    row_21_another_message_marked_stale: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {ended}\n\n{PING}").under(SessionGuardBuilder::reopen_stale_sessions) => rpc(404, -32600, NOT_FOUND, "null");
+    row_22_a_request_without_session: send("POST /mcp\n{H}\n{J}\n\n{PING}") => rpc(400, -32600, MISSING, "1");
+    row_22_a_notification_without_session: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZED}") => rpc(400, -32600, MISSING, "null");
+    row_22_a_response_without_session: send("POST /mcp\n{H}\n{J}\n\n{RESPONSE}") => rpc(400, -32600, MISSING, "null");
+    row_22_an_id_in_the_query_is_missing: send("POST /mcp?sessionId={live}\n{H}\n{J}\ncookie: mcp-session-id={live}\n\n{PING}") => rpc(400, -32600, MISSING, "1");
+    row_22_a_method_that_only_looks_like_initialize: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize \"}") => rpc(400, -32600, MISSING, "1");
+    row_22_an_escaped_initialize_is_initialize: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\\u0069nitialize\"}") => passes();
+    row_23_a_request: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n {\"id\" : 1, \"method\":\"ping\",\"jsonrpc\":\"2.0\"} \n") => passes();
+    row_23_a_notification: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{INITIALIZED}") => passes();
+    row_23_a_response: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{RESPONSE}") => passes();
+    row_23_a_get_stream: send("GET /mcp\n{H}\nmcp-session-id: {live}\naccept: text/event-stream") => passes();
+    row_23_delete_is_answered_by_the_guard: send("DELETE /mcp\n{H}\nmcp-session-id: {live}") => no_content();
+    stateless_a_request_passes: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(SessionGuardBuilder::stateless) => passes();
+    stateless_a_notification_passes: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZED}").under(SessionGuardBuilder::stateless) => passes();
+    stateless_a_response_passes: send("POST /mcp\n{H}\n{J}\n\n{RESPONSE}").under(SessionGuardBuilder::stateless) => passes();
+    stateless_initialize_passes: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZE}").under(SessionGuardBuilder::stateless) => passes();
+    stateless_session_headers_are_neither_read_nor_stripped: send("POST /mcp\n{H}\n{J}\nmcp-session-id: a b\nmcp-session-id: c\n\n{PING}").under(SessionGuardBuilder::stateless) => passes();
+    stateless_get: send("GET /mcp\n{H}").under(SessionGuardBuilder::stateless) => problem(405).with("allow: POST");
+    stateless_delete: send("DELETE /mcp\n{H}\nmcp-session-id: x").under(SessionGuardBuilder::stateless) => problem(405).with("allow: POST");
+    stateless_host_is_judged: send("POST /mcp\nhost: evil.example\n{J}\n\n{PING}").under(SessionGuardBuilder::stateless) => rpc(403, -32600, ANY, "null");
+    stateless_media_types_are_judged: send("POST /mcp\n{H}\n\n{PING}").under(SessionGuardBuilder::stateless) => problem(415);
+    stateless_messages_are_judged: send("POST /mcp\n{H}\n{J}\n\n[]").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "null");
+    stateless_the_modern_era_is_refused: send("POST /mcp\n{H}\n{J}\n\n{MODERN}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "9");
+    stateless_versions_are_judged: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 1\n\n{PING}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "1");
+    stateless_initialize_without_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"initialize\"}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "null");
+}
+
+/// A request, as text.
+struct Sent {
+    text: &'static str,
+    configure: fn(SessionGuardBuilder) -> SessionGuardBuilder,
+    /// Another body than the text's.
+    body: Option<fn() -> Body>,
+}
+
+fn send(text: &'static str) -> Sent {
+    Sent {
+        text,
+        configure: |guard| guard,
+        body: None,
+    }
+}
+
+fn stalls() -> Body {
+    let first = stream::iter([Ok::<_, io::Error>(Bytes::from("{"))]);
+    Body::from_stream(first.chain(stream::pending()))
+}
+
+fn breaks_off() -> Body {
+    let reset = Err(io::Error::from(io::ErrorKind::ConnectionReset));
+    Body::from_stream(stream::iter([Ok(Bytes::from("{")), reset]))
+}
+
+impl Sent {
+    fn under(self, configure: fn(SessionGuardBuilder) -> SessionGuardBuilder) -> Self {
+        Self { configure, ..self }
+    }
+
+    fn streams(self, body: fn() -> Body) -> Self {
+        Self {
+            body: Some(body),
+            ..self
+        }
+    }
+}
+
+/// An answer, as literals.
+struct Answered {
+    status: u16,
+    kind: Kind,
+    header: Option<&'static str>,
+}
+
+enum Kind {
+    Rpc {
+        code: i64,
+        message: &'static str,
+        id: &'static str,
+    },
+    Problem,
+    Passes,
+    Untouched,
+    NoContent,
+}
+
+fn rpc(status: u16, code: i64, message: &'static str, id: &'static str) -> Answered {
+    Answered {
+        status,
+        kind: Kind::Rpc { code, message, id },
+        header: None,
+    }
+}
+
+fn problem(status: u16) -> Answered {
+    Answered {
+        status,
+        kind: Kind::Problem,
+        header: None,
+    }
+}
+
+fn passes() -> Answered {
+    Answered {
+        status: 200,
+        kind: Kind::Passes,
+        header: None,
+    }
+}
+
+fn untouched() -> Answered {
+    Answered {
+        status: 200,
+        kind: Kind::Untouched,
+        header: None,
+    }
+}
+
+fn no_content() -> Answered {
+    Answered {
+        status: 204,
+        kind: Kind::NoContent,
+        header: None,
+    }
+}
+
+impl Answered {
+    fn with(self, header: &'static str) -> Self {
+        Self {
+            header: Some(header),
+            ..self
+        }
+    }
+}
+
+impl fmt::Display for Answered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Rpc { code, message, id } => {
+                write!(f, "{} {code} {message:?} id={id}", self.status)?;
+            }
+            Kind::Problem => write!(f, "{} problem+json", self.status)?,
+            Kind::Passes => write!(f, "to inner")?,
+            Kind::Untouched => write!(f, "to inner, untouched")?,
+            Kind::NoContent => write!(f, "204")?,
+        }
+        self.header.map_or(Ok(()), |header| write!(f, ", {header}"))
+    }
+}
+
+#[test]
+fn the_table() {
+    for (name, sent, answered) in table() {
+        let text = sent.text.replace('\n', " | ");
+        println!(
+            "{:<60} {:<120.120} -> {answered}",
+            name.replace('_', " "),
+            text
+        );
+    }
+}
+
+#[test]
+fn every_row_of_the_contract_has_a_line() {
+    for row in 1..=23 {
+        let prefix = format!("row_{row:02}_");
+        assert!(
+            table().iter().any(|(name, ..)| name.starts_with(&prefix)),
+            "{prefix} is missing"
+        );
+    }
+}
+
+async fn check(sent: Sent, answered: Answered) {
+    let world = World::new(
+        (sent.configure)(SessionGuardLayer::builder())
+            .build()
+            .unwrap(),
+    );
+    // Sessions are opened under the default settings' names, if the guard has them.
+    let live = open(&world).await;
+    let ended = open(&world).await;
+    world.sessions.end(ended.as_deref().unwrap_or_default());
+    world.inner.clear();
+
+    let text = fill(sent.text, live.as_deref(), ended.as_deref());
+    let mut asked = latin_1(request(&text));
+    if let Some(body) = sent.body {
+        *asked.body_mut() = body();
+    }
+    let is_head = asked.method() == Method::HEAD;
+    let sent_body = text
+        .split_once("\n\n")
+        .map_or("", |(_, body)| body)
+        .to_owned();
+    let sent_headers = asked.headers().clone();
+    let response = world.send(asked).await;
+    let refusal = response.extensions().get::<Refusal>().cloned();
+    let calls = world.inner.calls();
+
+    match &answered.kind {
+        Kind::Passes | Kind::Untouched => {
+            assert!(refusal.is_none(), "{refusal:?}");
+            assert!(response.status().is_success());
+            assert_eq!(calls.len(), 1, "the inner service is called once");
+            assert_eq!(
+                calls[0].body, sent_body,
+                "it gets the bytes that were judged"
+            );
+            if matches!(answered.kind, Kind::Untouched) {
+                assert_eq!(calls[0].headers, sent_headers);
+            } else if live.is_some() {
+                assert!(!calls[0].headers.contains_key("mcp-session-id"));
+            } else if sent_headers.contains_key("mcp-session-id") {
+                assert_eq!(calls[0].headers.get_all("mcp-session-id").iter().count(), 2);
+            }
+            return;
+        }
+        Kind::NoContent => {
+            assert_eq!((response.status().as_u16(), calls.len()), (204, 0));
+            return;
+        }
+        Kind::Rpc { .. } | Kind::Problem => {}
+    }
+    assert_eq!(
+        calls.len(),
+        0,
+        "a refused request never reaches the inner service"
+    );
+    assert_eq!(response.status(), answered.status);
+    assert_eq!(
+        refusal
+            .expect("the refusal travels in the extensions")
+            .status(),
+        answered.status
+    );
+
+    let answer = support::Answer::of(response).await;
+    let mut headers: Vec<String> = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != "content-length") // axum's router adds it
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    headers.sort();
+    let mut expected = vec![
+        "cache-control: no-store".to_owned(),
+        match answered.kind {
+            Kind::Problem => "content-type: application/problem+json".to_owned(),
+            _ => "content-type: application/json".to_owned(),
+        },
+        "x-content-type-options: nosniff".to_owned(),
+    ];
+    expected.extend(answered.header.map(str::to_owned));
+    expected.sort();
+    assert_eq!(headers, expected);
+
+    if is_head {
+        return;
+    }
+    let body = answer.json();
+    match answered.kind {
+        Kind::Rpc { code, message, id } => {
+            let text = body["error"]["message"]
+                .as_str()
+                .expect("a message")
+                .to_owned();
+            assert!(message == ANY || text == message, "{text}");
+            assert_eq!(
+                answer.text(),
+                format!(
+                    r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{text}"}},"id":{id}}}"#
+                )
+            );
+        }
+        _ => {
+            let members: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
+            assert_eq!(members, ["detail", "status", "title"]);
+            assert_eq!(body["status"], answered.status);
+            assert_eq!(body["title"].as_str(), answer.status.canonical_reason());
+            assert!(!body["detail"].as_str().unwrap().is_empty());
+        }
+    }
+    if let Some(live) = live {
+        let session = world
+            .sessions
+            .get(&live)
+            .expect("the live session survives a refusal");
+        assert_eq!(session.in_flight(), 0);
+        assert_eq!(world.sessions.len(), 1);
+    }
+}
+
+/// Opens a session where the guard's settings let `localhost` in.
+async fn open(world: &World) -> Option<String> {
+    let answer = world.ask(post(None, INITIALIZE)).await;
+    Some(
+        answer
+            .headers
+            .get("mcp-session-id")?
+            .to_str()
+            .unwrap()
+            .to_owned(),
+    )
+}
+
+fn fill(text: &str, live: Option<&str>, ended: Option<&str>) -> String {
+    let live = live.unwrap_or("none");
+    text.replace("{live}", live)
+        .replace("{LIVE}", &live.to_ascii_uppercase())
+        .replace("{ended}", ended.unwrap_or("none"))
+        .replace("{H}", H)
+        .replace("{J}", J)
+        .replace("{PING}", PING)
+        .replace("{INITIALIZE}", INITIALIZE)
+        .replace("{INITIALIZED}", INITIALIZED)
+        .replace("{RESPONSE}", RESPONSE)
+        .replace("{MODERN}", MODERN)
+        .replace("{x256}", &"x".repeat(256))
+        .replace("{deep63}", &format!("{}{}", "[".repeat(63), "]".repeat(63)))
+}
+
+/// Header values in latin 1, so that bytes above 0x7F stand alone.
+fn latin_1(mut request: Request<Body>) -> Request<Body> {
+    if let Some(value) = request.headers_mut().get_mut("mcp-session-id")
+        && value.to_str().is_err()
+    {
+        *value = http::HeaderValue::from_bytes(b"\xe9").unwrap();
+    }
+    request
+}
+
+#[tokio::test]
+async fn refusals_of_rows_6_and_7_are_byte_identical() {
+    let world = World::new(SessionGuardLayer::new());
+    let mut answers = Vec::new();
+    for id in [
+        "nobody",
+        "a b",
+        "00000000-0000-4000-8000-000000000000",
+        &"x".repeat(8192),
+    ] {
+        for method in ["POST", "GET", "DELETE"] {
+            let text = format!("{method} /mcp\n{H}\n{J}\nmcp-session-id: {id}\n\n{PING}");
+            let answer = world.ask(request(&text)).await;
+            answers.push((answer.status, format!("{:?}", answer.headers), answer.body));
+        }
+    }
+    assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+    let body: Value = serde_json::from_slice(&answers[0].2).unwrap();
+    assert_eq!(body["error"]["message"], NOT_FOUND);
+}
