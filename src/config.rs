@@ -1,5 +1,4 @@
-//! Every setting, its default and what it refuses. The defaults are those of the
-//! [contract](https://github.com/mcp-session-guard/mcp-session-guard/blob/main/CONTRACT.md), §1.
+//! Every setting, its default and what it refuses. The defaults are those of the contract, §1.
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,90 @@
-//! One tower [`Layer`](tower_layer::Layer) that makes the sessions of any axum MCP endpoint
-//! correct, safe and fast.
+//! One tower [`Layer`] that makes the sessions of any axum MCP endpoint correct, safe and fast.
+//!
+//! In the protocol revisions 2025-03-26 to 2025-11-25 `initialize` opens a session and every later
+//! request names it in `Mcp-Session-Id`
+//! ([specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management)).
+//! The layer reads each POST, issues and checks the id **before the request reaches the inner
+//! service**, and owns the session until its end. The inner service can be a handler, an SDK's
+//! service, or a proxy.
+//!
+//! # Example
+//!
+//! ```
+//! use axum::{Router, body::Body, routing::any};
+//! use http::{Request, StatusCode};
+//! use mcp_session_guard::{McpSession, SessionGuardLayer};
+//! use tower::ServiceExt;
+//!
+//! async fn mcp(_session: McpSession) -> ([(&'static str, &'static str); 1], &'static str) {
+//!     let json = [("content-type", "application/json")];
+//!     (json, r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25"}}"#)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let guard = SessionGuardLayer::new();
+//! let sessions = guard.sessions();
+//! let app: Router = Router::new().route("/mcp", any(mcp)).route_layer(guard);
+//!
+//! let post = |body: &'static str| {
+//!     Request::post("/mcp")
+//!         .header("host", "localhost")
+//!         .header("content-type", "application/json")
+//!         .body(Body::from(body))
+//! };
+//!
+//! // Without a session only `initialize` passes.
+//! let refused = post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#)?;
+//! assert_eq!(app.clone().oneshot(refused).await?.status(), StatusCode::BAD_REQUEST);
+//!
+//! let opened = post(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}"#)?;
+//! let opened = app.oneshot(opened).await?;
+//! assert!(opened.headers().contains_key("mcp-session-id"));
+//! assert_eq!(sessions.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to put it
+//!
+//! On the one endpoint, around all of its methods: `.route("/mcp", any(mcp)).route_layer(guard)`,
+//! or `.route("/mcp", post(mcp).get(events).layer(guard))`. (In the second form axum adds its own
+//! `Allow` to answers to DELETE; that does no harm.)
+//!
+//! What one sees with the wrong mounts:
+//!
+//! - `Router::layer(guard)` wraps the fallback and every route added before it: unknown paths and
+//!   `/.well-known/…` answer 400 or 415 instead of 404, and `/health` wants a session.
+//! - `Router::route_layer(guard)` or `MethodRouter::route_layer(guard)` over `post(..).get(..)`
+//!   leaves DELETE to axum's 405: clients can not end their sessions.
+//!
+//! Tracing, CORS, authentication, request ids and compression go outside the guard (added after
+//! it); whatever needs the session goes inside. A layer inside that encodes the answer to
+//! `initialize` makes it 502, for an encoded answer can not be judged.
+//!
+//! Clones of one layer share their sessions; layers built separately share none.
+//!
+//! # What it answers
+//!
+//! The [`contract`] lists every answer, row by row, and the reasons. Two rules explain most of it:
+//!
+//! - A refusal carries the request's id where that is known; only 404 and 403 never do. 404 is
+//!   what makes a client open a new session, so it is kept for sessions that are gone.
+//! - What the guard lets through, every JSON parser reads the same way: batches, duplicate keys,
+//!   ids that a double can not hold, and encoded bodies are refused.
+//!
+//! # The house
+//!
+//! `guard/` is the way of a request, its files in the order in which a request meets them (its
+//! `mod.rs` has the table); `session/` is what the guard knows; `config.rs` is every setting;
+//! `extract.rs` is what handlers see.
+//!
+//! # Requirements
+//!
+//! Layers are built without a runtime. Requests must run on a tokio runtime with time enabled, as
+//! `axum::serve` does; otherwise tokio panics where the first timer is needed.
+//!
+//! [`Layer`]: tower_layer::Layer
 #![forbid(unsafe_code)]
 
 mod config;
@@ -13,3 +98,17 @@ pub use crate::guard::{
     MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
 };
 pub use crate::session::{EndReason, McpSession, McpSessionId, Sessions};
+
+/// What the guard answers, request by request. This page is `CONTRACT.md`.
+///
+/// Not built yet: owners, scopes, drain, report-only, a refused legacy era, and the modern era
+/// accepted (§6). Everything else is tested row by row in `tests/contract.rs`.
+///
+#[doc = include_str!("../CONTRACT.md")]
+#[cfg(doc)]
+pub mod contract {}
+
+/// The README's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

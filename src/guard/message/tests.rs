@@ -1,1 +1,326 @@
-mod x {}
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn read_64(text: &str) -> Result<Message<'_>, NoMessage<'_>> {
+    read(text.as_bytes(), 64)
+}
+
+fn reason(text: &[u8]) -> Option<RefusalReason> {
+    read(text, 64).err().map(|flaw| flaw.reason)
+}
+
+#[test]
+fn a_request_is_read_without_a_copy() {
+    let message =
+        read_64(r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{}}"#).unwrap();
+    assert_eq!(message.kind, MessageKind::Request);
+    assert_eq!(message.id, Some(r#""a""#));
+    assert!(matches!(message.method, Some(Cow::Borrowed("tools/call"))));
+}
+
+#[test]
+fn initialize_is_read_with_what_the_client_says_of_itself() {
+    let text = r#"{"method":"initialize","params":{"clientInfo":{"version":"2","x":[],"name":"n"},
+        "protocolVersion":"2025-11-25","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}},
+        "jsonrpc":"2.0","id":0}"#;
+    let fields = read_64(text).unwrap().fields;
+    assert_eq!(fields.client_name.as_deref(), Some("n"));
+    assert_eq!(fields.client_version.as_deref(), Some("2"));
+    assert_eq!(fields.protocol_version.as_deref(), Some("2025-11-25"));
+    assert_eq!(fields.claimed_version.as_deref(), Some("2026-07-28"));
+}
+
+#[test]
+fn the_version_of_a_result_is_read() {
+    let text = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
+    let message = read_64(text).unwrap();
+    assert_eq!(message.kind, MessageKind::Response);
+    assert_eq!(
+        message.fields.protocol_version.as_deref(),
+        Some("2025-06-18")
+    );
+}
+
+#[test]
+fn what_is_no_json_is_a_parse_error() {
+    for text in [
+        &b""[..],
+        b" ",
+        b"{",
+        b"\xef\xbb\xbf{}",
+        b"\xff\xfe{\0}\0",
+        b"{\"a\":\"\xff\"}",
+        b"{\"a\":\"\\ud800\"}",
+        b"{\"a\":[\"\\udc00\"]}",
+        b"{} {}",
+        b"{}x",
+        b"[1,]",
+        b"{\"a\":01}",
+        b"{\"a\":1e999}",
+        b"{\"a\":NaN}",
+        b"{'a':1}",
+        b"{\"a\":\"\x01\"}",
+        b"{\"a\":1,}",
+        b"// {}",
+    ] {
+        assert_eq!(
+            reason(text),
+            Some(RefusalReason::ParseError),
+            "{}",
+            text.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn an_endless_nest_is_refused_without_overflowing_the_stack() {
+    for open in ["[", r#"{"a":"#] {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}"#,
+            open.repeat(100_000)
+        );
+        assert_eq!(
+            read_64(&text).unwrap_err(),
+            NoMessage {
+                reason: RefusalReason::TooDeep,
+                id: Some("1")
+            }
+        );
+    }
+    let nest = "[".repeat(100_000) + &"]".repeat(100_000);
+    assert_eq!(reason(nest.as_bytes()), Some(RefusalReason::TooDeep));
+}
+
+#[test]
+fn depth_is_counted_wherever_a_value_nests() {
+    let nest = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    for (before, after, around) in [
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":"#, "}", 1),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"x","other":"#, "}", 1),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"a":"#,
+            "}}}",
+            3,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"clientInfo":"#,
+            "}}",
+            2,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"#,
+            "}}",
+            2,
+        ),
+        (r#"{"jsonrpc":"2.0","id":1,"error":"#, "}", 1),
+    ] {
+        let text = |depth: usize| format!("{before}{}{after}", nest(depth - around));
+        assert_eq!(reason(text(64).as_bytes()), None, "{before}");
+        assert_eq!(
+            reason(text(65).as_bytes()),
+            Some(RefusalReason::TooDeep),
+            "{before}"
+        );
+    }
+}
+
+#[test]
+fn malformed_wins_over_too_deep_as_far_as_anybody_reads() {
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","params":{}{}"#,
+        "[".repeat(70),
+        "]".repeat(70)
+    );
+    assert_eq!(reason(text.as_bytes()), Some(RefusalReason::ParseError));
+}
+
+#[test]
+fn a_million_keys_and_a_long_string_are_read() {
+    let keys: Vec<_> = (0..1_000_000).map(|key| format!(r#""k{key}":0"#)).collect();
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x",{}}}"#,
+        keys.join(",")
+    );
+    assert_eq!(read_64(&text).unwrap().id, Some("1"));
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":["{}"]}}"#,
+        "é".repeat(1 << 19)
+    );
+    assert_eq!(read_64(&text).unwrap().id, Some("1"));
+}
+
+#[test]
+fn a_key_with_nul_or_space_is_another_key() {
+    for key in ["method\\u0000", "method ", " method", "methods"] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{key}":"initialize"}}"#);
+        assert_eq!(
+            read_64(&text).unwrap().method.as_deref(),
+            Some("ping"),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn keys_fold_like_the_parsers_that_fold() {
+    for key in [
+        "ID", "Id", "JSONRPC", "jſonrpc", "METHOD", "paramſ", "reſult", "Error", "PARAMS",
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{key}":0}}"#);
+        assert_eq!(
+            reason(text.as_bytes()),
+            Some(RefusalReason::AmbiguousKeys),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn ids_survive_every_parser_or_are_refused() {
+    for id in [
+        "0",
+        "-1",
+        "9007199254740991",
+        r#""""#,
+        r#""\u0061\n""#,
+        r#""😀""#,
+        r#""\ud83d\ude00""#,
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x"}}"#);
+        assert_eq!(read_64(&text).unwrap().id, Some(id));
+    }
+    for id in [
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "1.0",
+        "1e2",
+        "-0",
+        "0.5",
+        "-0.0",
+        "1E0",
+        "9007199254740992",
+        "-9007199254740992",
+        "1180591620717411303424",
+        r#""\ud800""#,
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x"}}"#);
+        let flaw = read_64(&text).unwrap_err();
+        assert_eq!(
+            flaw,
+            NoMessage {
+                reason: RefusalReason::InvalidId,
+                id: None
+            },
+            "{id}"
+        );
+    }
+}
+
+#[test]
+fn the_id_of_a_refused_response_is_never_told() {
+    for text in [
+        r#"{"jsonrpc":"1.0","id":1,"result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{},"x":1,"x":2}"#,
+    ] {
+        assert_eq!(read_64(text).unwrap_err().id, None, "{text}");
+    }
+}
+
+/// JSON values that hold what the reader looks at, in all the wrong places too.
+fn any_value() -> impl Strategy<Value = Value> {
+    let text = prop_oneof![
+        Just("2.0"),
+        Just("initialize"),
+        Just("ping"),
+        Just("2026-07-28"),
+        Just(""),
+        Just("é\u{0}\"\\"),
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0_i64..5).prop_map(Value::from),
+        (-1e9_f64..1e9).prop_map(Value::from),
+        text.prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, |inner| {
+        let key = prop_oneof![
+            Just("jsonrpc"),
+            Just("id"),
+            Just("method"),
+            Just("params"),
+            Just("result"),
+            Just("error"),
+            Just("_meta"),
+            Just("name"),
+            Just("clientInfo"),
+            Just("protocolVersion"),
+            Just("io.modelcontextprotocol/protocolVersion"),
+            Just("x"),
+            Just("Method"),
+        ];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..7).prop_map(|members| {
+                Value::Object(
+                    members
+                        .into_iter()
+                        .map(|(key, value)| (key.to_owned(), value))
+                        .collect(),
+                )
+            }),
+        ]
+    })
+}
+
+fn message_like() -> impl Strategy<Value = Value> {
+    (
+        any_value(),
+        any_value(),
+        prop::sample::select(vec!["method", "result", "error"]),
+        any_value(),
+    )
+        .prop_map(|(id, other, member, value)| {
+            let mut message = json!({ "jsonrpc": "2.0", "id": id, "params": other });
+            message[member] = match member {
+                "method" => Value::from("tools/call"),
+                _ => value,
+            };
+            message
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_let_through_serde_json_reads_the_same(value in prop_oneof![any_value(), message_like()]) {
+        let text = value.to_string();
+        if let Ok(message) = read_64(&text) {
+            prop_assert_eq!(message.method.as_deref(), value["method"].as_str());
+            let id = message.id.map(|id| serde_json::from_str::<Value>(id).unwrap());
+            prop_assert_eq!(id.as_ref(), value.get("id").filter(|id| !id.is_null()));
+            prop_assert_eq!(message.kind == MessageKind::Response, value.get("method").is_none());
+            prop_assert_eq!(message.is_error, value.get("error").is_some());
+            let fields = if value.get("result").is_some() { &value["result"] } else { &value["params"] };
+            let claim = &fields["_meta"]["io.modelcontextprotocol/protocolVersion"];
+            prop_assert_eq!(message.fields.claimed_version.as_deref(), claim.as_str());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let _ = read(&bytes, 64);
+    }
+
+    #[test]
+    fn whatever_serde_json_refuses_is_refused(text in r#"[\[\]{}",:0-9a-z\\ \-.e]{0,24}"#) {
+        if serde_json::from_str::<Value>(&text).is_err() {
+            prop_assert!(read_64(&text).is_err());
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! How a request's body comes in: its limits, its pace, and what the inner service gets of it.
+
+mod support;
+
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::{Stream, StreamExt, stream};
+use http::{HeaderMap, Request};
+use http_body::Frame;
+use http_body_util::{Limited, StreamBody};
+use mcp_session_guard::{Refusal, RefusalReason, SessionGuardLayer};
+use tokio::time::{Instant, sleep};
+
+use support::{INITIALIZE, PING, World, post};
+
+/// A body of these frames, each `pause` after the one before.
+fn slow(frames: Vec<Bytes>, pause: Duration) -> Body {
+    Body::from_stream(stream::iter(frames).then(move |frame| async move {
+        sleep(pause).await;
+        Ok::<_, io::Error>(frame)
+    }))
+}
+
+/// A request whose message is padded to `length` bytes by white space, cut into `step` bytes.
+fn padded(length: usize, step: usize) -> Vec<Bytes> {
+    let mut text = PING.to_owned();
+    text.push_str(&" ".repeat(length - text.len()));
+    text.into_bytes()
+        .chunks(step)
+        .map(Bytes::copy_from_slice)
+        .collect()
+}
+
+async fn reason(world: &World, request: Request<Body>) -> Option<RefusalReason> {
+    let response: Response = world.send(request).await;
+    response.extensions().get::<Refusal>().map(Refusal::reason)
+}
+
+#[tokio::test]
+async fn a_body_of_one_frame_reaches_the_inner_service_without_a_copy() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let bytes = Bytes::from(PING.to_owned());
+    world.ask(post(Some(&id), bytes.clone())).await;
+    let seen = world.inner.calls().pop().unwrap();
+    assert_eq!(seen.body.as_ptr(), bytes.as_ptr());
+}
+
+#[tokio::test]
+async fn a_body_of_many_frames_is_described_by_its_own_length() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("mcp-session-id", "x".parse().unwrap());
+    let frames = PING
+        .as_bytes()
+        .chunks(1)
+        .map(|byte| Frame::data(Bytes::copy_from_slice(byte)))
+        .chain([Frame::trailers(trailers)])
+        .map(Ok::<_, io::Error>);
+    let mut request = post(
+        Some(&id),
+        Body::new(StreamBody::new(stream::iter(frames.collect::<Vec<_>>()))),
+    );
+    for (name, value) in [
+        ("transfer-encoding", "chunked"),
+        ("expect", "100-continue"),
+        ("trailer", "mcp-session-id"),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(world.ask(request).await.status, 200);
+    let seen = world.inner.calls().pop().unwrap();
+    assert_eq!(seen.body, PING);
+    assert_eq!(seen.headers["content-length"], PING.len().to_string());
+    for name in ["transfer-encoding", "expect", "trailer", "mcp-session-id"] {
+        assert!(!seen.headers.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_limit_counts_what_comes_not_what_is_declared() {
+    let guard = SessionGuardLayer::builder()
+        .body_limit(1000)
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    let id = world.open_and_use().await;
+    world.inner.clear();
+    for step in [1001, 100, 1] {
+        let mut request = post(Some(&id), slow(padded(1001, step), Duration::ZERO));
+        request
+            .headers_mut()
+            .insert("content-length", "40".parse().unwrap());
+        assert_eq!(
+            reason(&world, request).await,
+            Some(RefusalReason::BodyTooLarge)
+        );
+    }
+    assert_eq!(world.inner.count(), 0);
+    assert_eq!(
+        reason(
+            &world,
+            post(Some(&id), slow(padded(1000, 1), Duration::ZERO))
+        )
+        .await,
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_limit_of_an_outer_layer_is_413_too() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let body = Body::new(Limited::new(slow(padded(100, 10), Duration::ZERO), 50));
+    assert_eq!(
+        reason(&world, post(Some(&id), body)).await,
+        Some(RefusalReason::BodyTooLarge)
+    );
+    assert_eq!(world.ping(&id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_is_awaited_as_long_as_it_makes_progress() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let second = Duration::from_secs(1);
+    for (frames, pause, expected) in [
+        // All within 30 s.
+        (padded(100, 10), 2 * second, None),
+        // A byte a second makes no 16 KiB in 30 s.
+        (padded(100, 1), second, Some(RefusalReason::BodyLate)),
+        // 16 KiB every 29 s, for 116 s in all.
+        (padded(64 << 10, 16 << 10), 29 * second, None),
+        // 16 KiB every 29 s, for 145 s in all.
+        (
+            padded(80 << 10, 16 << 10),
+            29 * second,
+            Some(RefusalReason::BodyLate),
+        ),
+        // 16 KiB every 31 s.
+        (
+            padded(32 << 10, 16 << 10),
+            31 * second,
+            Some(RefusalReason::BodyLate),
+        ),
+    ] {
+        let started = Instant::now();
+        assert_eq!(
+            reason(&world, post(Some(&id), slow(frames, pause))).await,
+            expected
+        );
+        assert!(started.elapsed() <= 120 * second);
+    }
+    assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_always_ready_with_nothing_does_not_escape_the_clock() {
+    let world = World::new(SessionGuardLayer::new());
+    let body = Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(Bytes::new())));
+    // Yields often enough for the clock, which tokio only moves for us when all is idle.
+    let asked = tokio::spawn(async move { reason(&world, post(None, body)).await });
+    for _ in 0..40 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(asked.await.unwrap(), Some(RefusalReason::BodyLate));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_body_is_read_and_dropped_for_two_seconds_on_http_1() {
+    let world = World::new(SessionGuardLayer::new());
+    let second = Duration::from_secs(1);
+    let cases: [(&str, Body, http::Version, Duration); 5] = [
+        (
+            "whole",
+            slow(padded(100, 50), second / 2),
+            http::Version::HTTP_11,
+            second,
+        ),
+        (
+            "endless",
+            Body::from_stream(endless(second / 2)),
+            http::Version::HTTP_11,
+            2 * second,
+        ),
+        (
+            "large",
+            Body::from_stream(endless(Duration::ZERO)),
+            http::Version::HTTP_11,
+            second,
+        ),
+        (
+            "http 2",
+            slow(padded(100, 50), second),
+            http::Version::HTTP_2,
+            Duration::ZERO,
+        ),
+        (
+            "expect",
+            slow(padded(100, 50), second),
+            http::Version::HTTP_11,
+            Duration::ZERO,
+        ),
+    ];
+    for (name, body, version, at_most) in cases {
+        let mut request = post(Some("nobody"), body);
+        *request.version_mut() = version;
+        if name == "expect" {
+            request
+                .headers_mut()
+                .insert("expect", "100-continue".parse().unwrap());
+        }
+        let started = Instant::now();
+        assert_eq!(world.ask(request).await.status, 404);
+        assert!(
+            started.elapsed() <= at_most,
+            "{name} took {:?}",
+            started.elapsed()
+        );
+        if name == "whole" {
+            assert_eq!(started.elapsed(), second);
+        }
+    }
+}
+
+fn endless(pause: Duration) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::repeat(()).then(move |()| async move {
+        sleep(pause).await;
+        Ok(Bytes::from_static(&[b' '; 4096]))
+    })
+}
+
+#[tokio::test]
+async fn after_any_bad_body_the_same_session_still_works() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let deep = "[".repeat(100_000);
+    let many = format!("[{}]", vec![PING; 10_000].join(","));
+    let utf_16: Vec<u8> = PING.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for body in [
+        deep.into_bytes(),
+        many.into_bytes(),
+        utf_16,
+        b"\xff\xfe".to_vec(),
+        INITIALIZE.into(),
+        b"[]".to_vec(),
+        b"[[]]".to_vec(),
+        format!(
+            r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#,
+            "i".repeat(4 << 20)
+        )
+        .into_bytes(),
+    ] {
+        assert!(
+            world
+                .ask(post(Some(&id), body))
+                .await
+                .status
+                .is_client_error()
+        );
+        assert_eq!(world.ping(&id).await, 200);
+    }
+    assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+}
