@@ -44,8 +44,9 @@ async fn message(message: McpMessage, session: McpSession, Json(body): Json<Valu
         "tools/list" => Ok(json!({ "tools": [
             tool("count", "Counts its calls in this session."),
             tool("test_simple_text", "Says one sentence."),
+            tool("wait", "Answers after a minute."),
         ]})),
-        "tools/call" => call(&session, &body["params"]),
+        "tools/call" => call(&session, &body["params"]).await,
         _ => Err(json!({ "code": -32601, "message": "Method not found" })),
     };
     let (member, value) = match answer {
@@ -88,7 +89,7 @@ fn initialize(params: &Value) -> Value {
     })
 }
 
-fn call(session: &McpSession, params: &Value) -> Result<Value, Value> {
+async fn call(session: &McpSession, params: &Value) -> Result<Value, Value> {
     let text = match params["name"].as_str() {
         Some("count") => {
             let counter = session.state_or_insert_with(Counter::default);
@@ -98,6 +99,10 @@ fn call(session: &McpSession, params: &Value) -> Result<Value, Value> {
             )
         }
         Some("test_simple_text") => "This is a simple text response for testing.".to_owned(),
+        Some("wait") => {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            "a minute later".to_owned()
+        }
         _ => return Err(json!({ "code": -32602, "message": "Unknown tool" })),
     };
     Ok(json!({ "content": [{ "type": "text", "text": text }] }))

@@ -39,6 +39,7 @@ pub struct SessionGuardBuilder {
     max_sessions: usize,
     max_streams: usize,
     reopen_stale: bool,
+    end_on_refused_delete: bool,
     ids: IdSource,
     hosts: Result<AllowedHosts, ConfigError>,
     origins: Result<AllowedOrigins, ConfigError>,
@@ -59,6 +60,7 @@ impl SessionGuardBuilder {
             max_sessions: 10_000,
             max_streams: 32,
             reopen_stale: false,
+            end_on_refused_delete: false,
             ids: IdSource::default(),
             hosts: Ok(AllowedHosts::loopback()),
             origins: Ok(AllowedOrigins::loopback()),
@@ -111,8 +113,9 @@ impl SessionGuardBuilder {
         self
     }
 
-    /// After how long without a byte an open response body no longer stops the idle clock, for it
-    /// may belong to a dead connection. Default: 24 hours.
+    /// When no open response body of a session has carried a byte for so long, they no longer stop
+    /// the idle clock, for they may belong to dead connections: the idle timeout then begins.
+    /// Default: 24 hours.
     pub fn silent_stream_timeout(mut self, limit: Duration) -> Self {
         self.silent_stream_timeout = limit;
         self
@@ -143,6 +146,14 @@ impl SessionGuardBuilder {
     /// answering 404. Default: off. The client's id is never adopted.
     pub fn reopen_stale_sessions(mut self) -> Self {
         self.reopen_stale = true;
+        self
+    }
+
+    /// Ends the session on DELETE even if an inner service that keeps a session of its own refuses
+    /// with a 4xx other than 404. Default: the refusal is passed on and the session goes on (405
+    /// says that clients may not end it).
+    pub fn end_on_refused_delete(mut self) -> Self {
+        self.end_on_refused_delete = true;
         self
     }
 
@@ -243,6 +254,7 @@ impl SessionGuardBuilder {
             body_timeout: self.body_timeout,
             max_streams: self.max_streams,
             reopen_stale: self.reopen_stale,
+            end_on_refused_delete: self.end_on_refused_delete,
             longest_id: self.ids.longest(),
             hosts: self.hosts?,
             origins: self.origins?,
@@ -262,6 +274,7 @@ pub(crate) struct Settings {
     pub(crate) body_timeout: Duration,
     pub(crate) max_streams: usize,
     pub(crate) reopen_stale: bool,
+    pub(crate) end_on_refused_delete: bool,
     pub(crate) longest_id: usize,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,

@@ -14,7 +14,7 @@ use crate::guard::message::{Message, MessageKind};
 use crate::session::McpSession;
 
 /// The one value that the guard puts into the extensions of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Guarded {
     pub(crate) session: Option<McpSession>,
     pub(crate) message: Option<McpMessage>,
@@ -136,8 +136,8 @@ impl<S: Send + Sync> FromRequestParts<S> for McpSession {
     }
 }
 
-/// `None` where the guard has no session for the request (stateless mode); without a guard it
-/// rejects like the plain extractor.
+/// `None` where the guard has no session for the request (stateless mode, OPTIONS); without a guard
+/// it rejects like the plain extractor.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for McpSession {
     type Rejection = GuardRejection;
 
@@ -157,7 +157,7 @@ impl<S: Send + Sync> FromRequestParts<S> for McpMessage {
     }
 }
 
-/// `None` on GET; without a guard it rejects like the plain extractor.
+/// `None` on GET, DELETE and OPTIONS; without a guard it rejects like the plain extractor.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
     type Rejection = GuardRejection;
 
@@ -180,9 +180,11 @@ fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
 pub enum GuardRejection {
     /// The route is not under a [`SessionGuardLayer`](crate::SessionGuardLayer).
     NoGuard,
-    /// The request carries no message: take `Option<McpMessage>` in a handler of GET.
+    /// The request carries no message: take `Option<McpMessage>` in handlers of other methods than
+    /// POST.
     NoMessage,
-    /// The guard keeps no session for it: take `Option<McpSession>` in stateless mode.
+    /// The guard keeps no session for it: take `Option<McpSession>` in stateless mode, and in
+    /// handlers of OPTIONS.
     NoSession,
 }
 

@@ -47,20 +47,29 @@
 //!
 //! # Where to put it
 //!
-//! On the one endpoint, around all of its methods: `.route("/mcp", any(mcp)).route_layer(guard)`,
-//! or `.route("/mcp", post(mcp).get(events).layer(guard))`. (In the second form axum adds its own
-//! `Allow` to answers to DELETE; that does no harm.)
+//! On the one endpoint, around all of its methods; other routes are added after it:
+//!
+//! - `Router::new().route("/mcp", any(mcp)).route_layer(guard)`, or the same with
+//!   `route_service`; then `nest` or `merge` that router as you like.
+//! - `.route("/mcp", post(mcp).get(events).layer(guard))`: `layer` on the method router. (axum adds
+//!   its own `Allow` to answers to DELETE; that does no harm.)
 //!
 //! What one sees with the wrong mounts:
 //!
-//! - `Router::layer(guard)` wraps the fallback and every route added before it: unknown paths and
-//!   `/.well-known/…` answer 400 or 415 instead of 404, and `/health` wants a session.
-//! - `Router::route_layer(guard)` or `MethodRouter::route_layer(guard)` over `post(..).get(..)`
-//!   leaves DELETE to axum's 405: clients can not end their sessions.
+//! - `Router::layer(guard)`, or the guard around a whole router, wraps the fallback and every route
+//!   added before it: unknown paths and `/.well-known/…` answer 400 instead of 404, and `/health`
+//!   wants a session. Merged into another router, such a fallback becomes everybody's.
+//! - `Router::layer(guard)` *before* `.route("/mcp", ..)` guards nothing: no id is issued, and
+//!   handlers with the extractors below answer 500 and name the layer.
+//! - `post(mcp).get(events).route_layer(guard)`, on the method router, leaves DELETE to axum's 405:
+//!   clients can not end their sessions.
+//! - `route_layer` on a router without routes panics when building; that is axum's own check.
 //!
 //! Tracing, CORS, authentication, request ids and compression go outside the guard (added after
-//! it); whatever needs the session goes inside. A layer inside that encodes the answer to
-//! `initialize` makes it 502, for an encoded answer can not be judged.
+//! it); whatever needs the session goes inside. CORS inside answers preflights, but refusals then
+//! carry no CORS headers and pages can not read them. A layer inside that encodes the answer to
+//! `initialize`, although the guard takes `Accept-Encoding` off it, makes it 502, for an encoded
+//! answer can not be judged.
 //!
 //! Clones of one layer share their sessions; layers built separately share none.
 //!

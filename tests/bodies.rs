@@ -153,7 +153,8 @@ async fn a_slow_body_is_awaited_as_long_as_it_makes_progress() {
             reason(&world, post(Some(&id), slow(frames, pause))).await,
             expected
         );
-        assert!(started.elapsed() <= 120 * second);
+        // Two more to read and drop the rest.
+        assert!(started.elapsed() <= 122 * second);
     }
     assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
 }

@@ -99,6 +99,7 @@ rows! {
     row_09_jsonp: send("POST /mcp\n{H}\ncontent-type: application/jsonp\n\n{PING}") => problem(415);
     row_09_json_patch: send("POST /mcp\n{H}\ncontent-type: application/json-patch+json\n\n{PING}") => problem(415);
     row_09_latin_1: send("POST /mcp\n{H}\n{J}; charset=latin1\n\n{PING}") => problem(415);
+    row_09_charset_with_white_space: send("POST /mcp\n{H}\n{J} ; charset = latin1\n\n{PING}") => problem(415);
     row_09_gzip: send("POST /mcp\n{H}\n{J}\ncontent-encoding: gzip\n\n{PING}") => problem(415);
     row_09_utf_8_in_any_spelling_passes: send("POST /mcp\n{H}\ncontent-type: Application/JSON ; Charset=\"UTF-8\"\ncontent-encoding: identity\nmcp-session-id: {live}\n\n{PING}") => passes();
     row_09_ascii_passes: send("POST /mcp\n{H}\n{J};charset=us-ascii\nmcp-session-id: {live}\n\n{PING}") => passes();
@@ -148,12 +149,14 @@ rows! {
     row_14_method_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"Method\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
     row_14_id_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"ID\":5,\"id\":6,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
     row_14_long_s_folds: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"param\u{17f}\":{}}") => rpc(400, -32600, ANY, "5");
+    row_14_a_key_that_only_serde_json_understands: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"$serde_json::private::RawValue\":\"{}\"}}") => rpc(400, -32600, ANY, "5");
     row_14_other_duplicates_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"arguments\":{\"name\":1,\"name\":2}}}") => passes();
     row_15_a_claim: send("POST /mcp\n{H}\n{J}\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
     row_15_a_claim_in_a_live_session: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
     row_15_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{PING}") => rpc(400, -32600, ANY, "1");
     row_15_a_modern_header_with_an_unknown_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: nobody\nmcp-protocol-version: 2026-07-28\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
     row_15_a_modern_notification: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{INITIALIZED}") => rpc(400, -32600, ANY, "null");
+    row_15_a_claim_in_a_result_is_none: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}") => passes();
     row_15_an_earlier_date_is_no_claim: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2025-11-25\"}}}") => rpc(400, -32600, MISSING, "1");
     row_16_is_the_modern_era_which_this_guard_refuses: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
     row_17_unknown_version: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-01-01\n\n{PING}") => rpc(400, -32600, ANY, "1");

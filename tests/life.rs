@@ -16,7 +16,7 @@ use futures_util::{StreamExt, stream};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use mcp_session_guard::{EndReason, McpSession, Refusal, RefusalReason, SessionGuardLayer};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
@@ -243,7 +243,7 @@ async fn six_openings_a_second_for_an_hour_do_not_keep_newcomers_out() {
         world.open().await;
         world.inner.clear();
         sleep(Duration::from_millis(166)).await;
-        if world.sessions.len() % 100 == 0 {
+        if world.sessions.len().is_multiple_of(100) {
             world.ping(&kept).await;
         }
     }
@@ -398,6 +398,34 @@ async fn a_request_without_an_answer_yet_is_dropped_and_answered() {
     }
 }
 
+#[tokio::test]
+async fn a_result_that_comes_after_the_end_is_never_delivered() {
+    let (gate, waits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (opened, waiting) = (gate.clone(), waits.clone());
+    let world = world(SessionGuardLayer::new(), None, move |_| {
+        let (gate, waits) = (opened.clone(), waiting.clone());
+        async move {
+            waits.notify_one();
+            gate.notified().await;
+            respond(
+                200,
+                "application/json",
+                r#"{"jsonrpc":"2.0","id":"c1","result":{}}"#,
+            )
+        }
+    });
+    let id = world.open().await;
+    let asked = tokio::spawn({
+        let (world, id) = (world.clone(), id.clone());
+        async move { world.ask(post(Some(&id), CALL)).await }
+    });
+    waits.notified().await;
+    // Both happen before the call is polled again.
+    world.sessions.end(&id);
+    gate.notify_one();
+    assert_eq!(asked.await.unwrap().text(), ENDED);
+}
+
 struct SetOnDrop(Arc<AtomicBool>);
 
 impl Drop for SetOnDrop {
@@ -505,19 +533,26 @@ async fn an_empty_answer_to_a_notification_or_response_becomes_202() {
         (INITIALIZED, 400, 400),
         (CALL, 200, 200),
     ] {
-        let world = world(SessionGuardLayer::new(), None, move |_| async move {
-            Response::builder()
-                .status(given)
-                .body(Body::empty())
-                .unwrap()
-        });
-        let id = world.open().await;
-        assert_eq!(
-            world.ask(post(Some(&id), message)).await.status,
-            got,
-            "{message} {given}"
-        );
+        // However the inner service ends its body.
+        for frames in [None, Some(vec![]), Some(vec![Bytes::new(), Bytes::new()])] {
+            let world = world(SessionGuardLayer::new(), None, move |_| {
+                let body = frames.clone().map_or_else(Body::empty, |frames| {
+                    Body::from_stream(stream::iter(frames).map(Ok::<_, Infallible>))
+                });
+                async move { Response::builder().status(given).body(body).unwrap() }
+            });
+            let id = world.open().await;
+            let status = world.ask(post(Some(&id), message)).await.status;
+            assert_eq!(status, got, "{message} {given}");
+        }
     }
+    let world = world(SessionGuardLayer::new(), None, move |_| async {
+        let frames = ["so", "me"].map(Bytes::from).map(Ok::<_, Infallible>);
+        respond(200, "text/plain", Body::from_stream(stream::iter(frames)))
+    });
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), INITIALIZED)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, "some"));
 }
 
 #[tokio::test]
@@ -565,6 +600,20 @@ async fn a_404_of_an_inner_service_with_its_own_id_ends_the_session() {
         let reason = (passed == NOT_FOUND).then_some(EndReason::InnerLost);
         assert_eq!(session.end_reason(), reason);
     }
+}
+
+#[tokio::test]
+async fn an_encoded_404_can_not_be_judged_and_passes() {
+    let world = world(SessionGuardLayer::new(), Some("own"), |_| async {
+        let mut response = respond(404, "application/json", "compressed");
+        let gzip = "gzip".parse().unwrap();
+        response.headers_mut().insert("content-encoding", gzip);
+        response
+    });
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), CALL)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (404, "compressed"));
+    assert_eq!(world.sessions.len(), 1);
 }
 
 // DELETE.
@@ -616,6 +665,45 @@ async fn delete_asks_an_inner_service_that_keeps_its_own_session() {
         assert_eq!(world.sessions.get(&id).is_none(), ended);
         assert_eq!(calls.load(Ordering::SeqCst), if ended { 1 } else { 2 });
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_delete_does_not_let_a_third_through() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let world = world(SessionGuardLayer::new(), Some("own"), move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async {
+            sleep(Duration::from_secs(1)).await;
+            respond(405, "text/plain", "no")
+        }
+    });
+    let id = world.open().await;
+    let delete = || world.ask(bodiless(Method::DELETE, Some(&id)));
+    let (first, second, third) = tokio::join!(delete(), delete(), delete());
+    assert_eq!(first.status, 405);
+    assert_eq!(
+        (second.status, third.status),
+        (404.try_into().unwrap(), 404.try_into().unwrap())
+    );
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_option_ends_a_session_although_the_inner_service_refuses() {
+    let guard = SessionGuardLayer::builder()
+        .end_on_refused_delete()
+        .build()
+        .unwrap();
+    let world = world(guard, Some("own"), |_| async {
+        respond(405, "text/plain", "no")
+    });
+    let id = world.open().await;
+    assert_eq!(
+        world.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        204
+    );
+    assert!(world.sessions.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -671,6 +759,30 @@ async fn handlers_keep_typed_state_in_a_session_until_it_ends() {
         None,
         "an ended session keeps nothing"
     );
+}
+
+#[tokio::test]
+async fn state_may_call_back_into_its_session_and_may_panic_when_it_is_dropped() {
+    struct Callback(McpSession, bool);
+    impl Drop for Callback {
+        fn drop(&mut self) {
+            assert!(
+                self.0.open_streams() == 0 && !self.1,
+                "a panic of the user's own"
+            );
+        }
+    }
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let session = world.sessions.get(&id).unwrap();
+    let inner = session.clone();
+    // The value made inside stays, so the one made outside is dropped again.
+    session.state_or_insert_with(|| {
+        inner.state_or_insert_with(|| Callback(inner.clone(), true));
+        Callback(inner.clone(), false)
+    });
+    assert!(session.end());
+    assert_eq!(world.sessions.len(), 0);
 }
 
 #[tokio::test]

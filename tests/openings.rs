@@ -169,6 +169,24 @@ async fn a_string_id_that_the_inner_service_writes_otherwise_is_the_same_id() {
 }
 
 #[tokio::test]
+async fn an_inner_service_may_escape_a_long_id_and_call_its_answer_identity_encoded() {
+    let escaped = "\\u00fc".repeat(60);
+    let body = format!(r#"{{"jsonrpc":"2.0","id":"{escaped}","result":{{}}}}"#);
+    let world = one_place(move || {
+        let mut response = answer(200, "application/json", body.clone());
+        let identity = "identity".parse().unwrap();
+        response.headers_mut().insert("content-encoding", identity);
+        response
+    });
+    let asked = format!(
+        r#"{{"jsonrpc":"2.0","id":"{}","method":"initialize"}}"#,
+        "ü".repeat(60)
+    );
+    let opened = world.ask(post(None, asked)).await;
+    assert!(opened.headers.contains_key("mcp-session-id"));
+}
+
+#[tokio::test]
 async fn answers_that_can_not_be_judged_are_502() {
     let encoded = || {
         let mut response = answer(200, "application/json", RESULT);
@@ -650,7 +668,15 @@ async fn a_session_revoked_while_it_opens_does_not_open() {
     );
     assert!(session.end());
     gate.add_permits(1);
-    assert_eq!(opening.await.unwrap().status, 404);
+    let answer = opening.await.unwrap();
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (
+            200,
+            r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":0}"#
+        )
+    );
+    assert!(!answer.headers.contains_key("mcp-session-id"));
     assert_eq!(world.sessions.len(), 0);
 }
 
@@ -658,10 +684,8 @@ async fn a_session_revoked_while_it_opens_does_not_open() {
 fn settings_that_can_not_work_are_errors_when_building() {
     let zero = Duration::ZERO;
     let absurd = Duration::MAX;
-    let cases: [(
-        &str,
-        fn(SessionGuardBuilder, Duration) -> SessionGuardBuilder,
-    ); 6] = [
+    type Set = fn(SessionGuardBuilder, Duration) -> SessionGuardBuilder;
+    let cases: [(&str, Set); 6] = [
         ("idle_timeout", |guard, time| guard.idle_timeout(time)),
         ("never_used_timeout", |guard, time| {
             guard.never_used_timeout(time)

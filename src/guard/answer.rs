@@ -1,16 +1,22 @@
 //! The inner service's answers on their way out (contract §5): the session header off, event
 //! streams tied to the session, empty acknowledgements 202, its own 404 understood.
 
+use std::time::Duration;
+
 use axum::BoxError;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use futures_util::{StreamExt, stream};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
+use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
-use http_body::Body as HttpBody;
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
 
 use super::body::{Role, SessionBody, Tail};
-use super::head::SESSION_ID;
+use super::head::{SESSION_ID, is_encoded};
 use super::refusal::{Refusal, RefusalReason};
 use crate::config::Settings;
 use crate::extract::McpMessage;
@@ -68,33 +74,8 @@ impl Call {
         }
     }
 
-    /// Whether the answer is a 404 of an inner service that keeps a session of its own: either
-    /// that is gone, or the method is unknown to it. [`judge_404`](Self::judge_404) reads which.
-    pub(crate) fn is_unclear<B>(&self, response: &Response<B>) -> bool {
-        response.status() == StatusCode::NOT_FOUND
-            && !self.resumes
-            && self.in_flight.entry().inner_id().is_some()
-    }
-
-    pub(crate) async fn judge_404<B>(self, response: Response<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let (mut parts, body) = response.into_parts();
-        let body = to_bytes(Body::new(body), LARGEST_ERROR)
-            .await
-            .unwrap_or_default();
-        if !is_unknown_method(&body) {
-            self.in_flight.entry().leave(EndReason::InnerLost);
-            return not_found(self.version);
-        }
-        parts.headers.remove(&SESSION_ID);
-        Response::from_parts(parts, Body::from(body))
-    }
-
-    /// Passes the answer on.
-    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
+    /// Passes the answer on, unless its body must be read first.
+    pub(crate) fn pass<B>(self, response: Response<B>) -> Result<Response<Body>, Box<Unclear>>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -105,14 +86,24 @@ impl Call {
         if is_event_stream {
             never_buffer(&mut parts.headers);
         }
-        if self.expects_no_answer() && parts.status.is_success() && is_empty(&body) {
-            // One client opens its GET stream only on 202.
-            parts.status = StatusCode::ACCEPTED;
-        }
         let is_sized = body.size_hint().exact().is_some();
+        let question = self.question(&parts, is_event_stream);
+        match question {
+            Some(Question::IsEmpty) if is_empty(&body) => parts.status = StatusCode::ACCEPTED,
+            Some(Question::IsEmpty) if is_sized => {}
+            Some(question) => {
+                let response = Response::from_parts(parts, Body::new(body));
+                return Err(Box::new(Unclear {
+                    call: self,
+                    response,
+                    question,
+                }));
+            }
+            None => {}
+        }
         let role = match &self.message {
             _ if is_sized && body.size_hint().lower() <= SMALL => {
-                return Response::from_parts(parts, Body::new(body));
+                return Ok(Response::from_parts(parts, Body::new(body)));
             }
             _ if !is_event_stream || is_sized || parts.headers.contains_key(CONTENT_LENGTH) => {
                 Role::Plain
@@ -121,9 +112,7 @@ impl Call {
                 number: (!self.resumes)
                     .then(|| self.in_flight.entry().extras.add_stream(self.max_streams)),
             },
-            Some(_) if parts.headers.contains_key(CONTENT_ENCODING) => {
-                Role::Stream { number: None }
-            }
+            Some(_) if is_encoded(&parts.headers) => Role::Stream { number: None },
             Some(_) => match self.ended_refusal() {
                 Some(refusal) => Role::Call {
                     refusal,
@@ -133,18 +122,84 @@ impl Call {
             },
         };
         let body = SessionBody::new(body, self.in_flight, role);
-        Response::from_parts(parts, Body::new(body))
+        Ok(Response::from_parts(parts, Body::new(body)))
     }
 
-    fn expects_no_answer(&self) -> bool {
-        self.message
-            .as_ref()
-            .is_some_and(|message| message.request_id().is_none())
+    fn question(&self, parts: &ResponseParts, is_event_stream: bool) -> Option<Question> {
+        if parts.status == StatusCode::NOT_FOUND
+            && !self.resumes
+            && !is_encoded(&parts.headers)
+            && self.in_flight.entry().inner_id().is_some()
+        {
+            return Some(Question::IsSessionLost);
+        }
+        let expects_no_answer = self.message.as_ref()?.request_id().is_none();
+        let may_be_empty = parts.status.is_success() && parts.status != StatusCode::ACCEPTED;
+        (expects_no_answer && may_be_empty && !is_event_stream).then_some(Question::IsEmpty)
     }
 
     fn ended_refusal(&self) -> Option<Refusal> {
         let id = self.message.as_ref()?.request_id()?;
         Some(Refusal::of_message(RefusalReason::SessionEnded, Some(id)))
+    }
+}
+
+/// An answer whose body must be read before it can be passed on.
+#[derive(Debug)]
+pub(crate) struct Unclear {
+    call: Call,
+    response: Response<Body>,
+    question: Question,
+}
+
+/// What only an answer's body tells.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    /// Is a 2xx to a notification or response empty? Then it becomes 202: one client opens its
+    /// GET stream only on that.
+    IsEmpty,
+    /// Is a 404 the end of the inner service's own session, or an unknown method?
+    IsSessionLost,
+}
+
+impl Unclear {
+    pub(crate) async fn read(self) -> Response<Body> {
+        let (mut parts, mut body) = self.response.into_parts();
+        match self.question {
+            Question::IsEmpty => match first_data(&mut body).await {
+                None => {
+                    parts.status = StatusCode::ACCEPTED;
+                    Response::from_parts(parts, Body::empty())
+                }
+                Some(first) => {
+                    let rest = stream::iter([first]).chain(body.into_data_stream());
+                    let body =
+                        SessionBody::new(Body::from_stream(rest), self.call.in_flight, Role::Plain);
+                    Response::from_parts(parts, Body::new(body))
+                }
+            },
+            Question::IsSessionLost => {
+                let read = timeout(PATIENCE, to_bytes(body, LARGEST_ERROR)).await;
+                let read = read.ok().and_then(Result::ok).unwrap_or_default();
+                if is_unknown_method(&read) {
+                    return Response::from_parts(parts, Body::from(read));
+                }
+                self.call.in_flight.entry().leave(EndReason::InnerLost);
+                not_found(self.call.version)
+            }
+        }
+    }
+}
+
+/// The first bytes of a body, or what went wrong before them.
+async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        match body.frame().await?.map(Frame::into_data) {
+            Ok(Ok(data)) if data.is_empty() => {}
+            Ok(Ok(data)) => return Some(Ok(data)),
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Some(Err(error)),
+        }
     }
 }
 
@@ -195,3 +250,4 @@ const METHOD_NOT_FOUND: i64 = -32601;
 /// passed on as it is.
 const SMALL: u64 = 64 << 10;
 const LARGEST_ERROR: usize = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -20,8 +20,11 @@ pub(crate) struct Deletion(InFlight);
 impl Deletion {
     /// `None` where another is under way.
     pub(crate) fn begin(mut session: InFlight) -> Option<Self> {
+        if !session.entry().begin_delete() {
+            return None;
+        }
         session.admit();
-        session.entry().begin_delete().then_some(Self(session))
+        Some(Self(session))
     }
 
     pub(crate) fn entry(&self) -> &std::sync::Arc<Entry> {
@@ -37,10 +40,11 @@ impl Deletion {
     }
 
     /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
-    /// refused. Errors and silence are no refusals.
+    /// refused and `heeds_refusal`. Errors and silence are no refusals.
     pub(crate) async fn ask<R, E>(
         self,
         answer: impl Future<Output = Result<Response<R>, E>>,
+        heeds_refusal: bool,
     ) -> Result<Response<Body>, E>
     where
         R: HttpBody<Data = Bytes> + Send + 'static,
@@ -48,7 +52,7 @@ impl Deletion {
     {
         if let Ok(Ok(response)) = timeout(PATIENCE, answer).await {
             let status = response.status();
-            if status.is_client_error() && status != StatusCode::NOT_FOUND {
+            if heeds_refusal && status.is_client_error() && status != StatusCode::NOT_FOUND {
                 // 405 says that clients may not end it: the session goes on.
                 let mut response = response.map(Body::new);
                 response.headers_mut().remove(&SESSION_ID);

@@ -21,7 +21,6 @@ pub(crate) fn of(
     session: Option<LiveSession<'_>>,
 ) -> Era {
     let claim = message
-        .fields
         .claimed_version
         .as_deref()
         .filter(|text| is_claim(text));

@@ -119,20 +119,21 @@ where
                     call,
                 } => {
                     let entry = call.as_ref().expect(POLLED_AGAIN).in_flight.entry();
-                    let answer = match future.poll(cx) {
-                        Poll::Ready(answer) => Some(answer?),
-                        Poll::Pending => {
-                            ready!(watch.poll(entry, || !entry.is_usable(), cx));
-                            None
-                        }
+                    let answer = match entry.is_usable() {
+                        true => future.poll(cx)?,
+                        false => Poll::Pending,
                     };
+                    if answer.is_pending() {
+                        ready!(watch.poll(entry, || !entry.is_usable(), cx));
+                    }
+                    let has_ended = !entry.is_usable();
                     let call = call.take().expect(POLLED_AGAIN);
                     match answer {
-                        None => return Poll::Ready(Ok(call.ended())),
-                        Some(answer) if call.is_unclear(&answer) => {
-                            State::wait(async { Ok(call.judge_404(answer).await) })
-                        }
-                        Some(answer) => return Poll::Ready(Ok(call.pass(answer))),
+                        Poll::Ready(answer) if !has_ended => match call.pass(answer) {
+                            Ok(response) => return Poll::Ready(Ok(response)),
+                            Err(unclear) => State::wait(async { Ok(unclear.read().await) }),
+                        },
+                        _ => return Poll::Ready(Ok(call.ended())),
                     }
                 }
                 StateProj::Wait { future } => return future.as_mut().poll(cx),

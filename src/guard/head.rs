@@ -50,9 +50,7 @@ impl<'a> Head<'a> {
             (Some(value), None) => is_json_in_utf8(value.as_bytes()),
             _ => false,
         };
-        is_json
-            && tokens(self.headers, &CONTENT_ENCODING)
-                .all(|coding| coding.eq_ignore_ascii_case(b"identity"))
+        is_json && !is_encoded(self.headers)
     }
 
     /// The body's length in bytes, as the head declares it.
@@ -130,6 +128,11 @@ impl<'a> VersionHeader<'a> {
     }
 }
 
+/// Whether the body must be decoded before it can be read.
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    tokens(headers, &CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
 /// The elements of a comma-separated header, over all its lines.
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
     headers
@@ -147,17 +150,19 @@ fn is_json_in_utf8(content_type: &[u8]) -> bool {
     parts
         .next()
         .is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/json"))
-        && parts.all(|parameter| match strip_prefix(parameter, b"charset=") {
-            Some(charset) => ["utf-8", "utf8", "us-ascii", "ascii"]
-                .iter()
-                .any(|known| unquoted(charset).eq_ignore_ascii_case(known.as_bytes())),
-            None => true,
+        && parts.all(|parameter| {
+            let mut sides = parameter
+                .splitn(2, |byte| *byte == b'=')
+                .map(<[u8]>::trim_ascii);
+            let is_charset = sides
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"charset"));
+            let charset = unquoted(sides.next().unwrap_or_default());
+            !is_charset
+                || ["utf-8", "utf8", "us-ascii", "ascii"]
+                    .iter()
+                    .any(|known| charset.eq_ignore_ascii_case(known.as_bytes()))
         })
-}
-
-fn strip_prefix<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = text.split_at_checked(prefix.len())?;
-    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 fn unquoted(text: &[u8]) -> &[u8] {

@@ -89,10 +89,11 @@ impl Intake {
             .map(|()| Err(RefusalReason::BodyLate))
     }
 
-    /// Reads and drops. Ready at the body's end, at the limit, or after two seconds.
+    /// Reads and drops. Ready at the body's end, past twice the limit, or after two seconds: a
+    /// client that sends a little too much gets to read why.
     pub(crate) fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_A_TURN {
-            if self.taken.len() > self.limit {
+            if self.taken.len() > 2 * self.limit {
                 return Poll::Ready(());
             }
             match Pin::new(&mut self.body).poll_frame(cx) {

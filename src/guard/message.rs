@@ -9,15 +9,14 @@
 mod json;
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer as _, MapAccess, Visitor};
+use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-use self::json::{Depth, Skip, Text, key_seed, no_object};
+use self::json::{Depth, Findings, Skip, Text, key_seed, no_object, value_seed};
 use super::refusal::RefusalReason;
 
 /// One message.
@@ -30,8 +29,14 @@ pub(crate) struct Message<'a> {
     pub(crate) method: Option<Cow<'a, str>>,
     /// Whether a response is an error.
     pub(crate) is_error: bool,
-    /// What stands in `params`, or in `result`.
-    pub(crate) fields: Fields<'a>,
+    /// `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
+    pub(crate) claimed_version: Option<Cow<'a, str>>,
+    /// `protocolVersion` of `params`, or of `result`.
+    pub(crate) protocol_version: Option<Cow<'a, str>>,
+    /// `clientInfo.name` of `params`.
+    pub(crate) client_name: Option<Cow<'a, str>>,
+    /// `clientInfo.version` of `params`.
+    pub(crate) client_version: Option<Cow<'a, str>>,
 }
 
 /// What a JSON-RPC message is.
@@ -47,17 +52,6 @@ pub enum MessageKind {
     Response,
 }
 
-/// The members of `params` or `result` that the guard looks at.
-#[derive(Debug, Default)]
-pub(crate) struct Fields<'a> {
-    /// `_meta["io.modelcontextprotocol/protocolVersion"]`.
-    pub(crate) claimed_version: Option<Cow<'a, str>>,
-    pub(crate) protocol_version: Option<Cow<'a, str>>,
-    pub(crate) client_name: Option<Cow<'a, str>>,
-    pub(crate) client_version: Option<Cow<'a, str>>,
-    ambiguous: bool,
-}
-
 /// A body that is no message, with the id of the request that it may have been.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct NoMessage<'a> {
@@ -65,28 +59,60 @@ pub(crate) struct NoMessage<'a> {
     pub(crate) id: Option<&'a str>,
 }
 
-/// Reads one message that nests at most `max_depth` deep; the message object itself is depth 1.
-pub(crate) fn read(body: &[u8], max_depth: usize) -> Result<Message<'_>, NoMessage<'_>> {
-    let deepest = Cell::new(0);
-    let mut envelope = Envelope::default();
+/// What a message may measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// How deep it nests; the message object itself is depth 1.
+    depth: usize,
+    /// How many bytes a string id has, as written.
+    id: usize,
+}
+
+impl Bounds {
+    /// The inner service is trusted with more than clients.
+    pub(crate) const OF_ANSWERS: Self = Self {
+        depth: 127,
+        id: usize::MAX,
+    };
+
+    pub(crate) fn of_requests(depth: usize) -> Self {
+        Self {
+            depth,
+            id: LONGEST_ID,
+        }
+    }
+}
+
+/// Reads one message.
+pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage<'_>> {
+    let findings = Findings::default();
+    let mut envelope = Envelope {
+        longest_id: bounds.id,
+        ..Envelope::default()
+    };
     let parsed = std::str::from_utf8(body).ok().and_then(|text| {
         let mut json = Deserializer::from_str(text);
-        let visitor = EnvelopeVisitor {
-            depth: Depth::top(&deepest),
+        let depth = Depth::top(bounds.depth, &findings);
+        let read = json.deserialize_any(EnvelopeVisitor {
+            depth,
             envelope: &mut envelope,
-        };
-        let read = json.deserialize_any(visitor);
+        });
         read.and_then(|()| json.end()).ok()
     });
     let judged = match parsed {
-        None if deepest.get() < SERDE_JSON_DEPTH => Err(RefusalReason::ParseError),
-        _ if deepest.get() > max_depth => Err(RefusalReason::TooDeep),
-        None => Err(RefusalReason::ParseError),
-        Some(()) => envelope.judge(),
+        // serde_json gives a document up behind its 127th level.
+        None if findings.deepest() >= SERDE_JSON_DEPTH => Err(RefusalReason::TooDeep),
+        None => {
+            return Err(NoMessage {
+                reason: RefusalReason::ParseError,
+                id: None,
+            });
+        }
+        Some(()) if findings.deepest() > bounds.depth => Err(RefusalReason::TooDeep),
+        Some(()) => envelope.judge(&findings),
     };
     match judged {
         Ok(kind) => Ok(envelope.into_message(kind)),
-        Err(reason @ RefusalReason::ParseError) => Err(NoMessage { reason, id: None }),
         Err(reason) => Err(NoMessage {
             reason,
             id: envelope.request_id(),
@@ -97,6 +123,7 @@ pub(crate) fn read(body: &[u8], max_depth: usize) -> Result<Message<'_>, NoMessa
 /// The top level of a document, read but not judged.
 #[derive(Default)]
 struct Envelope<'a> {
+    longest_id: usize,
     is_object: bool,
     is_version_2: bool,
     id: Option<&'a RawValue>,
@@ -110,7 +137,7 @@ struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    fn judge(&self) -> Result<MessageKind, RefusalReason> {
+    fn judge(&self, findings: &Findings) -> Result<MessageKind, RefusalReason> {
         if !self.is_object {
             return Err(RefusalReason::NotOneMessage);
         }
@@ -128,7 +155,7 @@ impl<'a> Envelope<'a> {
         if !(self.valid_id().is_some() || may_lack_id && lacks_id) {
             return Err(RefusalReason::InvalidId);
         }
-        match self.ambiguous || self.params.ambiguous {
+        match self.ambiguous || self.params.ambiguous || findings.has_private_key() {
             true => Err(RefusalReason::AmbiguousKeys),
             false => Ok(kind),
         }
@@ -146,7 +173,9 @@ impl<'a> Envelope<'a> {
     }
 
     fn valid_id(&self) -> Option<&'a str> {
-        self.id.map(RawValue::get).filter(|id| is_valid_id(id))
+        self.id
+            .map(RawValue::get)
+            .filter(|id| is_valid_id(id, self.longest_id))
     }
 
     fn into_message(self, kind: MessageKind) -> Message<'a> {
@@ -155,7 +184,13 @@ impl<'a> Envelope<'a> {
             id: self.valid_id(),
             method: self.method.flatten(),
             is_error: self.has_error,
-            fields: self.result.unwrap_or(self.params),
+            claimed_version: self.params.claimed_version,
+            protocol_version: match self.result {
+                Some(result) => result.protocol_version,
+                None => self.params.protocol_version,
+            },
+            client_name: self.params.client_name,
+            client_version: self.params.client_version,
         }
     }
 }
@@ -178,7 +213,7 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
         envelope.is_object = true;
         let mut seen = 0_u8;
         let mut others = HashSet::new();
-        while let Some(key) = map.next_key_seed(TopKeySeed)? {
+        while let Some(key) = map.next_key_seed(TopKeySeed(inside))? {
             if let Some(bit) = key.bit() {
                 let repeated = seen & bit != 0;
                 seen |= bit;
@@ -187,11 +222,13 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
             }
             match key {
                 TopKey::JsonRpc => {
-                    let text = map.next_value_seed(Text(inside))?;
+                    let text = map.next_value_seed(Text { depth: inside })?;
                     envelope.is_version_2 = text.is_some_and(|text| text == "2.0");
                 }
                 TopKey::Id => envelope.id = Some(map.next_value()?),
-                TopKey::Method => envelope.method = Some(map.next_value_seed(Text(inside))?),
+                TopKey::Method => {
+                    envelope.method = Some(map.next_value_seed(Text { depth: inside })?);
+                }
                 TopKey::Params => {
                     envelope.params = map.next_value_seed(FieldsSeed { depth: inside })?;
                 }
@@ -200,16 +237,16 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
                 }
                 TopKey::Error => {
                     envelope.has_error = true;
-                    map.next_value_seed(Skip(inside))?;
+                    map.next_value_seed(Skip { depth: inside })?;
                 }
                 TopKey::Folded { is_id } => {
                     envelope.ambiguous = true;
                     envelope.repeats_id |= is_id;
-                    map.next_value_seed(Skip(inside))?;
+                    map.next_value_seed(Skip { depth: inside })?;
                 }
                 TopKey::Other(name) => {
                     envelope.ambiguous |= !others.insert(name);
-                    map.next_value_seed(Skip(inside))?;
+                    map.next_value_seed(Skip { depth: inside })?;
                 }
             }
         }
@@ -261,18 +298,22 @@ key_seed!(TopKeySeed -> TopKey<'a>, |key| match &*key {
     },
 });
 
-/// `params` or `result`: an object's fields, nothing of any other type.
+/// The members of `params` or `result` that the guard looks at.
+#[derive(Default)]
+struct Fields<'a> {
+    claimed_version: Option<Cow<'a, str>>,
+    protocol_version: Option<Cow<'a, str>>,
+    client_name: Option<Cow<'a, str>>,
+    client_version: Option<Cow<'a, str>>,
+    ambiguous: bool,
+}
+
+/// Reads an object's fields, and nothing of any other value.
 struct FieldsSeed<'d> {
     depth: Depth<'d>,
 }
 
-impl<'a> DeserializeSeed<'a> for FieldsSeed<'_> {
-    type Value = Fields<'a>;
-
-    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Fields<'a>, D::Error> {
-        json.deserialize_any(self)
-    }
-}
+value_seed!(FieldsSeed<'_> => Fields<'a>);
 
 impl<'a> Visitor<'a> for FieldsSeed<'_> {
     type Value = Fields<'a>;
@@ -285,7 +326,7 @@ impl<'a> Visitor<'a> for FieldsSeed<'_> {
         let inside = self.depth.enter();
         let mut fields = Fields::default();
         let mut seen = 0_u8;
-        while let Some(key) = map.next_key_seed(FieldKeySeed)? {
+        while let Some(key) = map.next_key_seed(FieldKeySeed(inside))? {
             fields.ambiguous |= seen & key as u8 != 0;
             seen |= key as u8;
             match key {
@@ -306,10 +347,10 @@ impl<'a> Visitor<'a> for FieldsSeed<'_> {
                     fields.client_version = client.second;
                 }
                 FieldKey::ProtocolVersion => {
-                    fields.protocol_version = map.next_value_seed(Text(inside))?;
+                    fields.protocol_version = map.next_value_seed(Text { depth: inside })?;
                 }
                 FieldKey::Name | FieldKey::Uri | FieldKey::Other => {
-                    map.next_value_seed(Skip(inside))?;
+                    map.next_value_seed(Skip { depth: inside })?;
                 }
             }
         }
@@ -353,13 +394,7 @@ struct PairSeed<'d> {
     keys: [&'static str; 2],
 }
 
-impl<'a> DeserializeSeed<'a> for PairSeed<'_> {
-    type Value = Pair<'a>;
-
-    fn deserialize<D: serde::Deserializer<'a>>(self, json: D) -> Result<Pair<'a>, D::Error> {
-        json.deserialize_any(self)
-    }
-}
+value_seed!(PairSeed<'_> => Pair<'a>);
 
 impl<'a> Visitor<'a> for PairSeed<'_> {
     type Value = Pair<'a>;
@@ -372,14 +407,14 @@ impl<'a> Visitor<'a> for PairSeed<'_> {
         let inside = self.depth.enter();
         let mut pair = Pair::default();
         let mut saw_first = false;
-        while let Some(key) = map.next_key_seed(KeySeed)? {
+        while let Some(key) = map.next_key_seed(KeySeed(inside))? {
             if key == self.keys[0] {
                 pair.repeats_first |= std::mem::replace(&mut saw_first, true);
-                pair.first = map.next_value_seed(Text(inside))?;
+                pair.first = map.next_value_seed(Text { depth: inside })?;
             } else if key == self.keys[1] {
-                pair.second = map.next_value_seed(Text(inside))?;
+                pair.second = map.next_value_seed(Text { depth: inside })?;
             } else {
-                map.next_value_seed(Skip(inside))?;
+                map.next_value_seed(Skip { depth: inside })?;
             }
         }
         Ok(pair)
@@ -402,12 +437,12 @@ fn folds_to_reserved(key: &str) -> Option<&'static str> {
         .find(|reserved| key.chars().map(fold).eq(reserved.chars()))
 }
 
-/// A string of at most 256 bytes as written, or an integer that a double holds exactly. `-0` is
+/// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
 /// none: some parsers read a float.
-fn is_valid_id(raw: &str) -> bool {
+fn is_valid_id(raw: &str, longest: usize) -> bool {
     if let Some(string) = raw.strip_prefix('"') {
         // `RawValue` checks the grammar but not that escapes name characters.
-        return string.len() <= LONGEST_ID + 1 && serde_json::from_str::<Cow<'_, str>>(raw).is_ok();
+        return string.len() - 1 <= longest && serde_json::from_str::<Cow<'_, str>>(raw).is_ok();
     }
     let digits = raw.strip_prefix('-').unwrap_or(raw);
     digits.bytes().all(|byte| byte.is_ascii_digit())

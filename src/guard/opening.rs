@@ -11,30 +11,36 @@ use std::borrow::Cow;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::CONTENT_ENCODING;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Limited};
 
 use self::stream::OpeningStream;
-use super::answer::{has_essence, is_event_stream, never_buffer, not_found};
+use super::answer::{has_essence, is_event_stream, never_buffer};
 use super::body::{Role, SessionBody};
 use super::era::LEGACY_REVISIONS;
-use super::head::SESSION_ID;
-use super::message::{self, Message, MessageKind};
+use super::head::{SESSION_ID, is_encoded};
+use super::message::{self, Bounds, Message, MessageKind};
 use super::refusal::{Refusal, RefusalReason};
 use crate::extract::McpMessage;
 use crate::session::{Client, Phase, Slot};
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
-    pub(crate) slot: Slot,
-    pub(crate) message: McpMessage,
-    pub(crate) version: Version,
+    slot: Slot,
+    request: Asked,
 }
 
 impl Opening {
+    pub(crate) fn new(slot: Slot, message: &McpMessage, version: Version) -> Self {
+        let id = message.id().unwrap_or("null").into();
+        Self {
+            slot,
+            request: Asked { id, version },
+        }
+    }
+
     /// Judges the answer: a result opens the session, anything else is passed on without one.
     pub(crate) async fn conclude<B>(self, response: Response<B>) -> Response<Body>
     where
@@ -44,29 +50,29 @@ impl Opening {
         let (mut parts, body) = response.into_parts();
         let inner_id = match take_inner_id(&mut parts.headers) {
             Ok(inner_id) => inner_id,
-            Err(UnusableId) => return self.unusable(),
+            Err(UnusableId) => return self.request.refuse(RefusalReason::UnusableAnswer),
         };
         let is_stream = is_event_stream(&parts.headers);
         let is_json = has_essence(&parts.headers, "application/json");
         if !parts.status.is_success() || !(is_json || is_stream) || body.is_end_stream() {
             return Response::from_parts(parts, Body::new(body));
         }
-        if parts.headers.contains_key(CONTENT_ENCODING) {
-            return self.unusable();
+        if is_encoded(&parts.headers) {
+            return self.request.refuse(RefusalReason::UnusableAnswer);
         }
         if is_stream {
             return self.conclude_stream(inner_id, parts, Body::new(body));
         }
         let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(_) => return self.unusable(),
+            Err(_) => return self.request.refuse(RefusalReason::UnusableAnswer),
         };
-        let Some(Outcome::Result(protocol_version)) = outcome(&body, &self.message) else {
+        let Some(Outcome::Result(protocol_version)) = self.request.outcome(&body) else {
             return Response::from_parts(parts, Body::from(body));
         };
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(inner_id, Phase::Live) else {
-            return not_found(self.version);
+            return self.request.refuse(RefusalReason::SessionEnded);
         };
         entry.confirm(protocol_version);
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
@@ -83,17 +89,47 @@ impl Opening {
     ) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(inner_id, Phase::Provisional) else {
-            return not_found(self.version);
+            return self.request.refuse(RefusalReason::SessionEnded);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         never_buffer(&mut parts.headers);
-        let role = Role::OpeningStream(Box::new(OpeningStream::new(self.message)));
+        let role = Role::OpeningStream(Box::new(OpeningStream::new(self.request)));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
     }
+}
 
-    fn unusable(&self) -> Response<Body> {
-        Refusal::of_message(RefusalReason::UnusableAnswer, self.message.request_id())
-            .into_response(self.version)
+/// What is kept of the request while its response is awaited.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Its id, as it was written.
+    id: Box<str>,
+    version: Version,
+}
+
+impl Asked {
+    /// Reads one of the inner service's messages. `None` if it is not the response: that is the
+    /// message without a method whose id equals the request's, or an error without an id.
+    fn outcome(&self, body: &[u8]) -> Option<Outcome> {
+        let message = message::read(body, Bounds::OF_ANSWERS).ok()?;
+        let answers = match message.id {
+            Some(id) => is_same_id(id, &self.id),
+            None => message.is_error,
+        };
+        if message.kind != MessageKind::Response || !answers {
+            return None;
+        }
+        Some(match message.is_error {
+            true => Outcome::Error,
+            false => Outcome::Result(message.protocol_version.map(known_version)),
+        })
+    }
+
+    fn refuse(&self, reason: RefusalReason) -> Response<Body> {
+        self.refusal(reason).into_response(self.version)
+    }
+
+    fn refusal(&self, reason: RefusalReason) -> Refusal {
+        Refusal::of_message(reason, Some(self.id.as_bytes()))
     }
 }
 
@@ -102,23 +138,6 @@ enum Outcome {
     Error,
     /// Opened, with this protocol version.
     Result(Option<Cow<'static, str>>),
-}
-
-/// Reads one of the inner service's messages. `None` if it is not the response: that is the
-/// message without a method whose id equals the request's, or an error without an id.
-fn outcome(body: &[u8], request: &McpMessage) -> Option<Outcome> {
-    let message = message::read(body, LARGEST_DEPTH).ok()?;
-    let answers = match message.id {
-        Some(id) => request.id().is_some_and(|asked| is_same_id(id, asked)),
-        None => message.is_error,
-    };
-    if message.kind != MessageKind::Response || !answers {
-        return None;
-    }
-    Some(match message.is_error {
-        true => Outcome::Error,
-        false => Outcome::Result(message.fields.protocol_version.map(known_version)),
-    })
 }
 
 /// What the client says of itself, fit to be shown and kept.
@@ -139,8 +158,8 @@ pub(crate) fn client(message: &Message<'_>) -> Client {
         Some(clean.into_boxed_str())
     };
     Client {
-        name: clean(&message.fields.client_name),
-        version: clean(&message.fields.client_version),
+        name: clean(&message.client_name),
+        version: clean(&message.client_version),
     }
 }
 
@@ -173,5 +192,4 @@ fn known_version(version: Cow<'_, str>) -> Cow<'static, str> {
 }
 
 const LARGEST_ANSWER: usize = 1 << 20;
-const LARGEST_DEPTH: usize = 127;
 const LONGEST_CLIENT_TEXT: usize = 128;

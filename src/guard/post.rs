@@ -18,7 +18,7 @@ use super::head::VersionHeader;
 use super::intake::Intake;
 use super::judge::{self, LiveSession, MessageVerdict, SessionMark};
 use super::layer::Shared;
-use super::message;
+use super::message::{self, Bounds};
 use super::opening::{self, Opening};
 use super::refusal::{Refusal, RefusalReason};
 use crate::extract::McpMessage;
@@ -44,7 +44,7 @@ where
     /// The body came whole (contract rows 12 to 23).
     pub(super) fn judge(self, body: Bytes) -> State<S> {
         let settings = &self.shared.settings;
-        let message = match message::read(&body, settings.json_depth) {
+        let message = match message::read(&body, Bounds::of_requests(settings.json_depth)) {
             Ok(message) => message,
             Err(flaw) => return self.refuse(flaw.reason, flaw.id.map(str::as_bytes)),
         };
@@ -81,9 +81,9 @@ where
     pub(super) fn refuse_body(self, reason: RefusalReason, intake: Intake) -> State<S> {
         let response = Refusal::of_head(reason).into_response(self.parts.version);
         let rest = match reason {
-            RefusalReason::BodyTooLarge => intake.if_must_be_dropped(&self.parts),
-            // Nothing more can be expected of it.
-            _ => None,
+            // It broke off: nothing more can come.
+            RefusalReason::BodyBroken => None,
+            _ => intake.if_must_be_dropped(&self.parts),
         };
         State::answer(response, rest)
     }
@@ -112,14 +112,11 @@ where
 
     fn open(mut self, slot: Slot, message: McpMessage, body: Bytes) -> State<S> {
         forward::reframe(&mut self.parts, body.len());
-        forward::prepare(&mut self.parts, slot.entry(), Some(message.clone()));
+        let entry = slot.entry().clone();
+        let opening = Opening::new(slot, &message, self.parts.version);
+        forward::prepare(&mut self.parts, &entry, Some(message));
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
-        let opening = Opening {
-            slot,
-            message,
-            version: self.parts.version,
-        };
         let answer = self
             .inner
             .call(Request::from_parts(self.parts, Body::from(body)));

@@ -21,6 +21,7 @@ use super::post::Post;
 use super::refusal::{Refusal, RefusalReason};
 use super::{forward, origin};
 use crate::config::LegacyEra;
+use crate::extract::Guarded;
 use crate::session::InFlight;
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
@@ -99,7 +100,9 @@ where
         let (mut parts, body) = request.into_parts();
         let body = Body::new(body);
         if parts.method == Method::OPTIONS {
-            // A CORS preflight is the inner service's: untouched both ways.
+            // A CORS preflight is the inner service's: untouched both ways. The extractors
+            // know that it was guarded.
+            parts.extensions.insert(Guarded::default());
             return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
         }
         let shared = self.shared.clone();
@@ -135,7 +138,7 @@ where
                 Some(deletion) if deletion.entry().inner_id().is_some() => {
                     forward::prepare(&mut parts, deletion.entry(), None);
                     let answer = self.inner.call(Request::from_parts(parts, body));
-                    ResponseFuture::wait(deletion.ask(answer))
+                    ResponseFuture::wait(deletion.ask(answer, !settings.end_on_refused_delete))
                 }
                 deletion => {
                     let response = match deletion {

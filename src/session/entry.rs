@@ -167,6 +167,18 @@ impl Entry {
             .map(|word| State(word).phase())
     }
 
+    /// Ends the session if no second message has come. `None` if one has, or it had ended.
+    pub(crate) fn end_unused(&self, reason: EndReason) -> Option<Phase> {
+        self.state
+            .fetch_update(AcqRel, Acquire, |word| {
+                let state = State(word);
+                let is_unused = state.is_usable() && !state.is_used();
+                is_unused.then(|| state.ended(reason).0)
+            })
+            .ok()
+            .map(|word| State(word).phase())
+    }
+
     /// Ends the session and takes it out of its registry. `false` if it had ended before.
     pub(crate) fn leave(self: &Arc<Self>, reason: EndReason) -> bool {
         self.registry
@@ -205,7 +217,7 @@ impl Entry {
 
     /// Whether a second message has come.
     pub(crate) fn is_used(&self) -> bool {
-        State(self.state.load(Acquire)).0 & State::USED != 0
+        State(self.state.load(Acquire)).is_used()
     }
 
     /// How many requests and response bodies are in flight.
@@ -246,7 +258,7 @@ impl Entry {
         if limits.lifetime.is_some_and(|lifetime| age >= lifetime) {
             return Some(EndReason::Lifetime);
         }
-        if state.0 & State::USED == 0 && age >= limits.never_used {
+        if !state.is_used() && age >= limits.never_used {
             return Some(EndReason::NeverUsed);
         }
         let since = self.idle_since(state, limits)?;
@@ -386,6 +398,10 @@ impl State {
 
     fn is_usable(self) -> bool {
         matches!(self.phase(), Phase::Provisional | Phase::Live)
+    }
+
+    fn is_used(self) -> bool {
+        self.0 & Self::USED != 0
     }
 
     fn in_flight(self) -> u64 {

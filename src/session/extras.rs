@@ -4,6 +4,7 @@
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -40,7 +41,9 @@ impl Extras {
         lazy.streams.push_back(number);
         if lazy.streams.len() > limit {
             lazy.streams.pop_front();
-            lazy.bell.notify_waiters();
+            let bell = lazy.bell.clone();
+            drop(lock);
+            bell.notify_waiters();
         }
         number
     }
@@ -85,6 +88,8 @@ impl Extras {
             .entry(TypeId::of::<T>())
             .or_insert_with(|| value.clone())
             .clone();
+        // A value that is not kept may call back into the session when it is dropped.
+        drop(lock);
         kept.downcast().unwrap_or(value)
     }
 
@@ -93,10 +98,13 @@ impl Extras {
     /// The caller has marked the end before, so that a watcher who comes too late for the bell
     /// sees the mark.
     pub(crate) fn close(&self) {
-        // Taken out first: values are dropped, and wakers run, without the lock.
+        // Taken out first: wakers run, and values are dropped, without the lock.
         let lazy = self.lock().take();
         if let Some(lazy) = lazy {
             lazy.bell.notify_waiters();
+            // A user's `Drop` that panics must not take the caller along, who may be another
+            // client's request or the sweep.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(lazy)));
         }
     }
 

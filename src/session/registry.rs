@@ -138,7 +138,8 @@ impl Registry {
     }
 
     fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
-        if let Some(expired) = entry.expired(now, &self.limits) {
+        // Again where a request came in between: it saves an idle session, but no other.
+        while let Some(expired) = entry.expired(now, &self.limits) {
             let phase = entry.end_expired(&expired);
             self.leave(entry, phase);
         }
@@ -191,8 +192,9 @@ impl Registry {
             let Some(oldest) = lock(&self.unused).pop_front() else {
                 return false;
             };
-            if let Some(entry) = oldest.upgrade().filter(|entry| !entry.is_used()) {
-                self.end(&entry, EndReason::Evicted);
+            if let Some(entry) = oldest.upgrade() {
+                let phase = entry.end_unused(EndReason::Evicted);
+                self.leave(&entry, phase);
             }
         }
     }

@@ -7,39 +7,74 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 
-/// How deep a value stands, and how deep the document was found to go.
+/// What the whole document was found to have.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    deepest: Cell<usize>,
+    private_key: Cell<bool>,
+}
+
+impl Findings {
+    pub(super) fn deepest(&self) -> usize {
+        self.deepest.get()
+    }
+
+    /// Whether a key, at any level, means something to serde_json alone: its `Value` replaces
+    /// `{"$serde_json::private::RawValue": "…"}` by what the string says, unseen by any guard.
+    pub(super) fn has_private_key(&self) -> bool {
+        self.private_key.get()
+    }
+}
+
+/// How deep a value stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Depth<'d> {
     level: usize,
-    deepest: &'d Cell<usize>,
+    max: usize,
+    findings: &'d Findings,
 }
 
 impl<'d> Depth<'d> {
-    pub(super) fn top(deepest: &'d Cell<usize>) -> Self {
-        Self { level: 0, deepest }
+    pub(super) fn top(max: usize, findings: &'d Findings) -> Self {
+        Self {
+            level: 0,
+            max,
+            findings,
+        }
     }
 
-    /// Steps into an object or array. Too deep a document is read on, for its id may follow.
+    /// Steps into an object or array.
     pub(super) fn enter(self) -> Self {
         let level = self.level + 1;
-        self.deepest.set(self.deepest.get().max(level));
+        self.findings
+            .deepest
+            .set(self.findings.deepest.get().max(level));
         Self { level, ..self }
+    }
+
+    /// Whether it is known already that the document is refused. It is still read on, without
+    /// recursion, for its id may follow.
+    pub(super) fn is_exceeded(self) -> bool {
+        self.level > self.max
+    }
+
+    pub(super) fn note_key(self, key: &str) {
+        // With serde_json's feature `arbitrary_precision` every number has this key.
+        if key.starts_with(PRIVATE) && key != "$serde_json::private::Number" {
+            self.findings.private_key.set(true);
+        }
     }
 }
 
 /// A value that nobody needs.
 #[derive(Clone, Copy)]
-pub(super) struct Skip<'d>(pub(super) Depth<'d>);
-
-impl<'a> DeserializeSeed<'a> for Skip<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
-    }
+pub(super) struct Skip<'d> {
+    pub(super) depth: Depth<'d>,
 }
+
+value_seed!(Skip<'_> => ());
 
 impl<'a> Visitor<'a> for Skip<'_> {
     type Value = ();
@@ -49,16 +84,16 @@ impl<'a> Visitor<'a> for Skip<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let inside = Self(self.0.enter());
-        while map.next_key_seed(inside)?.is_some() {
-            map.next_value_seed(inside)?;
+        let depth = self.depth.enter();
+        while map.next_key_seed(AnyKey(depth))?.is_some() {
+            map.next_value_seed(Self { depth })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
-        let inside = Self(self.0.enter());
-        while seq.next_element_seed(inside)?.is_some() {}
+        let depth = self.depth.enter();
+        while seq.next_element_seed(Self { depth })?.is_some() {}
         Ok(())
     }
 
@@ -69,17 +104,15 @@ impl<'a> Visitor<'a> for Skip<'_> {
     no_text!(());
 }
 
+key_seed!(AnyKey -> (), |_key| ());
+
 /// A value that is taken if it is a string.
 #[derive(Clone, Copy)]
-pub(super) struct Text<'d>(pub(super) Depth<'d>);
-
-impl<'a> DeserializeSeed<'a> for Text<'_> {
-    type Value = Option<Cow<'a, str>>;
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_any(self)
-    }
+pub(super) struct Text<'d> {
+    pub(super) depth: Depth<'d>,
 }
+
+value_seed!(Text<'_> => Option<Cow<'a, str>>);
 
 impl<'a> Visitor<'a> for Text<'_> {
     type Value = Option<Cow<'a, str>>;
@@ -89,11 +122,11 @@ impl<'a> Visitor<'a> for Text<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Skip(self.0).visit_map(map).map(|()| None)
+        Skip { depth: self.depth }.visit_map(map).map(|()| None)
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Skip(self.0).visit_seq(seq).map(|()| None)
+        Skip { depth: self.depth }.visit_seq(seq).map(|()| None)
     }
 
     fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
@@ -137,7 +170,7 @@ pub(super) use no_text;
 macro_rules! no_object {
     ($value:expr) => {
         fn visit_seq<A: ::serde::de::SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
-            $crate::guard::message::json::Skip(self.depth)
+            $crate::guard::message::json::Skip { depth: self.depth }
                 .visit_seq(seq)
                 .map(|()| $value)
         }
@@ -154,9 +187,9 @@ pub(super) use no_object;
 /// A seed that reads an object's key and makes `$value` of it.
 macro_rules! key_seed {
     ($seed:ident -> $type:ty, |$key:ident| $value:expr) => {
-        struct $seed;
+        struct $seed<'d>($crate::guard::message::json::Depth<'d>);
 
-        impl<'a> ::serde::de::DeserializeSeed<'a> for $seed {
+        impl<'a> ::serde::de::DeserializeSeed<'a> for $seed<'_> {
             type Value = $type;
 
             fn deserialize<D: ::serde::Deserializer<'a>>(self, json: D) -> Result<$type, D::Error> {
@@ -164,7 +197,7 @@ macro_rules! key_seed {
             }
         }
 
-        impl<'a> ::serde::de::Visitor<'a> for $seed {
+        impl<'a> ::serde::de::Visitor<'a> for $seed<'_> {
             type Value = $type;
 
             fn expecting(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
@@ -172,11 +205,13 @@ macro_rules! key_seed {
             }
 
             fn visit_borrowed_str<E>(self, key: &'a str) -> Result<$type, E> {
+                self.0.note_key(key);
                 let $key: ::std::borrow::Cow<'a, str> = key.into();
                 Ok($value)
             }
 
             fn visit_str<E>(self, key: &str) -> Result<$type, E> {
+                self.0.note_key(key);
                 let $key: ::std::borrow::Cow<'a, str> = key.to_owned().into();
                 Ok($value)
             }
@@ -184,3 +219,26 @@ macro_rules! key_seed {
     };
 }
 pub(super) use key_seed;
+
+/// Reads any value by the visitor that the seed is, but nothing past the depth limit.
+macro_rules! value_seed {
+    ($seed:ty => $value:ty) => {
+        impl<'a> ::serde::de::DeserializeSeed<'a> for $seed {
+            type Value = $value;
+
+            fn deserialize<D: ::serde::Deserializer<'a>>(
+                self,
+                json: D,
+            ) -> Result<$value, D::Error> {
+                match self.depth.is_exceeded() {
+                    true => <::serde::de::IgnoredAny as ::serde::Deserialize>::deserialize(json)
+                        .map(|_| <$value>::default()),
+                    false => json.deserialize_any(self),
+                }
+            }
+        }
+    };
+}
+pub(super) use value_seed;
+
+const PRIVATE: &str = "$serde_json::private::";

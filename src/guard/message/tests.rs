@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 use super::*;
 
 fn read_64(text: &str) -> Result<Message<'_>, NoMessage<'_>> {
-    read(text.as_bytes(), 64)
+    read(text.as_bytes(), Bounds::of_requests(64))
 }
 
 fn reason(text: &[u8]) -> Option<RefusalReason> {
-    read(text, 64).err().map(|flaw| flaw.reason)
+    read(text, Bounds::of_requests(64))
+        .err()
+        .map(|flaw| flaw.reason)
 }
 
 #[test]
@@ -25,7 +27,7 @@ fn initialize_is_read_with_what_the_client_says_of_itself() {
     let text = r#"{"method":"initialize","params":{"clientInfo":{"version":"2","x":[],"name":"n"},
         "protocolVersion":"2025-11-25","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}},
         "jsonrpc":"2.0","id":0}"#;
-    let fields = read_64(text).unwrap().fields;
+    let fields = read_64(text).unwrap();
     assert_eq!(fields.client_name.as_deref(), Some("n"));
     assert_eq!(fields.client_version.as_deref(), Some("2"));
     assert_eq!(fields.protocol_version.as_deref(), Some("2025-11-25"));
@@ -37,10 +39,7 @@ fn the_version_of_a_result_is_read() {
     let text = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
     let message = read_64(text).unwrap();
     assert_eq!(message.kind, MessageKind::Response);
-    assert_eq!(
-        message.fields.protocol_version.as_deref(),
-        Some("2025-06-18")
-    );
+    assert_eq!(message.protocol_version.as_deref(), Some("2025-06-18"));
 }
 
 #[test]
@@ -77,17 +76,9 @@ fn what_is_no_json_is_a_parse_error() {
 #[test]
 fn an_endless_nest_is_refused_without_overflowing_the_stack() {
     for open in ["[", r#"{"a":"#] {
-        let text = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{}"#,
-            open.repeat(100_000)
-        );
-        assert_eq!(
-            read_64(&text).unwrap_err(),
-            NoMessage {
-                reason: RefusalReason::TooDeep,
-                id: Some("1")
-            }
-        );
+        let nest = open.repeat(100_000);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{nest}"#);
+        assert_eq!(reason(text.as_bytes()), Some(RefusalReason::ParseError));
     }
     let nest = "[".repeat(100_000) + &"]".repeat(100_000);
     assert_eq!(reason(nest.as_bytes()), Some(RefusalReason::TooDeep));
@@ -124,6 +115,62 @@ fn depth_is_counted_wherever_a_value_nests() {
             "{before}"
         );
     }
+}
+
+#[test]
+fn the_id_is_found_behind_a_nest_of_any_depth() {
+    for (limit, depth) in [
+        (1, 1),
+        (64, 64),
+        (64, 126),
+        (64, 127),
+        (64, 100_000),
+        (126, 200),
+    ] {
+        let nest = "[".repeat(depth) + &"]".repeat(depth);
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nest},"id":8}}"#);
+        let flaw = read(text.as_bytes(), Bounds::of_requests(limit)).unwrap_err();
+        let expected = NoMessage {
+            reason: RefusalReason::TooDeep,
+            id: Some("8"),
+        };
+        assert_eq!(flaw, expected, "{limit} {depth}");
+    }
+    let nest = "[".repeat(126) + &"]".repeat(126);
+    let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nest},"id":8}}"#);
+    assert!(read(text.as_bytes(), Bounds::of_requests(127)).is_ok());
+    let text = text.replace(&nest, &format!("[{nest}]"));
+    let flaw = read(text.as_bytes(), Bounds::of_requests(127)).unwrap_err();
+    assert_eq!(flaw.reason, RefusalReason::TooDeep);
+}
+
+#[test]
+fn keys_that_serde_json_takes_for_its_own_are_refused_at_every_level() {
+    let raw = r#"{"$serde_json::private::RawValue":"{\"name\":1,\"name\":2}"}"#;
+    for text in [
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{raw}}}"#),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"_meta":{raw}}}}}"#),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"arguments":[{raw}]}}}}"#),
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","other":[[{raw}]]}}"#),
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","$serde_json::private::RawValue":"5"}"#.to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"\u0024serde_json::private::RawValue":"5"}}"#.to_owned(),
+    ] {
+        let flaw = read_64(&text).unwrap_err();
+        let expected = NoMessage {
+            reason: RefusalReason::AmbiguousKeys,
+            id: Some("1"),
+        };
+        assert_eq!(flaw, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_claim_is_read_from_params_only() {
+    let claim = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{claim}}}"#);
+    assert_eq!(read_64(&text).unwrap().claimed_version, None);
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{}},"params":{claim}}}"#);
+    assert!(read_64(&text).unwrap().claimed_version.is_some());
 }
 
 #[test]
@@ -308,13 +355,13 @@ proptest! {
             prop_assert_eq!(message.is_error, value.get("error").is_some());
             let fields = if value.get("result").is_some() { &value["result"] } else { &value["params"] };
             let claim = &fields["_meta"]["io.modelcontextprotocol/protocolVersion"];
-            prop_assert_eq!(message.fields.claimed_version.as_deref(), claim.as_str());
+            prop_assert_eq!(message.claimed_version.as_deref(), claim.as_str());
         }
     }
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let _ = read(&bytes, 64);
+        let _ = read(&bytes, Bounds::of_requests(64));
     }
 
     #[test]

@@ -5,23 +5,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::events::EventReader;
-use super::{LARGEST_ANSWER, Outcome, outcome};
-use crate::extract::McpMessage;
+use super::{Asked, LARGEST_ANSWER, Outcome};
 use crate::guard::body::Tail;
-use crate::guard::refusal::{Refusal, RefusalReason};
+use crate::guard::refusal::RefusalReason;
 use crate::session::{EndReason, Entry};
 
 /// A provisional session's stream.
 #[derive(Debug)]
 pub(crate) struct OpeningStream {
-    request: McpMessage,
+    request: Asked,
     reader: EventReader,
     passed: usize,
     tail: Tail,
 }
 
 impl OpeningStream {
-    pub(crate) fn new(request: McpMessage) -> Self {
+    pub(crate) fn new(request: Asked) -> Self {
         Self {
             request,
             reader: EventReader::default(),
@@ -37,7 +36,7 @@ impl OpeningStream {
         self.passed = self.passed.saturating_add(data.len());
         let mut response = None;
         self.reader.push(data, |message| {
-            response = response.take().or_else(|| outcome(message, &self.request));
+            response = response.take().or_else(|| self.request.outcome(message));
         });
         match response {
             Some(Outcome::Result(protocol_version)) => entry.confirm(protocol_version),
@@ -64,7 +63,7 @@ impl OpeningStream {
 
     /// What a client that waits for the response must still be told.
     pub(crate) fn last_event(&self) -> Option<Bytes> {
-        let refusal = Refusal::of_message(RefusalReason::SessionEnded, self.request.request_id());
+        let refusal = self.request.refusal(RefusalReason::SessionEnded);
         self.tail.is_between_events().then(|| refusal.to_event())
     }
 }

@@ -45,7 +45,7 @@ async fn the_rust_client_opens_lists_calls_streams_and_ends() {
 
     let tools = client.list_all_tools().await.expect("tools are listed");
     let names: Vec<_> = tools.iter().map(|tool| &*tool.name).collect();
-    assert_eq!(names, ["count", "test_simple_text"]);
+    assert_eq!(names, ["count", "test_simple_text", "wait"]);
 
     assert_eq!(count(&client).await, "call 1 of this session");
     assert_eq!(count(&client).await, "call 2 of this session");

@@ -1,0 +1,684 @@
+//! The guard mounted in every way that axum and tower allow, and what one then sees.
+//!
+//! `cargo test --test mounting -- --nocapture what_every_mount_answers` prints the table.
+
+mod support;
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post as on_post};
+use futures_util::{FutureExt, stream};
+use http::header::{CONTENT_ENCODING, HeaderName};
+use http::{Method, Request, StatusCode};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+use mcp_session_guard::{
+    ConfigError, EndReason, GuardRejection, McpMessage, McpSession, McpSessionId, Refusal,
+    RefusalReason, ResponseFuture, SessionGuard, SessionGuardBuilder, SessionGuardLayer, Sessions,
+};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_http::body::Limited;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_test::mock::{Mock, Spawn, spawn_layer};
+
+use support::{
+    Answer, INITIALIZE, PING, Recorder, World, bodiless, initialize_result, post, request,
+};
+
+const REQUESTS: [(&str, &str); 16] = [
+    ("ping", "POST {mcp}\n{J}\n\n{PING}"),
+    ("init", "POST {mcp}\n{J}\n\n{INITIALIZE}"),
+    ("ping+", "POST {mcp}\n{J}\n{S}\n\n{PING}"),
+    ("GET", "GET {mcp}"),
+    ("GET+", "GET {mcp}\n{S}"),
+    ("DEL", "DELETE {mcp}"),
+    ("DEL+", "DELETE {mcp}\n{S}"),
+    ("PUT", "PUT {mcp}\n{J}\n\n{PING}"),
+    ("HEAD", "HEAD {mcp}"),
+    ("OPT", "OPTIONS {mcp}"),
+    ("health", "POST /health\n{J}\n\n{PING}"),
+    ("GET", "GET /health"),
+    ("nope", "POST {nope}\n{J}\n\n{PING}"),
+    ("GET", "GET {nope}"),
+    (
+        "oauth",
+        "POST /.well-known/oauth-protected-resource\n{J}\n\n{PING}",
+    ),
+    ("GET", "GET /.well-known/oauth-protected-resource"),
+];
+
+/// Declares the mounts: a name, where the endpoint is, what each of [`REQUESTS`] is answered, and
+/// how many sessions are open in the end (1 is right, one of two was deleted).
+///
+/// A letter tells who answered: the guard, the MCP handler, the health handler, or axum itself.
+macro_rules! mounts {
+    ($($name:literal $endpoint:literal $seen:literal $app:expr;)*) => {
+        type Mount = (&'static str, &'static str, &'static str, fn(SessionGuardLayer) -> Router);
+        const MOUNTS: &[Mount] = &[$(($name, $endpoint, $seen, $app)),*];
+    };
+}
+
+mounts! {
+    "any, route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(only_mcp().route_layer(guard));
+    "post.get.layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).layer(guard)));
+    "post.get, route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp)).route_layer(guard));
+    "post.get.delete.route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405a 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).delete(mcp).route_layer(guard)));
+    "route_service" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(Router::new().route_service("/mcp", ServiceBuilder::new().layer(guard).service_fn(foreign::<Body>)));
+    "nest(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(Router::new().nest("/api", only_mcp().layer(guard)));
+    "merge(route_layer)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| with_health(Router::new()).merge(only_mcp().route_layer(guard));
+    "layer, merge(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+        |guard| only_mcp().layer(guard).merge(with_health(Router::new()));
+    // Wrong, each in its way: DELETE is lost, other paths are judged, or the endpoint is not.
+    "post.get.route_layer" "/mcp" "400g 200m 200m 400g 200m 405a 405a 405a 405g 405a | 200h 200h | 404a 404a | 404a 404a | 2"
+        |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).route_layer(guard)));
+    "nest_service(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 400g 400g | 404a 404a | 1"
+        |guard| with_health(Router::new().nest_service("/api", only_mcp().layer(guard)));
+    "merge(layer)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 400g 400g | 400g 400g | 1"
+        |guard| with_health(Router::new()).merge(only_mcp().layer(guard));
+    "layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 400g 400g | 400g 400g | 400g 400g | 1"
+        |guard| with_health(only_mcp()).layer(guard);
+    "layer, route(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 400g 400g | 400g 400g | 1"
+        |guard| with_health(only_mcp().layer(guard));
+    "layer, route(mcp)" "/mcp" "200m 200m 200m 200m 200m 200m 200m 200m 200m 200m | 200h 200h | 400g 400g | 400g 400g | 0"
+        |guard| with_health(Router::new().layer(guard).route("/mcp", any(mcp)));
+    "route(health), route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 400g 400g | 404a 404a | 404a 404a | 1"
+        |guard| with_health(only_mcp()).route_layer(guard);
+    "guard.layer(router)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 400g 400g | 400g 400g | 400g 400g | 1"
+        |guard| Router::new().fallback_service(guard.layer(with_health(only_mcp())));
+    "one guard twice" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 2"
+        |guard| with_health(only_mcp().route_layer(guard.clone()).route_layer(guard));
+}
+
+fn only_mcp() -> Router {
+    Router::new().route("/mcp", any(mcp))
+}
+
+fn with_health(router: Router) -> Router {
+    router.route("/health", any(async || [("x-from", "health")]))
+}
+
+#[tokio::test]
+async fn what_every_mount_answers() {
+    let labels = REQUESTS.map(|(label, _)| label.to_owned());
+    println!("{:28}{}", "", table_line(&labels, "open"));
+    let mut wrong = Vec::new();
+    for &(name, endpoint, seen, app) in MOUNTS {
+        let guard = SessionGuardLayer::new();
+        let world = world(&guard, app(guard.clone()));
+        let opened = world.ask(at(endpoint, post(None, INITIALIZE))).await;
+        let session = opened.headers.get("mcp-session-id");
+        let session = session.map_or("none", |id| id.to_str().unwrap());
+        let mut cells = REQUESTS.map(|(_, text)| {
+            text.replace("{mcp}", endpoint)
+                .replace("{nope}", &endpoint.replace("/mcp", "/nope"))
+                .replace("{J}", "content-type: application/json")
+                .replace("{S}", &format!("mcp-session-id: {session}"))
+                .replace("{PING}", PING)
+                .replace("{INITIALIZE}", INITIALIZE)
+        });
+        for cell in &mut cells {
+            let response = world.send(with("host: localhost", request(cell))).await;
+            *cell = status_and_author(&response);
+            Answer::of(response).await; // unread, a session would end
+        }
+        let line = table_line(&cells, &world.sessions.len().to_string());
+        println!("{name:28}{line}");
+        if line.split_whitespace().ne(seen.split_whitespace()) {
+            wrong.push(format!("{name}: {seen}"));
+        }
+    }
+    assert!(wrong.is_empty(), "should be {wrong:#?}");
+}
+
+fn table_line(cells: &[String; 16], open: &str) -> String {
+    let endpoint = cells[..10].iter().map(|cell| format!("{cell:<6}"));
+    let others = cells[10..]
+        .chunks(2)
+        .map(|cells| format!("| {:<7}{:<5}", cells[0], cells[1]));
+    endpoint.chain(others).collect::<String>() + "| " + open
+}
+
+fn status_and_author(response: &Response) -> String {
+    let author = match response.headers().get("x-from") {
+        Some(from) => from.to_str().unwrap(),
+        None if reason(response).is_some() || response.status() == 204 => "guard",
+        None => "axum",
+    };
+    format!("{}{:.1}", response.status().as_u16(), author)
+}
+
+#[test]
+fn axum_refuses_a_route_layer_over_nothing() {
+    let guard = SessionGuardLayer::new();
+    let over_nothing: [&dyn Fn() -> Router; 2] = [
+        &|| Router::new().route_layer(guard.clone()),
+        // `any` is a fallback, no route.
+        &|| Router::new().route("/mcp", any(mcp).route_layer(guard.clone())),
+    ];
+    for build in over_nothing {
+        assert!(catch_unwind(AssertUnwindSafe(build)).is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_inner_service_with_ids_of_its_own_needs_a_route_for_delete() {
+    let guard = SessionGuardLayer::new();
+    let inner = on_post(async |request| (OWN_ID, mcp(request).await));
+    for (inner, status, then) in [(inner.clone(), 405, 200), (inner.delete(mcp), 204, 404)] {
+        let app = Router::new().route("/mcp", inner);
+        let world = World::around(guard.clone(), app);
+        let id = world.open().await;
+        let answer = world.ask(bodiless(Method::DELETE, Some(&id))).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(world.ping(&id).await, then);
+    }
+}
+
+#[tokio::test]
+async fn clones_of_one_layer_share_their_sessions() {
+    let guard = SessionGuardLayer::new();
+    let app = Router::new()
+        .route("/a", any(mcp).layer(guard.clone()))
+        .route("/b", any(mcp).layer(guard.clone()));
+    let world = world(&guard, app);
+    let id = open(&world, "/a").await;
+    assert_eq!(ping(&world, "/b", &id).await, 200);
+    let delete = at("/b", bodiless(Method::DELETE, Some(&id)));
+    assert_eq!(world.ask(delete).await.status, 204);
+    assert_eq!(ping(&world, "/a", &id).await, 404);
+}
+
+#[tokio::test]
+async fn guards_built_apart_share_neither_sessions_nor_settings() {
+    let narrow = SessionGuardLayer::builder()
+        .body_limit(256)
+        .build()
+        .unwrap();
+    let wide = SessionGuardLayer::new();
+    let app = Router::new()
+        .route("/narrow", any(mcp).layer(narrow.clone()))
+        .route("/wide", any(mcp).layer(wide.clone()));
+    let world = world(&narrow, app);
+    let paths = ["/narrow", "/wide"];
+    let ids = [open(&world, paths[0]).await, open(&world, paths[1]).await];
+    let mut statuses = Vec::new();
+    for path in paths {
+        for id in &ids {
+            statuses.push(ping(&world, path, id).await.as_u16());
+        }
+    }
+    assert_eq!(statuses, [200, 404, 404, 200]);
+    assert_eq!((narrow.sessions().len(), wide.sessions().len()), (1, 1));
+
+    let long = format!("{PING}{}", " ".repeat(256));
+    for (path, id, status) in [("/narrow", &ids[0], 413), ("/wide", &ids[1], 200)] {
+        let answer = world.ask(at(path, post(Some(id), long.clone()))).await;
+        assert_eq!(answer.status, status);
+    }
+}
+
+#[tokio::test]
+async fn foreign_bodies_pass_through_layers_on_both_sides() {
+    let guard = SessionGuardLayer::new();
+    let sessions = guard.sessions();
+    let minute = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, MINUTE);
+    let service = ServiceBuilder::new()
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .layer(minute)
+        .layer(RequestBodyLimitLayer::new(1024))
+        .layer(guard)
+        .layer(RequestBodyLimitLayer::new(512))
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .layer(minute)
+        .service_fn(foreign::<Limited<Body>>);
+    let gzip = "accept-encoding: gzip";
+
+    // The opening is compressed outside only: compressed inside it could not be judged.
+    let opening = with(gzip, carrying(None, Full::from(INITIALIZE)));
+    let opened = service.clone().oneshot(opening).await.unwrap();
+    assert_eq!(opened.headers()[CONTENT_ENCODING], "gzip");
+    let id = session_id(opened.headers()).to_owned();
+    opened.into_body().collect().await.unwrap();
+
+    let spaced = " { \"method\":\"ping\",\"id\" : 1,\n\"jsonrpc\":\"2.0\" } ";
+    let call = || carrying(Some(&id), Full::from(spaced));
+    let answer = service.clone().oneshot(call()).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, spaced);
+    let answer = service.clone().oneshot(with(gzip, call())).await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body[..2], [0x1f, 0x8b]);
+
+    let panics = Full::from(r#"{"jsonrpc":"2.0","id":1,"method":"panic"}"#);
+    let call = carrying(Some(&id), panics);
+    let answer = service.clone().oneshot(call).await.unwrap();
+    assert_eq!((answer.status().as_u16(), reason(&answer)), (500, None));
+
+    // Larger than the outer limit, streamed: the guard reads until it trips.
+    let call = || {
+        let texts = [PING.to_owned(), " ".repeat(600), " ".repeat(600)];
+        let frames = texts.map(|text| Ok::<_, Infallible>(Frame::data(Bytes::from(text))));
+        carrying(Some(&id), StreamBody::new(stream::iter(frames)))
+    };
+    let answer = service.clone().oneshot(call()).await.unwrap();
+    let too_large = Some(RefusalReason::BodyTooLarge);
+    assert_eq!(
+        (answer.status().as_u16(), reason(&answer)),
+        (413, too_large)
+    );
+    // Declared: the outer limit answers by itself.
+    let declared = with("content-length: 1025", call());
+    let answer = service.clone().oneshot(declared).await.unwrap();
+    assert_eq!((answer.status().as_u16(), reason(&answer)), (413, None));
+
+    assert_eq!(sessions.get(&id).unwrap().in_flight(), 0);
+}
+
+#[tokio::test]
+async fn errors_of_the_inner_service_pass_through() {
+    #[derive(Debug, PartialEq)]
+    struct Down;
+
+    let guard = SessionGuardLayer::builder()
+        .max_sessions(1)
+        .build()
+        .unwrap();
+    let is_down = Arc::new(AtomicBool::new(true));
+    let inner = service_fn({
+        let is_down = is_down.clone();
+        move |request| {
+            let is_down = is_down.load(Relaxed);
+            async move { (!is_down).then_some(mcp(request).await).ok_or(Down) }
+        }
+    });
+    let service = guard.layer(inner);
+    let send = |request: Request<Body>| service.clone().oneshot(request);
+
+    for _ in 0..2 {
+        assert_eq!(send(post(None, INITIALIZE)).await.unwrap_err(), Down);
+        assert!(guard.sessions().is_empty());
+    }
+    is_down.store(false, Relaxed);
+    let opened = Answer::of(send(post(None, INITIALIZE)).await.unwrap()).await;
+    let id = session_id(&opened.headers); // so the only place was free again
+    is_down.store(true, Relaxed);
+    for request in [
+        post(Some(id), PING),
+        bodiless(Method::GET, Some(id)),
+        bodiless(Method::OPTIONS, None),
+    ] {
+        assert_eq!(send(request).await.unwrap_err(), Down);
+    }
+    assert_eq!(send(post(None, PING)).await.unwrap().status(), 400);
+    assert_eq!(guard.sessions().get(id).unwrap().in_flight(), 0);
+}
+
+#[tokio::test]
+async fn readiness_of_the_inner_service_is_passed_on() {
+    let (mut guard, mut inner) = spawn_layer(SessionGuardLayer::new());
+    inner.allow(0);
+    assert_eq!(readiness(&mut guard), Poll::Pending);
+    inner.allow(1);
+    assert!(guard.is_woken());
+    assert_eq!(readiness(&mut guard), Poll::Ready(Ok(())));
+    inner.send_error("down");
+    assert_eq!(readiness(&mut guard), Poll::Ready(Err("down".to_owned())));
+}
+
+fn readiness(
+    guard: &mut Spawn<SessionGuard<Mock<Request<Body>, Response>>>,
+) -> Poll<Result<(), String>> {
+    guard
+        .poll_ready::<Request<Body>>()
+        .map_err(|error| error.to_string())
+}
+
+/// The mock panics when it is called without having been polled ready, and its clones are not.
+#[tokio::test(start_paused = true)]
+async fn the_service_that_was_polled_ready_is_the_one_called() {
+    let (mut guard, mut inner) = spawn_layer(SessionGuardLayer::new());
+    let mut id = String::new();
+    for (method, message) in [
+        (Method::OPTIONS, ""),
+        (Method::POST, INITIALIZE),
+        (Method::POST, PING),
+        (Method::GET, ""),
+        (Method::DELETE, ""),
+    ] {
+        let session = Some(id.as_str()).filter(|id| !id.is_empty());
+        let request = match method == Method::POST {
+            true => post(session, comes_late(message)),
+            false => bodiless(method.clone(), session),
+        };
+        inner.allow(1);
+        assert_eq!(readiness(&mut guard), Poll::Ready(Ok(())));
+        let answer = tokio::spawn(guard.call(request));
+        let called = timeout(MINUTE, inner.next_request()).await;
+        let (seen, respond) = called.expect("a call").unwrap();
+        assert_eq!(seen.method(), method);
+        let body = seen.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, message);
+        // With an id of its own the inner service is asked about DELETE, too.
+        respond.send_response((OWN_ID, reply(body).map(Body::new)).into_response());
+        let answer = Answer::of(answer.await.unwrap().unwrap()).await;
+        assert!(answer.status.is_success());
+        if message == INITIALIZE {
+            session_id(&answer.headers).clone_into(&mut id);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_give_the_place_in_the_inner_service_back() {
+    let service = ServiceBuilder::new()
+        .layer(SessionGuardLayer::new())
+        .concurrency_limit(1)
+        .service_fn(foreign::<Body>);
+    for (request, status) in [
+        (post(None, PING), 400),
+        (post(None, comes_late("{")), 400),
+        (post(Some("nobody"), PING), 404),
+        (bodiless(Method::PUT, None), 405),
+        (post(None, INITIALIZE), 200),
+        (post(None, INITIALIZE), 200),
+    ] {
+        let answer = timeout(MINUTE, service.clone().oneshot(request)).await;
+        assert_eq!(answer.expect("a free place").unwrap().status(), status);
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_clones_and_a_thousand_layerings_share_the_sessions() {
+    let guard = SessionGuardLayer::new();
+    let first = guard.layer(only_mcp());
+    let opened = first.clone().oneshot(post(None, INITIALIZE)).await.unwrap();
+    let id = session_id(&Answer::of(opened).await.headers).to_owned();
+    let mut clone = first;
+    for _ in 0..1000 {
+        clone = clone.clone();
+        for service in [clone.clone(), guard.clone().layer(only_mcp())] {
+            let answer = service.oneshot(post(Some(&id), PING)).await.unwrap();
+            assert_eq!(answer.status(), 200);
+        }
+    }
+    assert_eq!(guard.sessions().len(), 1);
+}
+
+#[tokio::test]
+async fn cors_outside_answers_preflights_and_dresses_refusals() {
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::any())
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(Any)
+        .expose_headers([HeaderName::from_static("mcp-session-id")]);
+    let guard = SessionGuardLayer::new();
+    let world = world(&guard, only_mcp().route_layer(guard.clone()).layer(cors));
+
+    let answer = world.ask(request(PREFLIGHT)).await;
+    assert_eq!(answer.status, 200);
+    let methods = &answer.headers["access-control-allow-methods"];
+    assert_eq!(methods, "GET,POST,DELETE");
+    assert!(!answer.headers.contains_key("x-from"));
+
+    for (origin, message, status) in [
+        ("origin: http://localhost:5173", PING, 400),
+        ("origin: http://localhost:5173", INITIALIZE, 200),
+        // CORS lets this origin in, the guard does not: it must be listed in both.
+        ("origin: https://app.example", INITIALIZE, 403),
+    ] {
+        let answer = world.ask(with(origin, post(None, message))).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.headers["access-control-allow-origin"], "*");
+        let exposed = &answer.headers["access-control-expose-headers"];
+        assert_eq!(exposed, "mcp-session-id");
+    }
+}
+
+#[tokio::test]
+async fn cors_inside_gets_preflights_untouched_but_never_sees_refusals() {
+    let untouched = AllowOrigin::predicate(|origin, parts| {
+        let sessions: Vec<_> = parts.headers.get_all("mcp-session-id").iter().collect();
+        match parts.method {
+            Method::OPTIONS => origin == "https://evil.example" && sessions == ["x", "y"],
+            _ => sessions.is_empty(),
+        }
+    });
+    let cors = CorsLayer::new().allow_origin(untouched);
+    let world = World::around(SessionGuardLayer::new(), only_mcp().layer(cors));
+
+    let answer = world.ask(request(PREFLIGHT)).await;
+    assert_eq!(answer.status, 200);
+    let allowed = &answer.headers["access-control-allow-origin"];
+    assert_eq!(allowed, "https://evil.example");
+
+    for (message, status, is_dressed) in [(PING, 400, false), (INITIALIZE, 200, true)] {
+        let answer = world
+            .ask(with("origin: http://localhost", post(None, message)))
+            .await;
+        assert_eq!(answer.status, status);
+        let dressed = answer.headers.contains_key("access-control-allow-origin");
+        assert_eq!(dressed, is_dressed);
+    }
+}
+
+#[test]
+fn a_guard_is_built_and_serves_without_a_runtime() {
+    let guard = SessionGuardLayer::new();
+    let service = guard.layer(service_fn(foreign::<Body>));
+    let send = |request| service.clone().oneshot(request).now_or_never().unwrap();
+    let opened = send(post(None, INITIALIZE)).unwrap();
+    let id = session_id(opened.headers()).to_owned();
+    Answer::of(opened).now_or_never().unwrap();
+    assert_eq!(send(post(Some(&id), PING)).unwrap().status(), 200);
+    assert_eq!(guard.sessions().len(), 1);
+}
+
+#[test]
+fn sessions_outlive_their_runtime_and_are_swept_in_the_next() {
+    let guard = SessionGuardLayer::new();
+    let world = world(&guard, only_mcp().layer(guard.clone()));
+    let first = paused_runtime();
+    let id = first.block_on(async { (world.open().await, world.open().await).0 });
+    let session = world.sessions.get(&id).unwrap();
+    drop(first);
+
+    paused_runtime().block_on(async {
+        assert_eq!(world.ping(&id).await, 200);
+        sleep(32 * MINUTE).await;
+        assert_eq!(world.ping(&id).await, 404);
+        assert_eq!(session.end_reason(), Some(EndReason::Idle));
+        world.open().await;
+        sleep(6 * MINUTE).await;
+        assert_eq!(world.sessions.len(), 0, "swept without being asked for");
+    });
+}
+
+#[test]
+fn public_types_are_send_sync_clone_and_debug() {
+    fn all<T: Send + Sync + Clone + Debug + 'static>() {}
+    all::<SessionGuardLayer>();
+    all::<SessionGuard<Router>>();
+    all::<SessionGuardBuilder>();
+    all::<Sessions>();
+    all::<McpSession>();
+    all::<McpSessionId>();
+    all::<McpMessage>();
+    all::<Refusal>();
+    all::<RefusalReason>();
+    all::<GuardRejection>();
+    all::<ConfigError>();
+    all::<EndReason>();
+
+    // It holds axum's body, which is not `Sync`.
+    fn future<T: Future + Send + Debug + 'static>() {}
+    future::<ResponseFuture<Router>>();
+}
+
+#[tokio::test]
+async fn extractors_tell_what_is_missing() {
+    fn word<T>(value: Option<T>) -> &'static str {
+        value.map_or("none", |_| "some")
+    }
+    let app = only_mcp()
+        .route("/session", any(async |it: McpSession| word(Some(it))))
+        .route(
+            "/maybe/session",
+            any(async |it: Option<McpSession>| word(it)),
+        )
+        .route("/message", any(async |it: McpMessage| word(Some(it))))
+        .route(
+            "/maybe/message",
+            any(async |it: Option<McpMessage>| word(it)),
+        );
+    let stateless = SessionGuardLayer::builder().stateless().build().unwrap();
+    let bare = world(&stateless, app.clone());
+    let stateless = World::around(stateless, app.clone());
+    let guarded = World::around(SessionGuardLayer::new(), app);
+    let live = guarded.open().await;
+
+    for (world, method, path, text) in [
+        (&bare, "POST", "/session", NO_GUARD),
+        (&bare, "POST", "/maybe/session", NO_GUARD),
+        (&bare, "POST", "/message", NO_GUARD),
+        (&bare, "POST", "/maybe/message", NO_GUARD),
+        (&guarded, "POST", "/session", "some"),
+        (&guarded, "POST", "/maybe/session", "some"),
+        (&guarded, "POST", "/message", "some"),
+        (&guarded, "POST", "/maybe/message", "some"),
+        (&guarded, "GET", "/session", "some"),
+        (&guarded, "GET", "/maybe/session", "some"),
+        (&guarded, "GET", "/message", NO_MESSAGE),
+        (&guarded, "GET", "/maybe/message", "none"),
+        (&guarded, "OPTIONS", "/session", NO_SESSION),
+        (&guarded, "OPTIONS", "/maybe/session", "none"),
+        (&stateless, "POST", "/session", NO_SESSION),
+        (&stateless, "POST", "/maybe/session", "none"),
+        (&stateless, "POST", "/message", "some"),
+        (&stateless, "POST", "/maybe/message", "some"),
+    ] {
+        let request = match method {
+            "POST" => post(Some(&live), PING),
+            _ => bodiless(method.parse().unwrap(), Some(&live)),
+        };
+        let answer = world.ask(at(path, request)).await;
+        assert_eq!(answer.text(), text, "{method} {path}");
+        assert_eq!(answer.status, if text.len() == 4 { 200 } else { 500 });
+    }
+}
+
+const NO_GUARD: &str = "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it.";
+const NO_MESSAGE: &str = "This request has no message: extract Option<McpMessage>.";
+const NO_SESSION: &str = "This request has no session: extract Option<McpSession>.";
+const PREFLIGHT: &str = "OPTIONS /mcp\nhost: evil.example\norigin: https://evil.example\nmcp-session-id: x\nmcp-session-id: y\naccess-control-request-method: POST";
+const OWN_ID: [(&str, &str); 1] = [("mcp-session-id", "own")];
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The MCP endpoint of this file.
+async fn mcp(request: Request<Body>) -> Response {
+    let Ok(response) = foreign(request).await;
+    response.map(Body::new)
+}
+
+/// The same with bodies that are not axum's.
+async fn foreign<B: HttpBody>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await;
+    Ok(reply(body.ok().expect("a whole body").to_bytes()))
+}
+
+/// A result for `initialize`, the very bytes for anything else.
+fn reply(body: Bytes) -> Response<Full<Bytes>> {
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let body = match message["method"].as_str() {
+        Some("initialize") => initialize_result(&message["id"]).to_string().into(),
+        Some("panic") => panic!("asked to"),
+        _ => body,
+    };
+    Response::builder()
+        .header("content-type", "application/json")
+        .header("x-from", "mcp")
+        .body(Full::new(body))
+        .unwrap()
+}
+
+fn world(guard: &SessionGuardLayer, app: Router) -> World {
+    World {
+        app,
+        sessions: guard.sessions(),
+        inner: Recorder::default(),
+    }
+}
+
+fn at(path: &str, mut request: Request<Body>) -> Request<Body> {
+    *request.uri_mut() = path.parse().unwrap();
+    request
+}
+
+fn carrying<B>(session: Option<&str>, body: B) -> Request<B> {
+    post(session, "").map(|_| body)
+}
+
+fn with<B>(header: &str, mut request: Request<B>) -> Request<B> {
+    let (name, value) = header.split_once(": ").unwrap();
+    let name: HeaderName = name.parse().unwrap();
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+fn reason<B>(response: &Response<B>) -> Option<RefusalReason> {
+    response.extensions().get().map(Refusal::reason)
+}
+
+fn comes_late(text: &'static str) -> Body {
+    Body::from_stream(stream::once(async move {
+        tokio::task::yield_now().await;
+        Ok::<_, io::Error>(text)
+    }))
+}
+
+async fn open(world: &World, path: &str) -> String {
+    let answer = world.ask(at(path, post(None, INITIALIZE))).await;
+    session_id(&answer.headers).to_owned()
+}
+
+async fn ping(world: &World, path: &str, id: &str) -> StatusCode {
+    world.ask(at(path, post(Some(id), PING))).await.status
+}
+
+fn session_id(headers: &http::HeaderMap) -> &str {
+    headers["mcp-session-id"].to_str().unwrap()
+}
+
+fn paused_runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}

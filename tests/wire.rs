@@ -1,0 +1,541 @@
+//! Raw bytes over loopback TCP, as `axum::serve` hears them: what requests in process can not
+//! show. The clock is the real one, so every wait ends with its event or fails in five seconds.
+
+mod support;
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::{MethodRouter, any};
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt;
+use mcp_session_guard::{McpMessage, McpSession, SessionGuardBuilder, SessionGuardLayer};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use support::{Answer, INITIALIZE, PING, World, initialize_result, json_response};
+
+const POST: &str = "POST /mcp HTTP/1.1\n{H}\n{J}";
+const PINGS: &str = "POST /mcp HTTP/1.1\n{H}\n{J}\n{S}\ncontent-length: 40\n\n{PING}";
+const CHUNKED_PING: &str = "POST /mcp HTTP/1.1\n{H}\n{J}\n{S}\ntrailer: x-sum\n\
+    transfer-encoding: chunked\n\na;ext=1\n{\"jsonrpc\"\n1E\n:\"2.0\",\"id\":1,\"method\":\"ping\"}\n\
+    0\nx-sum: 1\n\n";
+const GETS: &str = "GET /mcp HTTP/1.1\n{H}\n{S}\n\n";
+const NOT_FOUND: &str =
+    r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
+const MIB: usize = 1 << 20;
+
+/// Declares refusals after which the same connection goes on: a name, the head, the size of the
+/// body, the status.
+macro_rules! refused {
+    ($($name:ident: $head:expr, $size:expr => $status:expr;)*) => {
+        $(#[test] fn $name() { refuses_and_goes_on(&Server::new(guard()), $head, $size, $status); })*
+    };
+}
+
+refused! {
+    two_session_headers_are_refused: "{POST}\n{S}\nMCP-Session-ID: x", 9 => 400;
+    two_session_headers_the_other_way_are_refused: "{POST}\nMCP-Session-ID: x\n{S}", 9 => 400;
+    two_equal_session_headers_are_refused: "{POST}\n{S}\n{S}", 9 => 400;
+    a_session_header_of_8_kib_is_unknown: "{POST}\nmcp-session-id: {x8K}", 9 => 404;
+    an_absolute_target_with_another_host_is_refused: "POST http://127.0.0.1:8000/mcp HTTP/1.1\n{H}\n{J}\n{S}", 9 => 400;
+    an_absolute_target_with_another_port_is_refused: "POST http://localhost:8001/mcp HTTP/1.1\n{H}\n{J}\n{S}", 9 => 400;
+    the_connection_outlives_a_large_body_of_a_malformed_request: "{POST}\n{S}\n{S}", 3 * MIB => 400;
+    the_connection_outlives_a_large_body_for_an_unknown_session: "{POST}\nmcp-session-id: x", 3 * MIB => 404;
+    the_connection_outlives_a_large_body_of_another_type: "POST /mcp HTTP/1.1\n{H}\ncontent-type: text/plain\n{S}", 3 * MIB => 415;
+}
+
+#[test]
+fn a_session_header_of_a_byte_above_ascii_is_unknown() {
+    let server = Server::new(guard());
+    for letter in '\u{80}'..='\u{ff}' {
+        let head = format!("{POST}\nmcp-session-id: {letter}");
+        refuses_and_goes_on(&server, &head, 9, 404);
+    }
+}
+
+/// Behind the refused request a good one is sent at once; the inner service sees only that.
+fn refuses_and_goes_on(server: &Server, head: &str, size: usize, status: u16) {
+    server.world.inner.clear();
+    let mut client = server.connect();
+    let refused = server.text(&format!("{head}\ncontent-length: {size}\n\n"));
+    client.send(&[refused, vec![b'x'; size], server.text(PINGS)].concat());
+    let answer = client.answer();
+    assert_refused(&answer, status);
+    assert!(!answer.headers.contains_key("connection"), "{answer:?}");
+    assert_eq!(client.answer().status, 200);
+    let [seen] = &server.world.inner.calls()[..] else {
+        panic!("the inner service is called once");
+    };
+    assert_eq!(seen.body, PING);
+}
+
+fn assert_refused(answer: &Answer, status: u16) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    if status == 404 {
+        assert_eq!(answer.headers["content-type"], "application/json");
+        assert_eq!(answer.text(), NOT_FOUND);
+    } else {
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(answer.json()["status"], status);
+    }
+}
+
+#[test]
+fn a_session_header_of_1_mib_harms_nobody_else() {
+    let server = Server::new(guard());
+    let mut client = server.connect();
+    // hyper does not read so far: the answer is its own, and the reset may eat it.
+    let _ = client.try_send(&server.text(&format!("{POST}\nmcp-session-id: {}", "x".repeat(MIB))));
+    let answer = client.rest();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "));
+    server.is_unharmed();
+}
+
+#[test]
+fn http_1_0_without_a_host_is_refused() {
+    let (server, mut client) =
+        Server::hearing("POST /mcp HTTP/1.0\n{J}\n{S}\ncontent-length: 40\n\n{PING}");
+    assert_refused(&client.answer(), 400);
+    server.is_unharmed();
+}
+
+#[test]
+fn an_absolute_target_that_agrees_with_the_host_passes() {
+    let ping = PINGS.replace("/mcp", "http://localhost:8000/mcp");
+    let (_server, mut client) = Server::hearing(&ping);
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn the_refusal_of_a_body_declared_too_long_is_readable_after_sending_it() {
+    let (server, mut client) = Server::hearing("{POST}\n{S}\ncontent-length: 4194305\n\n");
+    client.send(&vec![b'x'; 4_194_305]);
+    assert_closes(&server, &mut client, 413);
+}
+
+#[test]
+fn the_refusal_of_a_body_declared_far_too_long_is_readable() {
+    let (server, mut client) = Server::hearing("{POST}\n{S}\ncontent-length: 5242880\n\n");
+    // Only as much as the limit is read and dropped: the rest may meet a closed connection.
+    let _ = client.try_send(&vec![b'x'; 5 * MIB]);
+    assert_closes(&server, &mut client, 413);
+}
+
+#[test]
+fn the_refusal_of_chunks_that_grow_too_long_is_readable_after_sending_them() {
+    let (server, mut client) = Server::hearing("{POST}\n{S}\ntransfer-encoding: chunked\n\n");
+    for _ in 0..5 {
+        client.send(&[b"100000\r\n", &vec![b'x'; MIB][..], b"\r\n"].concat());
+    }
+    client.send(b"0\r\n\r\n");
+    assert_closes(&server, &mut client, 413);
+}
+
+#[test]
+fn a_body_that_stalls_is_answered_408() {
+    let server = Server::new(guard().body_timeout(Duration::from_millis(100), PATIENCE));
+    let mut client = server.connect();
+    client.send(&server.text("{POST}\n{S}\ncontent-length: 9000\n\n{"));
+    assert_closes(&server, &mut client, 408);
+}
+
+#[test]
+fn a_body_that_trickles_is_answered_408() {
+    let server = Server::new(guard().body_timeout(Duration::from_millis(100), 2 * PATIENCE));
+    let mut client = server.connect();
+    client.send(&server.text("{POST}\n{S}\ncontent-length: 9000\n\n{"));
+    eventually("it is late", || {
+        let _ = client.try_send(b" "); // the last may meet a closed connection
+        client.has_answer()
+    });
+    assert_closes(&server, &mut client, 408);
+}
+
+fn assert_closes(server: &Server, client: &mut Client, status: u16) {
+    let answer = client.answer();
+    assert_refused(&answer, status);
+    assert_eq!(answer.headers["connection"], "close");
+    assert_eq!(client.rest(), b"");
+    server.is_unharmed();
+}
+
+#[test]
+fn a_body_shorter_than_declared_never_reaches_the_inner_service() {
+    let (server, mut client) = Server::hearing("{POST}\n{S}\ncontent-length: 41\n\n{PING}");
+    client.stream().shutdown(Shutdown::Write).unwrap();
+    let answer = client.rest();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "));
+    server.is_unharmed();
+}
+
+#[test]
+fn a_reset_in_mid_body_leaves_nothing_in_flight() {
+    let (server, client) =
+        Server::hearing("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 41\n\n{PING}");
+    eventually("100 Continue comes", || client.has_answer());
+    assert_eq!(server.session.in_flight(), 1);
+    drop(client); // with unread bytes, so that the connection is reset
+    server.is_unharmed();
+}
+
+#[test]
+fn a_refusal_by_the_head_comes_instead_of_100_continue() {
+    let server = Server::new(guard());
+    for (head, status) in [
+        ("{POST}\n{S}\n{S}\ncontent-length: 40", 400),
+        ("{POST}\nmcp-session-id: x\ncontent-length: 40", 404),
+        ("POST /mcp HTTP/1.1\n{H}\n{S}\ncontent-length: 40", 415),
+        ("{POST}\n{S}\ncontent-length: 4194305", 413),
+    ] {
+        let mut client = server.connect();
+        client.send(&server.text(&format!("{head}\nexpect: 100-continue\n\n")));
+        assert_refused(&client.answer(), status);
+    }
+    server.is_unharmed();
+}
+
+#[test]
+fn after_a_good_head_100_continue_comes_first() {
+    let (server, mut client) =
+        Server::hearing("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 40\n\n");
+    assert_eq!(client.answer().status, 100);
+    assert_eq!(server.world.inner.count(), 0);
+    client.send(PING.as_bytes());
+    assert_eq!(client.answer().status, 200);
+    let seen = &server.world.inner.calls()[0];
+    assert_eq!(seen.body, PING);
+    assert!(!seen.headers.contains_key("expect"));
+}
+
+#[test]
+fn a_chunked_body_reaches_the_inner_service_sized_and_without_trailers() {
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let log = got.clone();
+    let inner = async move |request: Request<Body>| {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap();
+        let seen = (parts.headers, body.trailers().cloned(), body.to_bytes());
+        log.lock().unwrap().push(seen);
+        opened()
+    };
+    let server = Server::around(guard(), any(inner));
+    let mut client = server.connect();
+    // OPTIONS is passed untouched, so it shows what is taken off the POST.
+    for method in ["OPTIONS", "POST"] {
+        let text = CHUNKED_PING.replace("POST", method);
+        client.send(&server.text(&text));
+        assert_eq!(client.answer().status, 200);
+    }
+    let got = got.lock().unwrap();
+    let [_, (_, Some(untouched), _), (headers, None, body)] = &got[..] else {
+        panic!("trailers reach the inner service on OPTIONS only: {got:?}");
+    };
+    assert_eq!(untouched["x-sum"], "1");
+    assert_eq!(headers["content-length"], "40");
+    assert!(!headers.contains_key("transfer-encoding") && !headers.contains_key("trailer"));
+    assert_eq!(body, PING);
+}
+
+#[test]
+fn a_stream_whose_client_disconnects_is_no_longer_open() {
+    let (server, mut client) = Server::hearing(GETS);
+    assert_eq!(client.answer().status, 200);
+    let session = &server.session;
+    assert_eq!((session.open_streams(), session.in_flight()), (1, 1));
+    drop(client);
+    eventually("the stream is over", || session.open_streams() == 0);
+    server.world.inner.clear();
+    server.is_unharmed();
+}
+
+#[test]
+fn a_client_that_never_reads_its_stream_is_let_go_with_its_connection() {
+    let (server, frames) = streaming();
+    let mut client = server.connect();
+    client.send(&server.text(PINGS));
+    assert_eq!(client.answer().status, 200);
+    for _ in 0..32 {
+        frames.send(vec![b'\n'; MIB].into()).unwrap();
+    }
+    assert_eq!(server.session.in_flight(), 1);
+    drop(client);
+    server.is_unharmed();
+}
+
+#[test]
+fn a_client_that_leaves_during_initialize_leaves_its_place() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = calls.clone();
+    let inner = async move || {
+        if count.fetch_add(1, SeqCst) == 1 {
+            pending::<()>().await;
+        }
+        opened()
+    };
+    let server = Server::around(guard().max_sessions(1), any(inner));
+    server.session.end();
+    let (first, mut second) = (server.connect(), server.connect());
+    let initialize = server.text(&format!("{POST}\ncontent-length: 151\n\n{INITIALIZE}"));
+    first.send(&initialize);
+    eventually("the inner service works", || calls.load(SeqCst) == 2);
+    second.send(&initialize);
+    let answer = second.answer();
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["id"], 0);
+    assert_eq!(calls.load(SeqCst), 2);
+    drop(first);
+    eventually("the place is free", || {
+        second.send(&initialize);
+        second.answer().status == 200
+    });
+    assert_eq!(server.world.sessions.len(), 1);
+}
+
+#[test]
+fn delete_ends_an_open_stream_cleanly() {
+    let server = Server::new(guard());
+    let (mut reader, mut client) = (server.connect(), server.connect());
+    reader.send(&server.text(GETS));
+    assert_eq!(reader.answer().headers["transfer-encoding"], "chunked");
+    client.send(&server.text(&GETS.replace("GET", "DELETE")));
+    assert_eq!(client.answer().status, 204);
+    assert_eq!(reader.chunk(), b"");
+    for client in [&mut reader, &mut client] {
+        client.send(&server.text(PINGS));
+        assert_refused(&client.answer(), 404);
+    }
+}
+
+#[test]
+fn events_reach_the_client_unchanged_before_the_next_is_produced() {
+    for request in [GETS, PINGS] {
+        let (server, frames) = streaming();
+        let mut client = server.connect();
+        client.send(&server.text(request));
+        let head = client.answer();
+        assert_eq!(head.headers["x-accel-buffering"], "no");
+        assert_eq!(head.headers["cache-control"], "no-cache");
+        for frame in [
+            ": first\n\n",
+            "id: 1\r\ndata: {\r\ndata: }\r\n\r\n",
+            "data: half ",
+            "\u{e9}\n",
+            "\n",
+            "retry: 1\r\r",
+        ] {
+            frames.send(frame.into()).unwrap();
+            assert_eq!(client.chunk(), frame.as_bytes());
+        }
+        drop(frames);
+        assert_eq!(client.chunk(), b"");
+    }
+}
+
+/// The inner service answers the first request after `initialize` with what the sender sends.
+fn streaming() -> (Server, UnboundedSender<Bytes>) {
+    let (sender, receiver) = unbounded_channel();
+    let receiver = Arc::new(Mutex::new(Some(receiver)));
+    let inner = async move |message: Option<McpMessage>| {
+        let receiver = match message.as_ref().and_then(McpMessage::method) {
+            Some("initialize") => None,
+            _ => receiver.lock().unwrap().take(),
+        };
+        let Some(mut receiver) = receiver else {
+            return opened();
+        };
+        let frames =
+            stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|it| it.map(Ok::<_, Infallible>)));
+        let response = Response::builder().header("content-type", "text/event-stream");
+        response.body(Body::from_stream(frames)).unwrap()
+    };
+    let server = Server::around(guard(), any(inner));
+    (server, sender)
+}
+
+fn guard() -> SessionGuardBuilder {
+    SessionGuardLayer::builder()
+}
+
+fn opened() -> Response {
+    json_response(200, &initialize_result(&json!(0)))
+}
+
+/// A guarded endpoint on a port of its own, with one open session. Dropped, it hangs up.
+struct Server {
+    world: World,
+    session: McpSession,
+    address: SocketAddr,
+    _runtime: Runtime,
+}
+
+impl Server {
+    /// Around a [`Recorder`](support::Recorder).
+    fn new(guard: SessionGuardBuilder) -> Self {
+        Self::serve(World::new(guard.build().unwrap()))
+    }
+
+    /// With a client that has sent a text.
+    fn hearing(text: &str) -> (Self, Client) {
+        let server = Self::new(guard());
+        let client = server.connect();
+        client.send(&server.text(text));
+        (server, client)
+    }
+
+    fn around(guard: SessionGuardBuilder, inner: MethodRouter) -> Self {
+        let app = Router::new().route("/mcp", inner);
+        Self::serve(World::around(guard.build().unwrap(), app))
+    }
+
+    fn serve(world: World) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        let listener = runtime.block_on(listener).unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = world.app.clone();
+        runtime.spawn(async { axum::serve(listener, app).await });
+        let id = runtime.block_on(world.open());
+        world.inner.clear();
+        Self {
+            session: world.sessions.get(&id).unwrap(),
+            world,
+            address,
+            _runtime: runtime,
+        }
+    }
+
+    fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Client(BufReader::new(stream))
+    }
+
+    /// The bytes of a text: its placeholders filled, its lines ended by CR LF, in Latin 1.
+    fn text(&self, text: &str) -> Vec<u8> {
+        let text = text
+            .replace("{POST}", POST)
+            .replace("{H}", "host: localhost:8000")
+            .replace("{J}", "content-type: application/json")
+            .replace(
+                "{S}",
+                &format!("mcp-session-id: {}", self.session.id().as_str()),
+            )
+            .replace("{x8K}", &"x".repeat(8 << 10))
+            .replace("{PING}", PING)
+            .replace('\n', "\r\n");
+        text.chars()
+            .map(|letter| u8::try_from(letter).unwrap())
+            .collect()
+    }
+
+    /// The inner service was not called, nothing is in flight, and the session goes on.
+    fn is_unharmed(&self) {
+        eventually("nothing is in flight", || self.session.in_flight() == 0);
+        assert_eq!(self.world.inner.count(), 0);
+        let mut client = self.connect();
+        client.send(&self.text(PINGS));
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+/// A client that blocks, and sends what it is told.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn stream(&self) -> &TcpStream {
+        self.0.get_ref()
+    }
+
+    fn send(&self, bytes: &[u8]) {
+        assert!(self.try_send(bytes), "the server hung up");
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> bool {
+        self.stream().write_all(bytes).is_ok()
+    }
+
+    /// Whether a byte has come. Takes none.
+    fn has_answer(&self) -> bool {
+        self.stream().set_nonblocking(true).unwrap();
+        let peeked = self.stream().peek(&mut [0]);
+        self.stream().set_nonblocking(false).unwrap();
+        peeked.is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// An answer, with its body if that has a declared length.
+    fn answer(&mut self) -> Answer {
+        let status = StatusCode::try_from(&self.line()[9..12]).unwrap();
+        let mut headers = HeaderMap::new();
+        while let Some((name, value)) = self.line().split_once(": ") {
+            let name = HeaderName::try_from(name).unwrap();
+            headers.append(name, HeaderValue::try_from(value).unwrap());
+        }
+        let length = headers
+            .get("content-length")
+            .map_or("0", |length| length.to_str().unwrap());
+        let body = self.bytes(length.parse().unwrap()).into();
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// A chunk. An empty one is the clean end of the body.
+    fn chunk(&mut self) -> Vec<u8> {
+        let length = usize::from_str_radix(&self.line(), 16).unwrap();
+        let chunk = self.bytes(length);
+        assert_eq!(self.line(), "");
+        chunk
+    }
+
+    /// What comes until the server closes or resets the connection.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Err(error) = self.0.read_to_end(&mut bytes) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+        bytes
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line.strip_suffix("\r\n").expect("a whole line").to_owned()
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..PATIENCE.as_millis() {
+        if holds() {
+            return;
+        }
+        sleep(Duration::from_millis(1));
+    }
+    panic!("not in five seconds: {what}");
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
