@@ -4,43 +4,40 @@
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use libtest_mimic::{Failed, Trial};
 
-/// `examples/quickstart.rs`, running; stopped on drop.
+/// An example that serves MCP, running; stopped on drop.
 #[derive(Debug)]
-pub struct Quickstart {
+pub struct Server {
     process: Child,
+    output: BufReader<ChildStdout>,
     url: String,
-    curl_lines: String,
 }
 
-impl Quickstart {
+impl Server {
     /// Starts the example, on a port that it finds free.
     ///
     /// # Panics
     ///
-    /// If it can not be built or does not print what it promises.
+    /// If it can not be built or does not print its URL.
     #[must_use]
-    pub fn start() -> Self {
-        let mut process = Command::new(example("quickstart"))
+    pub fn start(name: &str, arguments: &[&str]) -> Self {
+        let mut process = Command::new(example(name))
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("quickstart starts");
+            .expect("the example starts");
         let output = process.stdout.take().expect("its output is piped");
-        let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-        let url = lines
-            .find_map(|line| line.strip_prefix("MCP server at ").map(str::to_owned))
-            .expect("quickstart prints its URL");
-        let curl_lines: Vec<_> = lines
-            .filter(|line| line.contains("curl "))
-            .take(3)
-            .collect();
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        output.read_line(&mut line).expect("its output is text");
+        let url = line.trim_end().strip_prefix("MCP server at ");
         Self {
+            url: url.expect("it prints its URL first").to_owned(),
             process,
-            url,
-            curl_lines: curl_lines.join("\n"),
+            output,
         }
     }
 
@@ -50,19 +47,30 @@ impl Quickstart {
         &self.url
     }
 
-    /// The three lines that it prints for pasting.
-    #[must_use]
-    pub fn curl_lines(&self) -> &str {
-        &self.curl_lines
+    /// The first `count` lines with `curl` that it prints for pasting.
+    pub fn curl_lines(&mut self, count: usize) -> String {
+        let lines = (&mut self.output).lines().map_while(Result::ok);
+        let lines: Vec<_> = lines
+            .filter(|line| line.contains("curl "))
+            .take(count)
+            .collect();
+        lines.join("\n")
     }
 }
 
-impl Drop for Quickstart {
+impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
+
+/// The servers that every client meets: a name, the example, its arguments.
+pub const SERVERS: [(&str, &str, &[&str]); 3] = [
+    ("quickstart", "quickstart", &[]),
+    ("rmcp with sessions of its own", "rmcp", &[]),
+    ("rmcp without sessions", "rmcp", &["stateless"]),
+];
 
 /// A test that needs an outside program: ignored, with the reason beside its name, where that is
 /// missing; failed instead where `REQUIRE_OUTSIDE_PROGRAMS` is set.
@@ -103,27 +111,48 @@ pub fn program(name: &'static str) -> Result<&'static str, String> {
     }
 }
 
-/// A script that npm has installed, as a command that runs it with the node installed beside it.
+/// The node that npm has installed: the machine's own may be too old for the suite.
 ///
 /// # Errors
 ///
 /// Tells the command that installs it.
-pub fn node_script(name: &str) -> Result<PathBuf, String> {
-    let script = node_modules().join(".bin").join(name);
-    match script.exists() && node().exists() {
-        true => Ok(script),
-        false => Err("npm ci --prefix tests/clients/node".to_owned()),
+pub fn node() -> Result<PathBuf, String> {
+    let node = node_modules().join(".bin/node");
+    match node.exists() {
+        true => Ok(node),
+        false => Err("tests/clients/install (node packages)".to_owned()),
     }
 }
 
-/// The node that npm has installed: the machine's own may be too old for the suite.
+/// A script that npm has installed.
 #[must_use]
-pub fn node() -> PathBuf {
-    node_modules().join(".bin/node")
+pub fn node_script(name: &str) -> PathBuf {
+    node_modules().join(".bin").join(name)
+}
+
+/// A Python in whose environment pip has installed the packages of `python/<version>.txt`.
+///
+/// # Errors
+///
+/// Tells the command that makes the environment.
+pub fn python(version: &str) -> Result<PathBuf, String> {
+    let python = folder().join(format!("python/.venv-{version}/bin/python"));
+    match python.exists() {
+        true => Ok(python),
+        false => Err(format!(
+            "tests/clients/install ({version} of the Python client)"
+        )),
+    }
+}
+
+/// This package's folder.
+#[must_use]
+pub fn folder() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn node_modules() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("node/node_modules")
+    folder().join("node/node_modules")
 }
 
 /// The path of a built example. `cargo test` at the top level has built it already.

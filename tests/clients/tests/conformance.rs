@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::{env, fs};
 
-use client_tests::{Quickstart, node, node_script, trial};
+use client_tests::{Server, node, node_script, trial};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 
@@ -40,14 +40,14 @@ const SCENARIOS: [(&str, &[&str]); 3] = [
 
 fn main() {
     let arguments = Arguments::from_args();
-    let server = Arc::new(Quickstart::start());
+    let server = Arc::new(Server::start("quickstart", &[]));
     let mut trials = Vec::new();
     for (version, scenarios) in SCENARIOS {
         for scenario in scenarios {
             let server = server.clone();
             let name = format!("quickstart passes {scenario} at {version}");
-            trials.push(trial(name, node_script("conformance"), move |suite| {
-                run(&suite, server.url(), scenario, version)
+            trials.push(trial(name, node(), move |node| {
+                run(&node, server.url(), scenario, version)
             }));
         }
     }
@@ -56,13 +56,13 @@ fn main() {
     conclusion.exit();
 }
 
-fn run(suite: &Path, url: &str, scenario: &str, version: &str) -> Result<(), Failed> {
+fn run(node: &Path, url: &str, scenario: &str, version: &str) -> Result<(), Failed> {
     let results = env::temp_dir().join(format!(
         "conformance-{}-{scenario}-{version}",
         std::process::id()
     ));
-    let output = Command::new(node())
-        .arg(suite)
+    let output = Command::new(node)
+        .arg(node_script("conformance"))
         .args([
             "server",
             "--url",

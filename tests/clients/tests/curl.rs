@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use client_tests::{Quickstart, program, trial};
+use client_tests::{Server, program, trial};
 use libtest_mimic::{Arguments, Failed};
 
 fn main() {
@@ -13,10 +13,10 @@ fn main() {
 }
 
 fn paste() -> Result<(), Failed> {
-    let server = Quickstart::start();
+    let mut server = Server::start("quickstart", &[]);
     let output = Command::new("sh")
         .arg("-ec")
-        .arg(server.curl_lines())
+        .arg(server.curl_lines(3))
         .output()?;
     let text = String::from_utf8(output.stdout)?;
     let expected = [

@@ -1,0 +1,117 @@
+"""One of the official Python clients against one server: `python client.py URL [--listen]`.
+
+Prints what happened as one line of JSON. Nothing may take longer than LIMIT.
+"""
+
+import asyncio
+import json
+import sys
+import urllib.error
+import urllib.request
+from contextlib import asynccontextmanager
+
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+try:  # version 2 brings its own
+    import httpx2 as httpx
+except ImportError:
+    import httpx
+
+URL = sys.argv[1]
+LISTENS = "--listen" in sys.argv
+LIMIT = 10
+
+
+@asynccontextmanager
+async def opened():
+    """An open session, its id, and an event that the first notification of its stream sets."""
+    ids, heard = [], asyncio.Event()
+
+    async def remember(response):
+        if "mcp-session-id" in response.headers:
+            ids.append(response.headers["mcp-session-id"])
+
+    async def on_log(_):
+        heard.set()
+
+    async with httpx.AsyncClient(timeout=60, event_hooks={"response": [remember]}) as http:
+        async with streamable_http_client(URL, http_client=http) as streams:
+            async with ClientSession(streams[0], streams[1], logging_callback=on_log) as session:
+                await asyncio.wait_for(session.initialize(), LIMIT)
+                yield session, ids[0], heard
+
+
+async def call(session, name):
+    result = await session.call_tool(name, {})
+    return result.content[0].text
+
+
+async def request(method, session_id, body=None):
+    """The status of a request that the client knows nothing of."""
+    headers = {
+        "mcp-session-id": session_id,
+        "content-type": "application/json",
+        "accept": "application/json, text/event-stream",
+    }
+
+    def send():
+        try:
+            asked = urllib.request.Request(URL, body, headers, method=method)
+            return urllib.request.urlopen(asked, timeout=LIMIT).status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    return await asyncio.to_thread(send)
+
+
+async def outcome(awaitable):
+    """What became of it: its value, or that it was rejected; never that it hung."""
+    try:
+        return await asyncio.wait_for(awaitable, LIMIT)
+    except asyncio.TimeoutError:
+        return "WAITED IN VAIN"
+    except Exception:
+        return "rejected"
+
+
+async def listen(heard):
+    if LISTENS:
+        await asyncio.wait_for(heard.wait(), LIMIT)
+    else:
+        await asyncio.sleep(0.3)
+
+
+async def main():
+    report = {}
+    async with opened() as (session, session_id, heard):
+        tools = await asyncio.wait_for(session.list_tools(), LIMIT)
+        report["tools"] = sorted(tool.name for tool in tools.tools)
+        report["calls"] = [await outcome(call(session, "count")) for _ in range(2)]
+        report["heard"] = None
+        if LISTENS:
+            await listen(heard)
+            report["heard"] = "notifications/message"
+    ping = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    report["after_end"] = await request("POST", session_id, ping)
+
+    async with opened() as (session, session_id, heard):
+        await outcome(call(session, "count"))
+        report["deleted"] = await request("DELETE", session_id)
+        report["between_calls"] = await outcome(call(session, "count"))
+    report["close"] = "closed"
+
+    async with opened() as (session, session_id, heard):
+        waiting = asyncio.ensure_future(call(session, "wait"))
+        await asyncio.sleep(0.3)
+        await request("DELETE", session_id)
+        report["in_a_call"] = await outcome(waiting)
+
+    async with opened() as (session, session_id, heard):
+        await listen(heard)
+        await request("DELETE", session_id)
+        report["in_a_stream"] = await outcome(call(session, "count"))
+    print(json.dumps(report))
+
+
+asyncio.run(asyncio.wait_for(main(), 60))

@@ -1,0 +1,70 @@
+//! The official TypeScript and Python clients, both majors of each, against every server.
+//!
+//! Each opens a session, lists, calls, hears its stream and ends; then its session is ended behind
+//! its back, between calls, in the middle of a call and of a stream. None may wait in vain.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use client_tests::{SERVERS, Server, folder, node, python, trial};
+use libtest_mimic::{Arguments, Failed};
+use serde_json::{Value, json};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    let mut servers = Vec::new();
+    for (name, example, options) in SERVERS {
+        let server = Arc::new(Server::start(example, options));
+        servers.push(server.clone());
+        // Only quickstart speaks on its GET stream unasked.
+        let listens = example == "quickstart";
+        for version in ["v1", "v2"] {
+            let script = ["node/client.mjs", version];
+            let server = server.clone();
+            let test = format!("the TypeScript client {version} against {name}");
+            trials.push(trial(test, node(), move |node| {
+                run(&node, &script, &server, listens)
+            }));
+        }
+        for version in ["v1", "v2"] {
+            let server = server.clone();
+            let test = format!("the Python client {version} against {name}");
+            trials.push(trial(test, python(version), move |python| {
+                run(&python, &["python/client.py"], &server, listens)
+            }));
+        }
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(servers);
+    conclusion.exit();
+}
+
+fn run(program: &Path, script: &[&str], server: &Server, listens: bool) -> Result<(), Failed> {
+    let output = Command::new(program)
+        .current_dir(folder())
+        .args(script)
+        .arg(server.url())
+        .args(listens.then_some("--listen"))
+        .output()?;
+    let expected = json!({
+        "tools": ["count", "test_simple_text", "wait"],
+        "calls": ["call 1 of this session", "call 2 of this session"],
+        "heard": listens.then_some("notifications/message"),
+        "after_end": 404,
+        "deleted": 204,
+        "between_calls": "rejected",
+        "close": "closed",
+        "in_a_call": "rejected",
+        "in_a_stream": "rejected",
+    });
+    match serde_json::from_slice::<Value>(&output.stdout) {
+        Ok(report) if report == expected => Ok(()),
+        report => Err(format!(
+            "expected {expected}\ngot {report:?}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        )
+        .into()),
+    }
+}
