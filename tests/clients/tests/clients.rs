@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use client_tests::{SERVERS, Server, folder, node, python, trial};
+use client_tests::{SERVERS, Server, folder, node, program, python, trial};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::{Value, json};
 
@@ -36,6 +36,16 @@ fn main() {
             }));
         }
     }
+    let quickstart = servers[0].clone();
+    let test = "refusals of bodies up to 5 MiB reach a Node client".to_owned();
+    trials.push(trial(test, node(), {
+        let server = quickstart.clone();
+        move |node| send_large_bodies(&node, "node/large_bodies.mjs", &server)
+    }));
+    let test = "refusals of bodies up to 5 MiB reach a Python client".to_owned();
+    trials.push(trial(test, program("python3"), move |python| {
+        send_large_bodies(Path::new(python), "python/large_bodies.py", &quickstart)
+    }));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(servers);
     conclusion.exit();
@@ -66,5 +76,17 @@ fn run(program: &Path, script: &[&str], server: &Server, listens: bool) -> Resul
             String::from_utf8_lossy(&output.stderr)
         )
         .into()),
+    }
+}
+
+fn send_large_bodies(program: &Path, script: &str, server: &Server) -> Result<(), Failed> {
+    let output = Command::new(program)
+        .current_dir(folder())
+        .args([script, server.url()])
+        .output()?;
+    let statuses = String::from_utf8_lossy(&output.stdout).replace(' ', "");
+    match statuses.trim() {
+        "[400,415,404,400,415,404,413,415,404]" => Ok(()),
+        other => Err(format!("{other}\n{}", String::from_utf8_lossy(&output.stderr)).into()),
     }
 }
