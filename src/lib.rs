@@ -117,6 +117,14 @@ pub use crate::session::{EndReason, McpSession, McpSessionId, Sessions};
 #[cfg(doc)]
 pub mod contract {}
 
+/// The readers, for the targets of `fuzz/` alone.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+#[allow(missing_docs, missing_debug_implementations)]
+pub mod fuzzing {
+    pub use crate::guard::fuzzing::{ReadMessage, read_events, read_message};
+}
+
 /// The README's code compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

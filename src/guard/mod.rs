@@ -22,6 +22,8 @@ mod delete;
 mod era;
 mod forward;
 mod future;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod head;
 mod intake;
 mod judge;

@@ -3,7 +3,7 @@
 //!
 //! A [`Slot`] is held meanwhile: whatever happens to this future, the place is free again.
 
-mod events;
+pub(crate) mod events;
 pub(crate) mod stream;
 
 use std::borrow::Cow;

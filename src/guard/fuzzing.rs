@@ -1,0 +1,34 @@
+//! What the fuzz targets see of the readers. Built under `--cfg fuzzing` only.
+
+use super::message::{self, Bounds, MessageKind};
+use super::opening::events::EventReader;
+
+pub struct ReadMessage {
+    pub kind: MessageKind,
+    pub method: Option<String>,
+    pub id: Option<String>,
+    pub claimed_version: Option<String>,
+}
+
+/// A request body as the guard reads it; `None` where it refuses.
+pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
+    let message = message::read(body, Bounds::of_requests(64)).ok()?;
+    Some(ReadMessage {
+        kind: message.kind,
+        method: message.method.map(Into::into),
+        id: message.id.map(Into::into),
+        claimed_version: message.claimed_version.map(Into::into),
+    })
+}
+
+/// The data of the message events in a stream that comes in these pieces.
+pub fn read_events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
+    let mut reader = EventReader::default();
+    let mut messages = Vec::new();
+    for piece in pieces {
+        reader.push(piece, |data| {
+            messages.push(String::from_utf8_lossy(data).into_owned())
+        });
+    }
+    messages
+}

@@ -1,0 +1,267 @@
+//! Random histories on the real registry, held against a plain map, with paused time.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::stream;
+use http::{Method, Request};
+use mcp_session_guard::SessionGuardLayer;
+use proptest::prelude::*;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+
+use support::{INITIALIZE, PING, World, bodiless, json_response, post};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(30 * 60);
+const NEVER_USED: Duration = Duration::from_secs(5 * 60);
+const LIFETIME: Duration = Duration::from_secs(3 * 60 * 60);
+const PLACES: usize = 40;
+
+/// One step of a history. Sessions are named by the order in which they opened.
+#[derive(Clone, Debug)]
+enum Step {
+    Open(Opening),
+    Ping(usize),
+    /// A call whose client leaves before the answer.
+    Leave(usize),
+    Refuse(usize),
+    Stream(usize),
+    /// The oldest open stream of the session is dropped.
+    CloseStream(usize),
+    Delete(usize),
+    End(usize),
+    Wait(Duration),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Opening {
+    Succeeds,
+    SucceedsAsEvents,
+    Fails,
+    FailsAsEvents,
+    IsDroppedUnread,
+    IsLeft,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let opening = prop::sample::select(vec![
+        Opening::Succeeds,
+        Opening::Succeeds,
+        Opening::SucceedsAsEvents,
+        Opening::Fails,
+        Opening::FailsAsEvents,
+        Opening::IsDroppedUnread,
+        Opening::IsLeft,
+    ]);
+    let session = 0..6_usize;
+    let step = prop_oneof![
+        3 => opening.prop_map(Step::Open),
+        4 => session.clone().prop_map(Step::Ping),
+        1 => session.clone().prop_map(Step::Leave),
+        1 => session.clone().prop_map(Step::Refuse),
+        2 => session.clone().prop_map(Step::Stream),
+        2 => session.clone().prop_map(Step::CloseStream),
+        1 => session.clone().prop_map(Step::Delete),
+        1 => session.prop_map(Step::End),
+        3 => (1..40_u32).prop_map(|minutes| Step::Wait(MINUTE * minutes)),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+/// What the map knows of a session.
+struct Known {
+    opened: Instant,
+    last: Instant,
+    is_used: bool,
+    streams: Vec<Body>,
+}
+
+impl Known {
+    fn is_over(&self) -> bool {
+        self.opened.elapsed() >= LIFETIME
+            || !self.is_used && self.opened.elapsed() >= NEVER_USED
+            || self.streams.is_empty() && self.last.elapsed() >= IDLE
+    }
+}
+
+async fn answer(request: Request<Body>) -> Response {
+    let is_get = request.method() == Method::GET;
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let (opens, error) = (
+        r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#,
+        r#"{"jsonrpc":"2.0","id":0,"error":{"code":1,"message":"no"}}"#,
+    );
+    let json = |text: &str| json_response(200, &serde_json::from_str(text).unwrap());
+    let events = |text: String| {
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(stream::iter([Ok::<_, Infallible>(
+                Bytes::from(text),
+            )])))
+            .unwrap()
+    };
+    match message["params"]["mode"].as_str() {
+        _ if is_get => Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(stream::pending::<
+                Result<Bytes, Infallible>,
+            >()))
+            .unwrap(),
+        Some("Succeeds" | "IsDroppedUnread") => json(opens),
+        Some("SucceedsAsEvents") => events(format!(": hi\n\ndata: {opens}\n\n")),
+        Some("Fails") => json(error),
+        Some("FailsAsEvents") => events(format!("data: {error}\n\n")),
+        Some("IsLeft") => std::future::pending().await,
+        _ if message["method"] == "leave" => std::future::pending().await,
+        _ => json_response(200, &message),
+    }
+}
+
+/// Plays a history on both and compares after every step.
+async fn play(history: Vec<Step>) {
+    let guard = SessionGuardLayer::builder()
+        .lifetime(LIFETIME)
+        .max_sessions(PLACES)
+        .build();
+    let world = World::around(guard.unwrap(), Router::new().route("/mcp", any(answer)));
+    let mut known = BTreeMap::<String, Known>::new();
+    let mut order = Vec::<String>::new();
+
+    for step in history {
+        let named = |session: &usize| order.get(*session).cloned();
+        match &step {
+            Step::Open(opening) => {
+                let text = INITIALIZE.replace(
+                    "\"params\":{",
+                    &format!("\"params\":{{\"mode\":\"{opening:?}\","),
+                );
+                let opened = timeout(Duration::from_millis(1), world.send(post(None, text))).await;
+                let Ok(response) = opened else {
+                    assert!(matches!(opening, Opening::IsLeft));
+                    continue;
+                };
+                let id = response.headers().get("mcp-session-id");
+                let id = id.map(|id| id.to_str().unwrap().to_owned());
+                let sent_id = !matches!(opening, Opening::Fails);
+                assert_eq!(id.is_some(), sent_id, "{opening:?}");
+                if !matches!(opening, Opening::IsDroppedUnread) {
+                    to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                }
+                if let (Some(id), Opening::Succeeds | Opening::SucceedsAsEvents) = (id, opening) {
+                    let now = Instant::now();
+                    let session = Known {
+                        opened: now,
+                        last: now,
+                        is_used: false,
+                        streams: vec![],
+                    };
+                    known.insert(id.clone(), session);
+                    order.push(id);
+                }
+            }
+            Step::Wait(time) => sleep(*time).await,
+            Step::Ping(session)
+            | Step::Leave(session)
+            | Step::Refuse(session)
+            | Step::Stream(session)
+            | Step::CloseStream(session)
+            | Step::Delete(session)
+            | Step::End(session) => {
+                let Some(id) = named(session) else { continue };
+                let live = known.get_mut(&id).filter(|session| !session.is_over());
+                act(&world, &step, &id, live).await;
+                if matches!(step, Step::Delete(_) | Step::End(_)) {
+                    known.remove(&id);
+                }
+            }
+        }
+        known.retain(|_, session| !session.is_over());
+        for id in &order {
+            let session = world.sessions.get(id);
+            assert_eq!(session.is_some(), known.contains_key(id), "after {step:?}");
+            if let (Some(session), Some(known)) = (session, known.get(id)) {
+                assert_eq!(session.in_flight(), known.streams.len(), "after {step:?}");
+                assert_eq!(session.open_streams(), known.streams.len());
+                assert_eq!(session.age(), known.opened.elapsed());
+            }
+        }
+        assert_eq!(world.sessions.len(), known.len(), "after {step:?}");
+    }
+
+    // Nothing is left: every place can be taken again, and not one more.
+    drop(known);
+    world.sessions.end_all();
+    let opens = INITIALIZE.replace("\"params\":{", "\"params\":{\"mode\":\"Succeeds\",");
+    for _ in 0..PLACES {
+        let answer = world.ask(post(None, opens.clone())).await;
+        let id = answer.headers["mcp-session-id"].to_str().unwrap();
+        assert_eq!(world.ping(id).await, 200);
+    }
+    assert_eq!(world.ask(post(None, opens)).await.status, 503);
+}
+
+/// One step in a session that the map takes for `live`.
+async fn act(world: &World, step: &Step, id: &str, live: Option<&mut Known>) {
+    let status = |alive: u16| if live.is_some() { alive } else { 404 };
+    match step {
+        Step::Ping(_) => {
+            assert_eq!(world.ping(id).await, status(200));
+            if let Some(live) = live {
+                (live.last, live.is_used) = (Instant::now(), true);
+            }
+        }
+        Step::Leave(_) => {
+            let call = PING.replace("ping", "leave");
+            let left = timeout(Duration::from_millis(1), world.ask(post(Some(id), call))).await;
+            assert_eq!(left.is_err(), live.is_some());
+            if let Some(live) = live {
+                (live.last, live.is_used) = (Instant::now(), true);
+            }
+        }
+        Step::Refuse(_) => {
+            assert_eq!(world.ask(post(Some(id), "[]")).await.status, status(400));
+        }
+        Step::Stream(_) => {
+            let response = world.send(bodiless(Method::GET, Some(id))).await;
+            assert_eq!(response.status(), status(200));
+            if let Some(live) = live {
+                live.streams.push(response.into_body());
+            }
+        }
+        Step::CloseStream(_) => {
+            if let Some(live) = live.filter(|live| !live.streams.is_empty()) {
+                drop(live.streams.remove(0));
+                live.last = Instant::now();
+            }
+        }
+        Step::Delete(_) => {
+            let deleted = world.ask(bodiless(Method::DELETE, Some(id))).await;
+            assert_eq!(deleted.status, status(204));
+        }
+        Step::End(_) => assert_eq!(world.sessions.end(id), live.is_some()),
+        Step::Open(_) | Step::Wait(_) => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_histories_end_as_in_a_plain_map(history in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(play(history));
+    }
+}
