@@ -3,7 +3,6 @@
 //! of its requests carries a *claim* and names its version in `MCP-Protocol-Version`.
 
 use super::head::VersionHeader;
-use super::judge::LiveSession;
 use super::message::Message;
 
 /// An era of the protocol.
@@ -18,13 +17,12 @@ pub(crate) enum Era {
 pub(crate) fn of(
     message: &Message<'_>,
     version: VersionHeader<'_>,
-    session: Option<LiveSession<'_>>,
+    negotiated: Option<&str>,
 ) -> Era {
     let claim = message
         .claimed_version
         .as_deref()
         .filter(|text| is_claim(text));
-    let negotiated = session.and_then(|session| session.protocol_version);
     let is_sessions_own = negotiated.is_some_and(|negotiated| {
         version == VersionHeader::Named(negotiated.as_bytes())
             && claim.is_none_or(|claim| claim == negotiated)

@@ -112,7 +112,8 @@ pub(crate) fn message(
         return Err(RefusalReason::SessionNotFound);
     }
     let is_initialize = message.method.as_deref() == Some("initialize");
-    if era::of(message, version, session) == Era::Modern {
+    let negotiated = session.and_then(|session| session.protocol_version);
+    if era::of(message, version, negotiated) == Era::Modern {
         return Err(RefusalReason::ModernEra);
     }
     if !(is_initialize && era::header_names_modern(version)) {

@@ -6,6 +6,7 @@
 //! (<https://bishopfox.com/blog/json-interoperability-vulnerabilities>), and a guard that saw
 //! another message than its inner service would guard nothing.
 
+mod fields;
 mod json;
 
 use std::borrow::Cow;
@@ -16,7 +17,8 @@ use serde::de::{Deserializer as _, MapAccess, Visitor};
 use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
-use self::json::{Depth, Findings, Skip, Text, key_seed, no_object, value_seed};
+use self::fields::{Fields, FieldsSeed};
+use self::json::{Depth, Findings, Skip, Text, key_seed, no_object};
 use super::refusal::RefusalReason;
 
 /// One message.
@@ -298,133 +300,6 @@ key_seed!(TopKeySeed -> TopKey<'a>, |key| match &*key {
     },
 });
 
-/// The members of `params` or `result` that the guard looks at.
-#[derive(Default)]
-struct Fields<'a> {
-    claimed_version: Option<Cow<'a, str>>,
-    protocol_version: Option<Cow<'a, str>>,
-    client_name: Option<Cow<'a, str>>,
-    client_version: Option<Cow<'a, str>>,
-    ambiguous: bool,
-}
-
-/// Reads an object's fields, and nothing of any other value.
-struct FieldsSeed<'d> {
-    depth: Depth<'d>,
-}
-
-value_seed!(FieldsSeed<'_> => Fields<'a>);
-
-impl<'a> Visitor<'a> for FieldsSeed<'_> {
-    type Value = Fields<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Fields<'a>, A::Error> {
-        let inside = self.depth.enter();
-        let mut fields = Fields::default();
-        let mut seen = 0_u8;
-        while let Some(key) = map.next_key_seed(FieldKeySeed(inside))? {
-            fields.ambiguous |= seen & key as u8 != 0;
-            seen |= key as u8;
-            match key {
-                FieldKey::Meta => {
-                    let meta = map.next_value_seed(PairSeed {
-                        depth: inside,
-                        keys: META_KEYS,
-                    })?;
-                    fields.ambiguous |= meta.repeats_first;
-                    fields.claimed_version = meta.first;
-                }
-                FieldKey::ClientInfo => {
-                    let client = map.next_value_seed(PairSeed {
-                        depth: inside,
-                        keys: CLIENT_KEYS,
-                    })?;
-                    fields.client_name = client.first;
-                    fields.client_version = client.second;
-                }
-                FieldKey::ProtocolVersion => {
-                    fields.protocol_version = map.next_value_seed(Text { depth: inside })?;
-                }
-                FieldKey::Name | FieldKey::Uri | FieldKey::Other => {
-                    map.next_value_seed(Skip { depth: inside })?;
-                }
-            }
-        }
-        Ok(fields)
-    }
-
-    no_object!(Fields::default());
-}
-
-/// A key of `params` that must not stand twice, as a bit.
-#[derive(Clone, Copy)]
-#[repr(u8)]
-enum FieldKey {
-    Other = 0,
-    Meta = 1,
-    Name = 2,
-    Uri = 4,
-    ProtocolVersion = 8,
-    ClientInfo = 16,
-}
-
-key_seed!(FieldKeySeed -> FieldKey, |key| match &*key {
-    "_meta" => FieldKey::Meta,
-    "name" => FieldKey::Name,
-    "uri" => FieldKey::Uri,
-    "protocolVersion" => FieldKey::ProtocolVersion,
-    "clientInfo" => FieldKey::ClientInfo,
-    _ => FieldKey::Other,
-});
-
-/// Two members of an object, where they are strings.
-#[derive(Default)]
-struct Pair<'a> {
-    first: Option<Cow<'a, str>>,
-    second: Option<Cow<'a, str>>,
-    repeats_first: bool,
-}
-
-struct PairSeed<'d> {
-    depth: Depth<'d>,
-    keys: [&'static str; 2],
-}
-
-value_seed!(PairSeed<'_> => Pair<'a>);
-
-impl<'a> Visitor<'a> for PairSeed<'_> {
-    type Value = Pair<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Pair<'a>, A::Error> {
-        let inside = self.depth.enter();
-        let mut pair = Pair::default();
-        let mut saw_first = false;
-        while let Some(key) = map.next_key_seed(KeySeed(inside))? {
-            if key == self.keys[0] {
-                pair.repeats_first |= std::mem::replace(&mut saw_first, true);
-                pair.first = map.next_value_seed(Text { depth: inside })?;
-            } else if key == self.keys[1] {
-                pair.second = map.next_value_seed(Text { depth: inside })?;
-            } else {
-                map.next_value_seed(Skip { depth: inside })?;
-            }
-        }
-        Ok(pair)
-    }
-
-    no_object!(Pair::default());
-}
-
-key_seed!(KeySeed -> Cow<'a, str>, |key| key);
-
 /// The reserved key that `key` equals after case folding: ASCII, U+017F (long s), U+212A (kelvin).
 fn folds_to_reserved(key: &str) -> Option<&'static str> {
     let fold = |letter: char| match letter {
@@ -455,8 +330,6 @@ fn is_valid_id(raw: &str, longest: usize) -> bool {
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 /// How many levels serde_json reads before it gives a document up.
 const SERDE_JSON_DEPTH: usize = 127;
-const META_KEYS: [&str; 2] = ["io.modelcontextprotocol/protocolVersion", ""];
-const CLIENT_KEYS: [&str; 2] = ["name", "version"];
 const LONGEST_ID: usize = 256;
 const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 

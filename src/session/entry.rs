@@ -1,9 +1,7 @@
 //! One session's record: its state machine and its clocks, in atomics only.
 //!
-//! A session is *reserved* while the inner service has not answered `initialize`, *provisional*
-//! while an event stream may still carry the answer, *live* from then on, and *ended* once. The
-//! whole state is one word, so that "nothing is in flight and the clock ran out" and "it ends" are
-//! one step, and a request that begins in between wins or loses, never both.
+//! "Nothing is in flight and the clock ran out" and "it ends" are one step on the state word, so a
+//! request that begins in between wins or loses, never both.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,6 +18,7 @@ use super::clock;
 use super::extras::Extras;
 use super::id::McpSessionId;
 use super::registry::Registry;
+use super::state::{Phase, State};
 
 /// One session, shared by the registry, its handles and whatever is in flight for it.
 pub(crate) struct Entry {
@@ -340,76 +339,4 @@ impl Drop for InFlight {
 pub(crate) struct Expired {
     reason: EndReason,
     seen: State,
-}
-
-/// Where a session is in its life.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Phase {
-    Reserved,
-    Provisional,
-    Live,
-    Ended,
-}
-
-/// The state word: phase (2 bits), flags, end reason (8 bits), in flight (24), beginnings (24).
-///
-/// Beginnings are counted so that a request which came and went between two looks is seen. More
-/// than 2^24 requests of one session at once would need more memory than a machine has.
-#[derive(Clone, Copy, Debug)]
-struct State(u64);
-
-impl State {
-    const PHASE: u64 = 0b11;
-    const USED: u64 = 1 << 2;
-    const DELETING: u64 = 1 << 3;
-    const REASON_SHIFT: u32 = 8;
-    const IN_FLIGHT_SHIFT: u32 = 16;
-    const ONE_IN_FLIGHT: u64 = 1 << Self::IN_FLIGHT_SHIFT;
-    const ONE_BEGINNING: u64 = 1 << 40;
-
-    fn phase_only(phase: Phase) -> Self {
-        Self(phase as u64)
-    }
-
-    fn with_phase(self, phase: Phase) -> Self {
-        Self(self.0 & !Self::PHASE | phase as u64)
-    }
-
-    fn begun(self) -> Self {
-        Self(
-            self.0
-                .wrapping_add(Self::ONE_IN_FLIGHT)
-                .wrapping_add(Self::ONE_BEGINNING),
-        )
-    }
-
-    fn ended(self, reason: EndReason) -> Self {
-        Self(self.with_phase(Phase::Ended).0 | (reason as u64) << Self::REASON_SHIFT)
-    }
-
-    fn phase(self) -> Phase {
-        match self.0 & Self::PHASE {
-            0 => Phase::Reserved,
-            1 => Phase::Provisional,
-            2 => Phase::Live,
-            _ => Phase::Ended,
-        }
-    }
-
-    fn is_usable(self) -> bool {
-        matches!(self.phase(), Phase::Provisional | Phase::Live)
-    }
-
-    fn is_used(self) -> bool {
-        self.0 & Self::USED != 0
-    }
-
-    fn in_flight(self) -> u64 {
-        self.0 >> Self::IN_FLIGHT_SHIFT & 0xff_ffff
-    }
-
-    fn end_reason(self) -> Option<EndReason> {
-        let code = (self.0 >> Self::REASON_SHIFT & 0xff) as u8;
-        (self.phase() == Phase::Ended).then(|| EndReason::from_code(code))
-    }
 }

@@ -6,6 +6,7 @@ mod extras;
 mod id;
 mod reaper;
 mod registry;
+mod state;
 
 use std::any::Any;
 use std::fmt;
@@ -15,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::clock::nanos;
-pub(crate) use self::entry::{Client, Entry, InFlight, Limits, Phase};
+pub(crate) use self::entry::{Client, Entry, InFlight, Limits};
 pub(crate) use self::extras::Watch;
 pub use self::id::McpSessionId;
 pub(crate) use self::id::{IdSource, is_well_formed};
 pub(crate) use self::registry::{Registry, Slot, Unavailable};
+pub(crate) use self::state::Phase;
 
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.
 ///

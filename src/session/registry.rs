@@ -14,9 +14,10 @@ use dashmap::mapref::entry::Entry as Place;
 use foldhash::fast::RandomState;
 use http::HeaderValue;
 
-use super::entry::{Client, Entry, InFlight, Limits, Phase};
+use super::entry::{Client, Entry, InFlight, Limits};
 use super::id::{IdSource, McpSessionId};
 use super::reaper::Reaper;
+use super::state::Phase;
 use super::{EndReason, clock};
 
 /// All sessions of one guard.
