@@ -68,8 +68,9 @@ impl Call {
     /// The answer where the session ended before the inner service had begun one. 404 would make
     /// one client repeat the call, so a request gets an error of its own.
     pub(crate) fn ended(&self) -> Response<Body> {
-        match self.ended_refusal() {
-            Some(refusal) => refusal.into_response(self.version),
+        match self.message.as_ref().and_then(McpMessage::request_id) {
+            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id))
+                .into_response(self.version),
             None => not_found(self.version),
         }
     }
@@ -101,25 +102,27 @@ impl Call {
             }
             None => {}
         }
-        let role = match &self.message {
-            _ if is_sized && body.size_hint().lower() <= SMALL => {
-                return Ok(Response::from_parts(parts, Body::new(body)));
+        if is_sized && body.size_hint().lower() <= SMALL {
+            return Ok(Response::from_parts(parts, Body::new(body)));
+        }
+        let may_end_early =
+            is_event_stream && !is_sized && !parts.headers.contains_key(CONTENT_LENGTH);
+        let role = match self.message {
+            _ if !may_end_early => Role::Plain,
+            None if self.resumes => Role::Stream { number: None },
+            None => {
+                let extras = &self.in_flight.entry().extras;
+                Role::Stream {
+                    number: Some(extras.add_stream(self.max_streams)),
+                }
             }
-            _ if !is_event_stream || is_sized || parts.headers.contains_key(CONTENT_LENGTH) => {
-                Role::Plain
-            }
-            None => Role::Stream {
-                number: (!self.resumes)
-                    .then(|| self.in_flight.entry().extras.add_stream(self.max_streams)),
-            },
-            Some(_) if is_encoded(&parts.headers) => Role::Stream { number: None },
-            Some(_) => match self.ended_refusal() {
-                Some(refusal) => Role::Call {
-                    refusal,
+            Some(request) if request.request_id().is_some() && !is_encoded(&parts.headers) => {
+                Role::Call {
+                    request,
                     tail: Tail::default(),
-                },
-                None => Role::Stream { number: None },
-            },
+                }
+            }
+            Some(_) => Role::Stream { number: None },
         };
         let body = SessionBody::new(body, self.in_flight, role);
         Ok(Response::from_parts(parts, Body::new(body)))
@@ -136,11 +139,6 @@ impl Call {
         let expects_no_answer = self.message.as_ref()?.request_id().is_none();
         let may_be_empty = parts.status.is_success() && parts.status != StatusCode::ACCEPTED;
         (expects_no_answer && may_be_empty && !is_event_stream).then_some(Question::IsEmpty)
-    }
-
-    fn ended_refusal(&self) -> Option<Refusal> {
-        let id = self.message.as_ref()?.request_id()?;
-        Some(Refusal::of_message(RefusalReason::SessionEnded, Some(id)))
     }
 }
 

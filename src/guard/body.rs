@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::opening::stream::OpeningStream;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, RefusalReason};
+use crate::extract::McpMessage;
 use crate::session::{EndReason, Entry, InFlight, Watch};
 
 pin_project! {
@@ -102,8 +103,8 @@ where
 /// What a response body is to its session.
 #[derive(Debug)]
 pub(crate) enum Role {
-    /// The event stream that answers a request, with what ends it before its time.
-    Call { refusal: Refusal, tail: Tail },
+    /// The event stream that answers a request.
+    Call { request: McpMessage, tail: Tail },
     /// The answer to `initialize`: if the client does not take it whole, the session ends.
     Opening,
     /// The event stream that answers `initialize`, until the response has passed in it.
@@ -136,7 +137,10 @@ impl Role {
     /// for their timeout.
     fn last_event(&self) -> Option<Bytes> {
         match self {
-            Self::Call { refusal, tail } if tail.is_between_events() => Some(refusal.to_event()),
+            Self::Call { request, tail } if tail.is_between_events() => {
+                let id = request.request_id();
+                Some(Refusal::of_message(RefusalReason::SessionEnded, id).to_event())
+            }
             Self::OpeningStream(opening) => opening.last_event(),
             _ => None,
         }
