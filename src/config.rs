@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::SessionGuardLayer;
+use crate::guard::era::is_version;
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
 use crate::session::{IdSource, Limits, Registry, nanos};
 
@@ -28,6 +29,8 @@ use crate::session::{IdSource, Limits, Registry, nanos};
 #[must_use]
 pub struct SessionGuardBuilder {
     legacy: LegacyEra,
+    modern: ModernEra,
+    modern_versions: Vec<String>,
     body_limit: usize,
     json_depth: usize,
     progress_timeout: Duration,
@@ -49,6 +52,8 @@ impl SessionGuardBuilder {
     pub(crate) fn new() -> Self {
         Self {
             legacy: LegacyEra::Sessions,
+            modern: ModernEra::Refused,
+            modern_versions: Vec::new(),
             body_limit: 4 << 20,
             json_depth: 64,
             progress_timeout: Duration::from_secs(30),
@@ -73,6 +78,34 @@ impl SessionGuardBuilder {
     /// Default: sessions are required.
     pub fn stateless(mut self) -> Self {
         self.legacy = LegacyEra::Stateless;
+        self
+    }
+
+    /// Refuses the legacy era: its requests, `initialize` included, are answered 400 with -32022 and
+    /// the versions that are served; GET and DELETE 405. Only together with
+    /// [`accept_modern`](Self::accept_modern).
+    pub fn refuse_legacy(mut self) -> Self {
+        self.legacy = LegacyEra::Refused;
+        self
+    }
+
+    /// Accepts the modern era (2026-07-28 on) too: its requests carry no session, and their
+    /// headers are checked against their bodies (contract §6). Default: refused, on which
+    /// dual-era clients fall back to `initialize`.
+    pub fn accept_modern(mut self) -> Self {
+        self.modern = ModernEra::Accepted;
+        self
+    }
+
+    /// The versions of the modern era that are served; any other is answered 400 with -32022.
+    /// Must equal what the inner service's `server/discover` names. Default: the inner service
+    /// decides.
+    pub fn modern_versions<I>(mut self, versions: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.modern_versions = versions.into_iter().map(Into::into).collect();
         self
     }
 
@@ -233,6 +266,19 @@ impl SessionGuardBuilder {
                 return Err(ConfigError::new(ConfigErrorKind::Limit, setting));
             }
         }
+        if (self.legacy, self.modern) == (LegacyEra::Refused, ModernEra::Refused) {
+            return Err(ConfigError::new(ConfigErrorKind::NoEra, "refuse_legacy"));
+        }
+        if !self
+            .modern_versions
+            .iter()
+            .all(|version| is_version(version.as_bytes()))
+        {
+            return Err(ConfigError::new(
+                ConfigErrorKind::Version,
+                "modern_versions",
+            ));
+        }
         if self.ids.next().is_none() {
             return Err(ConfigError::new(
                 ConfigErrorKind::IdGenerator,
@@ -248,6 +294,8 @@ impl SessionGuardBuilder {
         };
         let settings = Settings {
             legacy: self.legacy,
+            modern: self.modern,
+            modern_versions: self.modern_versions,
             body_limit: self.body_limit,
             json_depth: self.json_depth,
             progress_timeout: self.progress_timeout,
@@ -268,6 +316,9 @@ impl SessionGuardBuilder {
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) legacy: LegacyEra,
+    pub(crate) modern: ModernEra,
+    /// Empty: the inner service decides.
+    pub(crate) modern_versions: Vec<String>,
     pub(crate) body_limit: usize,
     pub(crate) json_depth: usize,
     pub(crate) progress_timeout: Duration,
@@ -283,8 +334,16 @@ pub(crate) struct Settings {
 /// What the legacy era gets.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LegacyEra {
+    Refused,
     Sessions,
     Stateless,
+}
+
+/// What the modern era gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ModernEra {
+    Accepted,
+    Refused,
 }
 
 /// A setting that can not work, found by [`SessionGuardBuilder::build`].
@@ -316,6 +375,10 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             ConfigErrorKind::Limit => "must be more than zero and within the documented maximum",
+            ConfigErrorKind::NoEra => "refuses every request: accept the modern era as well",
+            ConfigErrorKind::Version => {
+                "takes versions of 1 to 32 letters, digits, dots and hyphens, such as 2026-07-28"
+            }
             ConfigErrorKind::IdGenerator => {
                 "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)"
             }
@@ -342,8 +405,12 @@ pub enum ConfigErrorKind {
     IdGenerator,
     /// A limit is zero or absurd. Times go up to 100 years.
     Limit,
+    /// Both eras are refused.
+    NoEra,
     /// A listed origin can not be read.
     Origin,
+    /// A listed version can not be one.
+    Version,
 }
 
 fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Extensions, StatusCode};
 
+use crate::guard::Era;
 use crate::guard::message::{Message, MessageKind};
 use crate::session::McpSession;
 
@@ -18,6 +19,8 @@ use crate::session::McpSession;
 pub(crate) struct Guarded {
     pub(crate) session: Option<McpSession>,
     pub(crate) message: Option<McpMessage>,
+    /// `None` on OPTIONS.
+    pub(crate) era: Option<Era>,
 }
 
 /// The message of a POST, as the guard read it: kind, method and id, without parsing again.
@@ -166,6 +169,22 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
     }
 }
 
+impl Era {
+    /// The era of a request that passed a guard; `None` on OPTIONS or without a guard.
+    #[must_use]
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Guarded>()?.era.as_ref()
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Era {
+    type Rejection = GuardRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, GuardRejection> {
+        guarded(parts)?.era.clone().ok_or(GuardRejection::NoEra)
+    }
+}
+
 fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
     parts
         .extensions
@@ -178,6 +197,8 @@ fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GuardRejection {
+    /// The request is an OPTIONS, which is of no era.
+    NoEra,
     /// The route is not under a [`SessionGuardLayer`](crate::SessionGuardLayer).
     NoGuard,
     /// The request carries no message: take `Option<McpMessage>` in handlers of other methods than
@@ -194,6 +215,7 @@ impl fmt::Display for GuardRejection {
             Self::NoGuard => {
                 "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it."
             }
+            Self::NoEra => "An OPTIONS request is of no era: do not extract Era.",
             Self::NoMessage => "This request has no message: extract Option<McpMessage>.",
             Self::NoSession => "This request has no session: extract Option<McpSession>.",
         })

@@ -97,14 +97,16 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod era_split;
 mod extract;
 mod guard;
 mod session;
 
 pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
+pub use crate::era_split::{EraSplit, EraSplitFuture};
 pub use crate::extract::{GuardRejection, McpMessage};
 pub use crate::guard::{
-    MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
+    Era, MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
 };
 pub use crate::session::{EndReason, McpSession, McpSessionId, Sessions};
 

@@ -12,7 +12,7 @@ use std::io;
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
 use http::{Method, Request};
-use mcp_session_guard::{Refusal, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{Era, Refusal, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::Value;
 
 use support::{INITIALIZE, INITIALIZED, PING, World, post, request};
@@ -199,6 +199,49 @@ rows! {
     stateless_the_modern_era_is_refused: send("POST /mcp\n{H}\n{J}\n\n{MODERN}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "9");
     stateless_versions_are_judged: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 1\n\n{PING}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "1");
     stateless_initialize_without_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"initialize\"}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "null");
+    section_6_a_request_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_session_id_is_stripped_whatever_it_is: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp-session-id: nobody\nlast-event-id: 7\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_live_session_is_not_touched: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_claim_that_is_no_string: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":7}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32602, ANY, "9");
+    section_6_an_earlier_claim_beside_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2025-11-25\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_request_without_a_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: ping\n\n{PING}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32602, ANY, "1");
+    section_6_a_notification_without_a_claim_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{INITIALIZED}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_notification_with_a_wrong_method_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{INITIALIZED}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "null");
+    section_6_a_response_under_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{RESPONSE}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32600, ANY, "null");
+    section_6_initialize_with_a_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: initialize\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"initialize\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(404, -32601, ANY, "9");
+    section_6_no_version_header: send("POST /mcp\n{H}\n{J}\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_two_version_headers: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_version_header_unlike_the_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-29\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_legacy_version_header_beside_a_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2025-11-25\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_no_method_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_two_method_headers: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_method_header_in_another_case: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: X\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_no_name_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"add\"}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_name_header_unlike_the_body: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\nmcp-name: sub\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"add\"}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_name_header_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: prompts/get\nmcp-name: add\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"prompts/get\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"add\"}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_name_header_in_base64_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\nmcp-name: =?base64?w6TDpA==?=\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"ää\"}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_name_header_in_unpadded_base64: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\nmcp-name: =?base64?w6TDpA?=\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"ää\"}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_uri_header_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: resources/read\nmcp-name: file:///a\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"resources/read\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"uri\":\"file:///a\"}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_uri_header_unlike_the_body: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: resources/read\nmcp-name: file:///b\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"resources/read\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"uri\":\"file:///a\"}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_no_name_header_is_needed_where_the_body_has_none: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":7}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_an_unknown_later_version_is_the_inner_services_to_judge: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2031-01-01\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2031-01-01\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_version_that_is_not_listed: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2031-01-01\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2031-01-01\"}}}").under(|guard| guard.accept_modern().modern_versions(["2026-07-28"])) => rpc(400, -32022, ANY, "9").data(r#"{"supported":["2026-07-28"],"requested":"2031-01-01"}"#);
+    section_6_a_mismatch_wins_over_a_version_that_is_not_listed: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2031-01-01\nmcp-method: y\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2031-01-01\"}}}").under(|guard| guard.accept_modern().modern_versions(["2026-07-28"])) => rpc(400, -32020, ANY, "9");
+    section_6_get_of_the_modern_era: send("GET /mcp\n{H}\nmcp-protocol-version: 2026-07-28").under(SessionGuardBuilder::accept_modern) => problem(405).with("allow: POST");
+    section_6_a_legacy_request_still_needs_its_session: send("POST /mcp\n{H}\n{J}\nx: y\n\n{PING}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32600, MISSING, "1");
+    section_6_a_claim_of_an_earlier_date_still_needs_a_session: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2025-11-25\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2025-11-25\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32600, MISSING, "9");
+    section_6_initialize_without_a_claim_opens_a_session: send("POST /mcp\n{H}\n{J}\nx: y\n\n{INITIALIZE}").under(SessionGuardBuilder::accept_modern) => passes();
+    legacy_refused_initialize: send("POST /mcp\n{H}\n{J}\nx: y\n\n{INITIALIZE}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32022, ANY, "0").data(r#"{"supported":["2026-07-28"],"requested":"2025-11-25"}"#);
+    legacy_refused_a_request: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2025-06-18\nmcp-session-id: x\n\n{PING}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32022, ANY, "1").data(r#"{"supported":["2026-07-28"],"requested":"2025-06-18"}"#);
+    legacy_refused_a_version_that_can_not_be_shown: send("POST /mcp\n{H}\n{J}\nx: y\n\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"<b>\"}}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32022, ANY, "0").data(r#"{"supported":["2026-07-28"],"requested":"unknown"}"#);
+    legacy_refused_a_notification: send("POST /mcp\n{H}\n{J}\nx: y\n\n{INITIALIZED}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32600, ANY, "null");
+    legacy_refused_a_response: send("POST /mcp\n{H}\n{J}\nx: y\n\n{RESPONSE}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32600, ANY, "null");
+    legacy_refused_get: send("GET /mcp\n{H}\nmcp-session-id: x").under(|guard| guard.refuse_legacy().accept_modern()) => problem(405).with("allow: POST");
+    legacy_refused_delete: send("DELETE /mcp\n{H}").under(|guard| guard.refuse_legacy().accept_modern()) => problem(405).with("allow: POST");
+    legacy_refused_a_modern_request_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp-session-id: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(|guard| guard.refuse_legacy().accept_modern()) => passes();
+    stateless_and_modern_a_legacy_request_passes: send("POST /mcp\n{H}\n{J}\nx: y\n\n{PING}").under(|guard| guard.stateless().accept_modern()) => passes();
+    stateless_and_modern_a_modern_request_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(|guard| guard.stateless().accept_modern()) => passes();
+    stateless_and_modern_a_mismatch: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(|guard| guard.stateless().accept_modern()) => rpc(400, -32020, ANY, "9");
 }
 
 /// A request, as text.
@@ -245,6 +288,7 @@ struct Answered {
     status: u16,
     kind: Kind,
     header: Option<&'static str>,
+    data: Option<&'static str>,
 }
 
 enum Kind {
@@ -264,6 +308,7 @@ fn rpc(status: u16, code: i64, message: &'static str, id: &'static str) -> Answe
         status,
         kind: Kind::Rpc { code, message, id },
         header: None,
+        data: None,
     }
 }
 
@@ -272,6 +317,7 @@ fn problem(status: u16) -> Answered {
         status,
         kind: Kind::Problem,
         header: None,
+        data: None,
     }
 }
 
@@ -280,6 +326,7 @@ fn passes() -> Answered {
         status: 200,
         kind: Kind::Passes,
         header: None,
+        data: None,
     }
 }
 
@@ -288,6 +335,7 @@ fn untouched() -> Answered {
         status: 200,
         kind: Kind::Untouched,
         header: None,
+        data: None,
     }
 }
 
@@ -296,10 +344,19 @@ fn no_content() -> Answered {
         status: 204,
         kind: Kind::NoContent,
         header: None,
+        data: None,
     }
 }
 
 impl Answered {
+    /// With this `data` in its error.
+    fn data(self, data: &'static str) -> Self {
+        Self {
+            data: Some(data),
+            ..self
+        }
+    }
+
     fn with(self, header: &'static str) -> Self {
         Self {
             header: Some(header),
@@ -384,7 +441,8 @@ async fn check(sent: Sent, answered: Answered) {
             );
             if matches!(answered.kind, Kind::Untouched) {
                 assert_eq!(calls[0].headers, sent_headers);
-            } else if live.is_some() {
+            } else if live.is_some() || is_modern(&calls[0]) {
+                assert!(!calls[0].headers.contains_key("last-event-id") || !is_modern(&calls[0]));
                 assert!(!calls[0].headers.contains_key("mcp-session-id"));
             } else if sent_headers.contains_key("mcp-session-id") {
                 assert_eq!(calls[0].headers.get_all("mcp-session-id").iter().count(), 2);
@@ -441,10 +499,14 @@ async fn check(sent: Sent, answered: Answered) {
                 .expect("a message")
                 .to_owned();
             assert!(message == ANY || text == message, "{text}");
+            let data = answered
+                .data
+                .map(|data| format!(r#","data":{data}"#))
+                .unwrap_or_default();
             assert_eq!(
                 answer.text(),
                 format!(
-                    r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{text}"}},"id":{id}}}"#
+                    r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{text}"{data}}},"id":{id}}}"#
                 )
             );
         }
@@ -464,6 +526,10 @@ async fn check(sent: Sent, answered: Answered) {
         assert_eq!(session.in_flight(), 0);
         assert_eq!(world.sessions.len(), 1);
     }
+}
+
+fn is_modern(seen: &support::Seen) -> bool {
+    seen.era.as_ref().is_some_and(Era::is_modern)
 }
 
 /// Opens a session where the guard's settings let `localhost` in.

@@ -1,5 +1,5 @@
 //! Whatever the guard lets through, other parsers read the same: `serde_json::Value` the kind,
-//! method, id and claim, the official Rust SDK's typed parser the kind, method and id. Either may
+//! method, id, claim, name and uri, the official Rust SDK's typed parser the kind, method and id. Either may
 //! refuse it; the guard may refuse anything.
 #![no_main]
 
@@ -20,6 +20,8 @@ fuzz_target!(|body: &[u8]| {
     assert_eq!(id.as_ref().unwrap_or(&Value::Null), value.get("id").unwrap_or(&Value::Null));
     let claim = &value["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
     assert_eq!(read.claimed_version.as_deref(), claim.as_str());
+    assert_eq!(read.name.as_deref(), value["params"]["name"].as_str());
+    assert_eq!(read.uri.as_deref(), value["params"]["uri"].as_str());
     let kind = match (value.get("method"), value.get("id")) {
         (None, _) => MessageKind::Response,
         (Some(_), None) => MessageKind::Notification,

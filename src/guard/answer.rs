@@ -242,7 +242,7 @@ fn is_unknown_method(body: &[u8]) -> bool {
 }
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD_NOT_FOUND: i64 = -32601;
 /// A body of known length up to this fits the socket's buffer: it is over with its head, and is
 /// passed on as it is.

@@ -2,37 +2,83 @@
 //! *legacy* era opens with `initialize`, the *modern* one (2026-07-28 on) has no handshake; each
 //! of its requests carries a *claim* and names its version in `MCP-Protocol-Version`.
 
-use super::head::VersionHeader;
-use super::message::Message;
+use std::borrow::Cow;
 
-/// An era of the protocol.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Era {
-    Legacy,
-    Modern,
+use super::head::VersionHeader;
+use super::message::{Claim, Message};
+
+/// The era of the protocol that a request is of, with the version that it is served under.
+///
+/// In a handler it is an extractor.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[allow(clippy::exhaustive_enums)] // the specification's versioning page knows no other
+pub enum Era {
+    /// Revisions with a handshake: the version that the request names, else the one that
+    /// `initialize` negotiated, else 2025-03-26. `None` on `initialize` itself.
+    Legacy(Option<Cow<'static, str>>),
+    /// 2026-07-28 on: the version that the request claims; a notification may name it in its
+    /// header alone.
+    Modern(Cow<'static, str>),
 }
 
-/// The era of a message, by its body first: a session's own version is legacy whatever it is, a
-/// claim is modern, `initialize` is legacy, and only then the header decides.
-pub(crate) fn of(
+impl Era {
+    /// Whether the request is of the modern era, which knows no sessions.
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        matches!(self, Self::Modern(_))
+    }
+
+    /// The protocol version that the request is served under; `None` on `initialize`.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::Legacy(version) => version.as_deref(),
+            Self::Modern(version) => Some(version),
+        }
+    }
+
+    /// Of a legacy message or GET.
+    pub(crate) fn legacy(version: VersionHeader<'_>, negotiated: Option<&str>) -> Self {
+        let named = version
+            .named()
+            .and_then(|text| std::str::from_utf8(text).ok());
+        Self::Legacy(Some(known(named.or(negotiated).unwrap_or(ASSUMED))))
+    }
+
+    /// Of a modern message.
+    pub(crate) fn modern(message: &Message<'_>, version: VersionHeader<'_>) -> Self {
+        let named = version
+            .named()
+            .and_then(|text| std::str::from_utf8(text).ok());
+        Self::Modern(known(claim(message).or(named).unwrap_or(FIRST_MODERN)))
+    }
+}
+
+/// Whether a message is of the modern era, by its body first: a session's own version is legacy
+/// whatever it is, a claim is modern, `initialize` is legacy, and only then the header decides.
+pub(crate) fn is_modern(
     message: &Message<'_>,
     version: VersionHeader<'_>,
     negotiated: Option<&str>,
-) -> Era {
-    let claim = message
-        .claimed_version
-        .as_deref()
-        .filter(|text| is_claim(text));
+) -> bool {
+    let claim = claim(message);
     let is_sessions_own = negotiated.is_some_and(|negotiated| {
         version == VersionHeader::Named(negotiated.as_bytes())
             && claim.is_none_or(|claim| claim == negotiated)
     });
     match () {
-        () if is_sessions_own => Era::Legacy,
-        () if claim.is_some() => Era::Modern,
-        () if message.method.as_deref() == Some("initialize") => Era::Legacy,
-        () if header_names_modern(version) => Era::Modern,
-        () => Era::Legacy,
+        () if is_sessions_own => false,
+        () if claim.is_some() => true,
+        () if message.method.as_deref() == Some("initialize") => false,
+        () => header_names_modern(version),
+    }
+}
+
+/// The version that a message claims.
+pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
+    match &message.claim {
+        Claim::Text(text) if is_claim(text) => Some(text),
+        Claim::Text(_) | Claim::NotText | Claim::Absent => None,
     }
 }
 
@@ -67,10 +113,31 @@ fn is_date(text: &[u8]) -> bool {
         && number(8..10).is_some_and(|day| (1..=31).contains(&day))
 }
 
+/// Whether this could be a version at all: such text may be shown again.
+pub(crate) fn is_version(text: &[u8]) -> bool {
+    (1..=32).contains(&text.len())
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+}
+
+/// A version as text that need not be allocated, where it is one of the usual.
+pub(crate) fn known(version: &str) -> Cow<'static, str> {
+    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
+    match usual.find(|usual| *usual == version) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(version.to_owned()),
+    }
+}
+
 /// The revisions with a handshake.
 pub(crate) const LEGACY_REVISIONS: [&str; 4] =
     ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-const FIRST_MODERN: &str = "2026-07-28";
+/// The first revision without one.
+pub(crate) const FIRST_MODERN: &str = "2026-07-28";
+/// What a server assumes where no version is named
+/// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#protocol-version-header>).
+const ASSUMED: &str = "2025-03-26";
 
 #[cfg(test)]
 mod tests {

@@ -7,25 +7,57 @@ use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 
-use super::head::SESSION_ID;
+use super::answer::LAST_EVENT_ID;
+use super::era::Era;
+use super::head::{SESSION_ID, VersionHeader};
 use crate::extract::{Guarded, McpMessage};
 use crate::session::{Entry, McpSession};
 
 /// Makes a request of a session ready for the inner service.
 pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<McpMessage>) {
+    let is_initialize = message
+        .as_ref()
+        .is_some_and(|message| message.method() == Some("initialize"));
+    let era = match is_initialize {
+        true => Era::Legacy(None),
+        false => Era::legacy(
+            VersionHeader::read(&parts.headers),
+            entry.protocol_version(),
+        ),
+    };
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
     let session = Some(McpSession::new(entry.clone()));
-    parts.extensions.insert(Guarded { session, message });
+    parts.extensions.insert(Guarded {
+        session,
+        message,
+        era: Some(era),
+    });
 }
 
-/// Makes a message ready that belongs to no session.
-pub(crate) fn prepare_without_session(parts: &mut Parts, message: McpMessage) {
+/// Makes a message ready where there are no sessions: the session header stays as it is.
+pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage) {
+    let era = match message.method() {
+        Some("initialize") => Era::Legacy(None),
+        _ => Era::legacy(VersionHeader::read(&parts.headers), None),
+    };
     parts.extensions.insert(Guarded {
         session: None,
         message: Some(message),
+        era: Some(era),
+    });
+}
+
+/// Makes a message of the modern era ready, which knows neither sessions nor resumed streams.
+pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, era: Era) {
+    parts.headers.remove(&SESSION_ID);
+    parts.headers.remove(LAST_EVENT_ID);
+    parts.extensions.insert(Guarded {
+        session: None,
+        message: Some(message),
+        era: Some(era),
     });
 }
 

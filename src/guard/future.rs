@@ -13,7 +13,9 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::answer::Call;
+use super::head::SESSION_ID;
 use super::intake::Intake;
+use super::listen::Listener;
 use super::post::Post;
 use crate::session::Watch;
 
@@ -36,6 +38,8 @@ pin_project! {
     {
         // The inner service's answer passes as it is.
         Pass { #[pin] future: S::Future },
+        // The inner service answers a message of the modern era.
+        Modern { #[pin] future: S::Future, listener: Option<Listener> },
         // A POST's body is read.
         Read { reading: Option<(Intake, Post<S>)> },
         // The inner service answers in a live session.
@@ -104,6 +108,14 @@ where
                 StateProj::Pass { future } => {
                     return future.poll(cx).map_ok(|response| response.map(Body::new));
                 }
+                StateProj::Modern { future, listener } => {
+                    let mut response = ready!(future.poll(cx))?.map(Body::new);
+                    response.headers_mut().remove(&SESSION_ID);
+                    return Poll::Ready(Ok(match listener.take() {
+                        Some(listener) => response.map(|body| listener.hold(body)),
+                        None => response,
+                    }));
+                }
                 StateProj::Read { reading } => {
                     let (intake, _) = reading.as_mut().expect(POLLED_AGAIN);
                     let body = ready!(intake.poll_take(cx));
@@ -160,6 +172,10 @@ impl<S: Service<Request<Body>>> fmt::Debug for ResponseFuture<S> {
 impl<S: Service<Request<Body>>> State<S> {
     pub(super) fn pass(future: S::Future) -> Self {
         Self::Pass { future }
+    }
+
+    pub(super) fn modern(future: S::Future, listener: Option<Listener>) -> Self {
+        Self::Modern { future, listener }
     }
 
     pub(super) fn call(future: S::Future, call: Call) -> Self {

@@ -1,6 +1,6 @@
 //! What the fuzz targets see of the readers. Built under `--cfg fuzzing` only.
 
-use super::message::{self, Bounds, MessageKind};
+use super::message::{self, Bounds, Claim, MessageKind};
 use super::opening::events::EventReader;
 
 pub struct ReadMessage {
@@ -8,6 +8,8 @@ pub struct ReadMessage {
     pub method: Option<String>,
     pub id: Option<String>,
     pub claimed_version: Option<String>,
+    pub name: Option<String>,
+    pub uri: Option<String>,
 }
 
 /// A request body as the guard reads it; `None` where it refuses.
@@ -17,7 +19,12 @@ pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
         kind: message.kind,
         method: message.method.map(Into::into),
         id: message.id.map(Into::into),
-        claimed_version: message.claimed_version.map(Into::into),
+        claimed_version: match message.claim {
+            Claim::Text(version) => Some(version.into()),
+            Claim::Absent | Claim::NotText => None,
+        },
+        name: message.name.map(Into::into),
+        uri: message.uri.map(Into::into),
     })
 }
 

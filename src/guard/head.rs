@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use crate::session::is_well_formed;
 
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(crate) static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 /// What the guard reads of a head. Nothing is judged yet.
 #[derive(Debug)]
@@ -115,6 +115,13 @@ pub(crate) enum VersionHeader<'a> {
 }
 
 impl<'a> VersionHeader<'a> {
+    pub(crate) fn named(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Named(version) => Some(version),
+            Self::Absent | Self::Conflicting => None,
+        }
+    }
+
     pub(crate) fn read(headers: &'a HeaderMap) -> Self {
         let mut values = headers
             .get_all(&PROTOCOL_VERSION)

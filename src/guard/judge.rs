@@ -2,11 +2,14 @@
 //! rows 3 to 9) and by its [`message`] (rows 15 to 23). Row 2 is `origin.rs`, rows 10 and 11 are
 //! `intake.rs`, rows 12 to 14 `message.rs`. First match wins.
 
-use super::era::{self, Era};
+use http::HeaderMap;
+
+use super::era;
 use super::head::{Head, SessionHeader, Verb, VersionHeader};
 use super::message::{Message, MessageKind};
+use super::modern;
 use super::refusal::RefusalReason;
-use crate::config::{LegacyEra, Settings};
+use crate::config::{LegacyEra, ModernEra, Settings};
 use crate::session::InFlight;
 
 /// What a request may do by its head.
@@ -35,6 +38,8 @@ pub(crate) enum SessionMark {
 pub(crate) enum MessageVerdict {
     /// To the inner service.
     Forward,
+    /// To the inner service, with nothing of a session.
+    ForwardModern,
     /// `initialize` without a session: opens one.
     Open,
 }
@@ -61,10 +66,10 @@ pub(crate) fn head(
     settings: &Settings,
 ) -> Result<HeadVerdict, RefusalReason> {
     match (settings.legacy, head.verb) {
-        (LegacyEra::Stateless, Verb::Post) => {
+        (LegacyEra::Stateless | LegacyEra::Refused, Verb::Post) => {
             return read_body(head, SessionMark::Absent, settings);
         }
-        (LegacyEra::Stateless, _) => return Err(RefusalReason::OnlyPost),
+        (LegacyEra::Stateless | LegacyEra::Refused, _) => return Err(RefusalReason::OnlyPost),
         (LegacyEra::Sessions, Verb::Other) => return Err(RefusalReason::MethodNotAllowed),
         (LegacyEra::Sessions, Verb::Delete | Verb::Get | Verb::Post) => {}
     }
@@ -103,18 +108,29 @@ pub(crate) fn head(
 /// while the body was read.
 pub(crate) fn message(
     message: &Message<'_>,
-    version: VersionHeader<'_>,
+    headers: &HeaderMap,
     mark: SessionMark,
     session: Option<LiveSession<'_>>,
     settings: &Settings,
 ) -> Result<MessageVerdict, RefusalReason> {
+    let version = VersionHeader::read(headers);
     if mark == SessionMark::Live && session.is_none() {
         return Err(RefusalReason::SessionNotFound);
     }
     let is_initialize = message.method.as_deref() == Some("initialize");
     let negotiated = session.and_then(|session| session.protocol_version);
-    if era::of(message, version, negotiated) == Era::Modern {
-        return Err(RefusalReason::ModernEra);
+    if era::is_modern(message, version, negotiated) {
+        return match settings.modern {
+            ModernEra::Accepted => modern::verify(message, headers, &settings.modern_versions)
+                .map(|()| MessageVerdict::ForwardModern),
+            ModernEra::Refused => Err(RefusalReason::ModernEra),
+        };
+    }
+    if settings.legacy == LegacyEra::Refused {
+        return Err(match message.kind {
+            MessageKind::Request => RefusalReason::UnsupportedVersion,
+            MessageKind::Notification | MessageKind::Response => RefusalReason::LegacyEra,
+        });
     }
     if !(is_initialize && era::header_names_modern(version)) {
         check_version(version, session)?;

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use tower_layer::Layer;
 
@@ -22,6 +23,8 @@ pub struct SessionGuardLayer {
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) registry: Arc<Registry>,
+    /// Open `subscriptions/listen` streams.
+    pub(crate) listeners: Arc<AtomicUsize>,
 }
 
 impl SessionGuardLayer {
@@ -40,7 +43,11 @@ impl SessionGuardLayer {
 
     pub(crate) fn from_parts(settings: Settings, registry: Arc<Registry>) -> Self {
         Self {
-            shared: Arc::new(Shared { settings, registry }),
+            shared: Arc::new(Shared {
+                settings,
+                registry,
+                listeners: Arc::default(),
+            }),
         }
     }
 

@@ -32,7 +32,11 @@ pub(crate) struct Message<'a> {
     /// Whether a response is an error.
     pub(crate) is_error: bool,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
-    pub(crate) claimed_version: Option<Cow<'a, str>>,
+    pub(crate) claim: Claim<'a>,
+    /// `name` of `params`, where it is a string.
+    pub(crate) name: Option<Cow<'a, str>>,
+    /// `uri` of `params`, where it is a string.
+    pub(crate) uri: Option<Cow<'a, str>>,
     /// `protocolVersion` of `params`, or of `result`.
     pub(crate) protocol_version: Option<Cow<'a, str>>,
     /// `clientInfo.name` of `params`.
@@ -52,6 +56,15 @@ pub enum MessageKind {
     Request,
     /// A result or an error, for a request that the server sent.
     Response,
+}
+
+/// What stands under the key of the protocol version in `params._meta`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Claim<'a> {
+    #[default]
+    Absent,
+    NotText,
+    Text(Cow<'a, str>),
 }
 
 /// A body that is no message, with the id of the request that it may have been.
@@ -186,7 +199,9 @@ impl<'a> Envelope<'a> {
             id: self.valid_id(),
             method: self.method.flatten(),
             is_error: self.has_error,
-            claimed_version: self.params.claimed_version,
+            claim: self.params.claim,
+            name: self.params.name,
+            uri: self.params.uri,
             protocol_version: match self.result {
                 Some(result) => result.protocol_version,
                 None => self.params.protocol_version,

@@ -9,17 +9,18 @@
 //! | `intake` | takes the body, or drops it | rows 10, 11, §3 |
 //! | `post` | a POST once its body came | |
 //! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
-//! | `era` | which era a message is of | row 15 |
+//! | `era`, `modern` | which era a message is of, and the modern one's rules | rows 15, 16, §6 |
 //! | `refusal` | every refusal, written once | §3 |
 //! | `forward` | what the inner service gets | row 23, §4.4 |
 //! | `opening` | the answer to `initialize` | §4 |
 //! | `answer`, `body` | other answers and their bodies | §5 |
+//! | `listen` | open `subscriptions/listen` streams | §6 |
 //! | `delete` | the client ends its session | §5 |
 
 mod answer;
 mod body;
 mod delete;
-mod era;
+pub(crate) mod era;
 mod forward;
 mod future;
 #[cfg(fuzzing)]
@@ -28,13 +29,16 @@ mod head;
 mod intake;
 mod judge;
 mod layer;
+mod listen;
 pub(crate) mod message;
+mod modern;
 mod opening;
 pub(crate) mod origin;
 mod post;
 mod refusal;
 mod service;
 
+pub use self::era::Era;
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionGuardLayer;
 pub use self::message::MessageKind;

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Limited};
 use self::stream::OpeningStream;
 use super::answer::{has_essence, is_event_stream, never_buffer};
 use super::body::{Role, SessionBody};
-use super::era::LEGACY_REVISIONS;
+use super::era;
 use super::head::{SESSION_ID, is_encoded};
 use super::message::{self, Bounds, Message, MessageKind};
 use super::refusal::{Refusal, RefusalReason};
@@ -120,7 +120,7 @@ impl Asked {
         }
         Some(match message.is_error {
             true => Outcome::Error,
-            false => Outcome::Result(message.protocol_version.map(known_version)),
+            false => Outcome::Result(message.protocol_version.as_deref().map(era::known)),
         })
     }
 
@@ -182,13 +182,6 @@ struct UnusableId;
 fn is_same_id(one: &str, other: &str) -> bool {
     let value = |id| serde_json::from_str::<serde_json::Value>(id).ok();
     one == other || value(one).is_some_and(|one| value(other) == Some(one))
-}
-
-fn known_version(version: Cow<'_, str>) -> Cow<'static, str> {
-    match LEGACY_REVISIONS.into_iter().find(|known| *known == version) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(version.into_owned()),
-    }
 }
 
 const LARGEST_ANSWER: usize = 1 << 20;

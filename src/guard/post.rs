@@ -12,13 +12,15 @@ use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use super::answer::Call;
+use super::era::{self, Era};
 use super::forward;
 use super::future::State;
 use super::head::VersionHeader;
 use super::intake::Intake;
 use super::judge::{self, LiveSession, MessageVerdict, SessionMark};
 use super::layer::Shared;
-use super::message::{self, Bounds};
+use super::listen::Listener;
+use super::message::{self, Bounds, Message};
 use super::opening::{self, Opening};
 use super::refusal::{Refusal, RefusalReason};
 use crate::extract::McpMessage;
@@ -54,7 +56,7 @@ where
             .filter(|session| session.entry().is_usable());
         let verdict = judge::message(
             &message,
-            VersionHeader::read(&self.parts.headers),
+            &self.parts.headers,
             self.mark,
             session.map(LiveSession::of),
             settings,
@@ -62,6 +64,10 @@ where
         let handle = McpMessage::new(&body, &message);
         match verdict {
             Ok(MessageVerdict::Forward) => self.forward(handle, body),
+            Ok(MessageVerdict::ForwardModern) => {
+                let era = Era::modern(&message, VersionHeader::read(&self.parts.headers));
+                self.forward_modern(handle, era, body)
+            }
             Ok(MessageVerdict::Open) => {
                 match self.shared.registry.reserve(opening::client(&message)) {
                     Ok(slot) => self.open(slot, handle, body),
@@ -72,6 +78,10 @@ where
                         self.refuse(RefusalReason::NoSessionId, handle.request_id())
                     }
                 }
+            }
+            Err(RefusalReason::UnsupportedVersion) => {
+                let requested = self.requested_version(&message);
+                self.refuse_version(&requested, handle.request_id())
             }
             Err(reason) => self.refuse(reason, handle.request_id()),
         }
@@ -91,7 +101,7 @@ where
     fn forward(mut self, message: McpMessage, body: Bytes) -> State<S> {
         forward::reframe(&mut self.parts, body.len());
         let Some(session) = self.session else {
-            forward::prepare_without_session(&mut self.parts, message);
+            forward::prepare_stateless(&mut self.parts, message);
             return State::pass(
                 self.inner
                     .call(Request::from_parts(self.parts, Body::from(body))),
@@ -110,6 +120,20 @@ where
         )
     }
 
+    fn forward_modern(mut self, message: McpMessage, era: Era, body: Bytes) -> State<S> {
+        let listener = match message.method() {
+            Some("subscriptions/listen") => match Listener::take(&self.shared.listeners) {
+                Some(listener) => Some(listener),
+                None => return self.refuse(RefusalReason::TooManyListeners, message.request_id()),
+            },
+            _ => None,
+        };
+        forward::reframe(&mut self.parts, body.len());
+        forward::prepare_modern(&mut self.parts, message, era);
+        let request = Request::from_parts(self.parts, Body::from(body));
+        State::modern(self.inner.call(request), listener)
+    }
+
     fn open(mut self, slot: Slot, message: McpMessage, body: Bytes) -> State<S> {
         forward::reframe(&mut self.parts, body.len());
         let entry = slot.entry().clone();
@@ -124,6 +148,29 @@ where
             let response = answer.await?;
             Ok(opening.conclude(response).await)
         })
+    }
+
+    /// The version that a refused message asks for, if it can be shown again.
+    fn requested_version(&self, message: &Message<'_>) -> String {
+        let header = VersionHeader::read(&self.parts.headers).named();
+        let asked = era::claim(message).or(message.protocol_version.as_deref());
+        let asked = asked
+            .map(str::as_bytes)
+            .or(header)
+            .filter(|version| era::is_version(version));
+        String::from_utf8_lossy(asked.unwrap_or(b"unknown")).into_owned()
+    }
+
+    fn refuse_version(self, requested: &str, id: Option<&[u8]>) -> State<S> {
+        let listed = &self.shared.settings.modern_versions;
+        let supported: Vec<_> = match listed.is_empty() {
+            true => vec![era::FIRST_MODERN],
+            false => listed.iter().map(String::as_str).collect(),
+        };
+        let response = Refusal::of_message(RefusalReason::UnsupportedVersion, id)
+            .with_versions(&supported, requested)
+            .into_response(self.parts.version);
+        State::answer(response, None)
     }
 
     fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {

@@ -29,6 +29,8 @@ use http::{HeaderValue, Response, StatusCode, Version};
 pub struct Refusal {
     reason: RefusalReason,
     body: RefusalBody,
+    /// The member `data` of the JSON-RPC error, as JSON.
+    data: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ impl Refusal {
         Self {
             reason,
             body: RefusalBody::Problem,
+            data: None,
         }
     }
 
@@ -53,7 +56,17 @@ impl Refusal {
         Self {
             reason,
             body: RefusalBody::Message(id.map(Bytes::copy_from_slice)),
+            data: None,
         }
+    }
+
+    /// Tells which versions are served, and which was asked for. Both are made of letters,
+    /// digits, dots and hyphens.
+    pub(crate) fn with_versions(mut self, supported: &[&str], requested: &str) -> Self {
+        let supported = supported.join(r#"",""#);
+        self.data =
+            Some(format!(r#"{{"supported":["{supported}"],"requested":"{requested}"}}"#).into());
+        self
     }
 
     /// Why.
@@ -126,9 +139,15 @@ impl Refusal {
             _ => b"null",
         };
         let code = self.reason.code();
-        let mut body =
-            format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{message}"}},"id":"#)
-                .into_bytes();
+        let data = self
+            .data
+            .as_deref()
+            .map(|data| format!(r#","data":{data}"#))
+            .unwrap_or_default();
+        let mut body = format!(
+            r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"{message}"{data}}},"id":"#
+        )
+        .into_bytes();
         body.extend_from_slice(id);
         body.push(b'}');
         ("application/json", body)
@@ -183,6 +202,23 @@ pub enum RefusalReason {
     AmbiguousKeys,
     /// The message is of the modern era (2026-07-28 on), which this endpoint does not serve (400).
     ModernEra,
+    /// A response under a header of the modern era, or with a claim: there are none (400).
+    ModernResponse,
+    /// The version claimed in `_meta` is no string (400).
+    ClaimNotText,
+    /// A request of the modern era without a claim (400).
+    ClaimMissing,
+    /// `initialize` with a claim: the modern era has no such method (404).
+    ModernInitialize,
+    /// `MCP-Protocol-Version`, `Mcp-Method` or `Mcp-Name` is missing, repeated, malformed, or
+    /// unlike the body (400).
+    HeaderMismatch,
+    /// The version is not one that this endpoint serves, or the legacy era is refused (400).
+    UnsupportedVersion,
+    /// The legacy era is refused and this is a notification or response (400).
+    LegacyEra,
+    /// Too many `subscriptions/listen` streams are open (503).
+    TooManyListeners,
     /// `initialize` without an id (400).
     InitializeWithoutId,
     /// `initialize` in a session (400).
@@ -206,13 +242,15 @@ impl RefusalReason {
         match self {
             Self::SessionEnded => StatusCode::OK,
             Self::HostNotAllowed | Self::OriginNotAllowed => StatusCode::FORBIDDEN,
-            Self::SessionNotFound => StatusCode::NOT_FOUND,
+            Self::SessionNotFound | Self::ModernInitialize => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::OnlyPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnusableAnswer => StatusCode::BAD_GATEWAY,
-            Self::TooManySessions | Self::NoSessionId => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManySessions | Self::NoSessionId | Self::TooManyListeners => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -220,8 +258,13 @@ impl RefusalReason {
     fn code(self) -> i32 {
         match self {
             Self::ParseError => -32700,
+            Self::ModernInitialize => -32601,
+            Self::ClaimNotText | Self::ClaimMissing => -32602,
+            Self::HeaderMismatch => -32020,
+            Self::UnsupportedVersion => -32022,
             Self::TooManySessions
             | Self::NoSessionId
+            | Self::TooManyListeners
             | Self::UnusableAnswer
             | Self::SessionEnded => -32603,
             _ => -32600,
@@ -236,10 +279,13 @@ impl RefusalReason {
         }
     }
 
-    /// 404 and 403 speak of no request, so they carry no id: with one, a client would take the
+    /// These 404 and 403 speak of no request, so they carry no id: with one, a client would take the
     /// 404 for the answer to its call and never learn that its session is over.
     fn is_about_the_session_or_page(self) -> bool {
-        matches!(self.status(), StatusCode::NOT_FOUND | StatusCode::FORBIDDEN)
+        matches!(
+            self,
+            Self::SessionNotFound | Self::HostNotAllowed | Self::OriginNotAllowed
+        )
     }
 
     fn message(self) -> &'static str {
@@ -288,6 +334,24 @@ impl RefusalReason {
             Self::ModernEra => {
                 "Unsupported protocol version: this endpoint serves sessions; POST initialize first."
             }
+            Self::ModernResponse => {
+                "Invalid Request: this protocol version has no requests that a client answers."
+            }
+            Self::ClaimNotText => {
+                "Invalid params: io.modelcontextprotocol/protocolVersion in _meta must be a string."
+            }
+            Self::ClaimMissing => {
+                "Invalid params: name the version as io.modelcontextprotocol/protocolVersion in _meta."
+            }
+            Self::ModernInitialize => "Method not found: this protocol version has no initialize.",
+            Self::HeaderMismatch => {
+                "Header mismatch: MCP-Protocol-Version, Mcp-Method and Mcp-Name must repeat the body."
+            }
+            Self::UnsupportedVersion => "Unsupported protocol version: use a supported one.",
+            Self::LegacyEra => {
+                "Invalid Request: this endpoint serves no protocol version of sessions."
+            }
+            Self::TooManyListeners => "Too many subscriptions are open: try again later.",
             Self::InitializeWithoutId => "Invalid Request: initialize needs an id.",
             Self::AlreadyInitialized => "Server already initialized",
             Self::MissingSessionId => "Bad Request: Missing session ID",
@@ -306,7 +370,7 @@ mod tests {
     use super::RefusalReason::*;
     use super::*;
 
-    const ALL: [RefusalReason; 29] = [
+    const ALL: [RefusalReason; 37] = [
         HostMalformed,
         HostNotAllowed,
         OriginNotAllowed,
@@ -329,6 +393,14 @@ mod tests {
         InvalidId,
         AmbiguousKeys,
         ModernEra,
+        ModernResponse,
+        ClaimNotText,
+        ClaimMissing,
+        ModernInitialize,
+        HeaderMismatch,
+        UnsupportedVersion,
+        LegacyEra,
+        TooManyListeners,
         InitializeWithoutId,
         AlreadyInitialized,
         MissingSessionId,
@@ -363,10 +435,10 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_only_those_of_json_rpc() {
+    fn codes_are_only_those_of_the_specifications() {
         assert!(
             ALL.iter()
-                .all(|reason| matches!(reason.code(), -32600 | -32603 | -32700))
+                .all(|reason| matches!(reason.code(), -32603..=-32600 | -32700 | -32020 | -32022))
         );
     }
 }

@@ -59,7 +59,7 @@ impl<S> SessionGuard<S> {
                 .session
                 .named()
                 .and_then(|id| self.shared.registry.begin(id)),
-            LegacyEra::Stateless => None,
+            LegacyEra::Stateless | LegacyEra::Refused => None,
         };
         let verdict = judge::head(&head, session.as_ref().map(LiveSession::of), settings)?;
         Ok(match verdict {

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
-use mcp_session_guard::{McpMessage, McpSession, SessionGuardLayer, Sessions};
+use mcp_session_guard::{Era, McpMessage, McpSession, SessionGuardLayer, Sessions};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -26,6 +26,7 @@ pub struct Seen {
     pub body: Bytes,
     pub session: Option<McpSession>,
     pub message: Option<McpMessage>,
+    pub era: Option<Era>,
 }
 
 /// An inner service that remembers every request and answers like a small MCP server.
@@ -50,6 +51,7 @@ impl Recorder {
         let seen = Seen {
             session: McpSession::from_extensions(&parts.extensions).cloned(),
             message: McpMessage::from_extensions(&parts.extensions).cloned(),
+            era: Era::from_extensions(&parts.extensions).cloned(),
             method: parts.method,
             headers: parts.headers,
             body: to_bytes(body, usize::MAX).await.unwrap(),

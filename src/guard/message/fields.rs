@@ -5,12 +5,15 @@ use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
 
+use super::Claim;
 use super::json::{Depth, Skip, Text, key_seed, no_object, value_seed};
 
 /// The members of `params` or `result` that the guard looks at.
 #[derive(Default)]
 pub(super) struct Fields<'a> {
-    pub(super) claimed_version: Option<Cow<'a, str>>,
+    pub(super) claim: Claim<'a>,
+    pub(super) name: Option<Cow<'a, str>>,
+    pub(super) uri: Option<Cow<'a, str>>,
     pub(super) protocol_version: Option<Cow<'a, str>>,
     pub(super) client_name: Option<Cow<'a, str>>,
     pub(super) client_version: Option<Cow<'a, str>>,
@@ -45,7 +48,11 @@ impl<'a> Visitor<'a> for FieldsSeed<'_> {
                         keys: META_KEYS,
                     })?;
                     fields.ambiguous |= meta.repeats_first;
-                    fields.claimed_version = meta.first;
+                    fields.claim = match (meta.has_first, meta.first) {
+                        (_, Some(version)) => Claim::Text(version),
+                        (true, None) => Claim::NotText,
+                        (false, None) => Claim::Absent,
+                    };
                 }
                 FieldKey::ClientInfo => {
                     let client = map.next_value_seed(PairSeed {
@@ -58,7 +65,9 @@ impl<'a> Visitor<'a> for FieldsSeed<'_> {
                 FieldKey::ProtocolVersion => {
                     fields.protocol_version = map.next_value_seed(Text { depth: inside })?;
                 }
-                FieldKey::Name | FieldKey::Uri | FieldKey::Other => {
+                FieldKey::Name => fields.name = map.next_value_seed(Text { depth: inside })?,
+                FieldKey::Uri => fields.uri = map.next_value_seed(Text { depth: inside })?,
+                FieldKey::Other => {
                     map.next_value_seed(Skip { depth: inside })?;
                 }
             }
@@ -95,6 +104,7 @@ key_seed!(FieldKeySeed -> FieldKey, |key| match &*key {
 struct Pair<'a> {
     first: Option<Cow<'a, str>>,
     second: Option<Cow<'a, str>>,
+    has_first: bool,
     repeats_first: bool,
 }
 
@@ -115,10 +125,9 @@ impl<'a> Visitor<'a> for PairSeed<'_> {
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Pair<'a>, A::Error> {
         let inside = self.depth.enter();
         let mut pair = Pair::default();
-        let mut saw_first = false;
         while let Some(key) = map.next_key_seed(KeySeed(inside))? {
             if key == self.keys[0] {
-                pair.repeats_first |= std::mem::replace(&mut saw_first, true);
+                pair.repeats_first |= std::mem::replace(&mut pair.has_first, true);
                 pair.first = map.next_value_seed(Text { depth: inside })?;
             } else if key == self.keys[1] {
                 pair.second = map.next_value_seed(Text { depth: inside })?;

@@ -31,7 +31,7 @@ fn initialize_is_read_with_what_the_client_says_of_itself() {
     assert_eq!(fields.client_name.as_deref(), Some("n"));
     assert_eq!(fields.client_version.as_deref(), Some("2"));
     assert_eq!(fields.protocol_version.as_deref(), Some("2025-11-25"));
-    assert_eq!(fields.claimed_version.as_deref(), Some("2026-07-28"));
+    assert_eq!(fields.claim, Claim::Text("2026-07-28".into()));
 }
 
 #[test]
@@ -168,9 +168,12 @@ fn keys_that_serde_json_takes_for_its_own_are_refused_at_every_level() {
 fn a_claim_is_read_from_params_only() {
     let claim = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
     let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{claim}}}"#);
-    assert_eq!(read_64(&text).unwrap().claimed_version, None);
+    assert_eq!(read_64(&text).unwrap().claim, Claim::Absent);
     let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{}},"params":{claim}}}"#);
-    assert!(read_64(&text).unwrap().claimed_version.is_some());
+    assert_eq!(
+        read_64(&text).unwrap().claim,
+        Claim::Text("2026-07-28".into())
+    );
 }
 
 #[test]
@@ -355,7 +358,13 @@ proptest! {
             prop_assert_eq!(message.is_error, value.get("error").is_some());
             let fields = if value.get("result").is_some() { &value["result"] } else { &value["params"] };
             let claim = &fields["_meta"]["io.modelcontextprotocol/protocolVersion"];
-            prop_assert_eq!(message.claimed_version.as_deref(), claim.as_str());
+            let expected = match claim {
+                Value::Null if value["params"]["_meta"].get("io.modelcontextprotocol/protocolVersion").is_none() => Claim::Absent,
+                Value::String(text) => Claim::Text(text.into()),
+                _ => Claim::NotText,
+            };
+            prop_assert_eq!(message.claim, expected);
+            prop_assert_eq!(message.name.as_deref(), value["params"]["name"].as_str());
         }
     }
 

@@ -1,0 +1,76 @@
+//! One endpoint for both eras of the protocol: clients of 2025-11-25 and before get sessions,
+//! those of 2026-07-28 none, each from a service of its own.
+//!
+//! Run it with `cargo run --example both_eras`; `-- sessions` or `-- modern` serves one era only.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use mcp_session_guard::{EraSplit, SessionGuardLayer};
+use rmcp::model::{ServerCapabilities, ServerConfig};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ServerHandler, tool, tool_handler, tool_router};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let guard = SessionGuardLayer::builder();
+    let guard = match std::env::args().nth(1).as_deref() {
+        Some("sessions") => guard,
+        Some("modern") => guard.refuse_legacy().accept_modern(),
+        _ => guard.accept_modern(),
+    };
+    let guard = guard.build().map_err(io::Error::other)?;
+
+    let both = EraSplit::new(service(true), service(false));
+    let app = Router::new().route_service("/mcp", both).route_layer(guard);
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    println!("MCP server at http://{}/mcp", listener.local_addr()?);
+    // Small events would otherwise wait for the client's delayed acknowledgements.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, app).await
+}
+
+/// The official Rust SDK's server, with sessions of its own or without.
+fn service(sessions: bool) -> StreamableHttpService<Tools, LocalSessionManager> {
+    let mut config = StreamableHttpServerConfig::default();
+    config.legacy_session_mode = sessions;
+    StreamableHttpService::new(
+        move || Ok(Tools { sessions }),
+        Arc::new(LocalSessionManager::default()),
+        config,
+    )
+}
+
+#[derive(Clone)]
+struct Tools {
+    sessions: bool,
+}
+
+#[tool_router]
+impl Tools {
+    #[tool(description = "Tells which service answered.")]
+    async fn which(&self) -> String {
+        match self.sessions {
+            true => "the service with sessions".to_owned(),
+            false => "the service without sessions".to_owned(),
+        }
+    }
+
+    #[tool(description = "Says one sentence.")]
+    async fn test_simple_text(&self) -> String {
+        "This is a simple text response for testing.".to_owned()
+    }
+}
+
+#[tool_handler]
+impl ServerHandler for Tools {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+}
