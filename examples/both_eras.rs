@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::ListenerExt;
+use client_tests::suite::Tools;
 use mcp_session_guard::{EraSplit, SessionGuardLayer};
-use rmcp::model::{ServerCapabilities, ServerConfig};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -36,41 +35,18 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app).await
 }
 
-/// The official Rust SDK's server, with sessions of its own or without.
+/// The official Rust SDK's server, with sessions of its own or without. Its tools are those that the
+/// official conformance suite asks for; yours go here.
 fn service(sessions: bool) -> StreamableHttpService<Tools, LocalSessionManager> {
     let mut config = StreamableHttpServerConfig::default();
     config.legacy_session_mode = sessions;
+    let tools = Tools::new(match sessions {
+        true => "the service with sessions",
+        false => "the service without sessions",
+    });
     StreamableHttpService::new(
-        move || Ok(Tools { sessions }),
+        move || Ok(tools.clone()),
         Arc::new(LocalSessionManager::default()),
         config,
     )
-}
-
-#[derive(Clone)]
-struct Tools {
-    sessions: bool,
-}
-
-#[tool_router]
-impl Tools {
-    #[tool(description = "Tells which service answered.")]
-    async fn which(&self) -> String {
-        match self.sessions {
-            true => "the service with sessions".to_owned(),
-            false => "the service without sessions".to_owned(),
-        }
-    }
-
-    #[tool(description = "Says one sentence.")]
-    async fn test_simple_text(&self) -> String {
-        "This is a simple text response for testing.".to_owned()
-    }
-}
-
-#[tool_handler]
-impl ServerHandler for Tools {
-    fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-    }
 }

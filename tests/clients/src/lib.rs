@@ -1,6 +1,8 @@
 //! Starts the servers that the clients of this package are let loose on, and tells honestly which
 //! outside programs are there.
 
+pub mod suite;
+
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
