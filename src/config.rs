@@ -11,6 +11,16 @@ use crate::session::{IdSource, Limits, Registry, nanos};
 
 /// Builds a [`SessionGuardLayer`] with settings other than the defaults.
 ///
+/// The *legacy era* of the protocol are the revisions up to 2025-11-25, whose clients open with
+/// `initialize`; the *modern era* begins with 2026-07-28 and knows no sessions. What each gets is
+/// chosen by three setters:
+///
+/// | | modern era refused (default) | [`accept_modern`](Self::accept_modern) |
+/// |---|---|---|
+/// | sessions (default) | clients of both fall back to `initialize` | both are served |
+/// | [`stateless`](Self::stateless) | the same, without sessions | both are served, nobody has a session |
+/// | [`refuse_legacy`](Self::refuse_legacy) | an error when building | only the modern era is served |
+///
 /// ```
 /// use std::time::Duration;
 /// use mcp_session_guard::SessionGuardLayer;
@@ -202,8 +212,11 @@ impl SessionGuardBuilder {
     }
 
     /// The names under which this endpoint may be reached, instead of the loopback names: `host`
-    /// (every port) or `host:port`. Default: `localhost`, `127.0.0.1`, `[::1]`. An empty list
-    /// refuses every request.
+    /// (every port) or `host:port`. Default: `localhost`, `127.0.0.1`, `[::1]`; the list replaces
+    /// them. An empty list refuses every request.
+    ///
+    /// An inner service may check `Host` too, as rmcp does: give it the same names. A 403 without
+    /// a [`Refusal`](crate::Refusal) in the response's extensions is the inner service's.
     ///
     /// This is what stops DNS rebinding
     /// ([specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning)).
@@ -263,27 +276,36 @@ impl SessionGuardBuilder {
             ("lifetime", self.lifetime.unwrap_or(LONGEST)),
         ] {
             if limit.is_zero() || limit > LONGEST {
-                return Err(ConfigError::new(ConfigErrorKind::Limit, setting));
+                let message = format!("must be more than zero and at most {LONGEST:?}");
+                return Err(ConfigError::new(ConfigErrorKind::Limit, setting, message));
             }
         }
         if (self.legacy, self.modern) == (LegacyEra::Refused, ModernEra::Refused) {
-            return Err(ConfigError::new(ConfigErrorKind::NoEra, "refuse_legacy"));
+            let message = "refuses every request: accept the modern era as well";
+            return Err(ConfigError::new(
+                ConfigErrorKind::NoEra,
+                "refuse_legacy",
+                message.into(),
+            ));
         }
-        if !self
+        if let Some(bad) = self
             .modern_versions
             .iter()
-            .all(|version| is_version(version.as_bytes()))
+            .find(|version| !is_version(version.as_bytes()))
         {
+            let message = format!(
+                "can not hold {bad:?}: a version has 1 to 32 letters, digits, dots and hyphens"
+            );
             return Err(ConfigError::new(
                 ConfigErrorKind::Version,
                 "modern_versions",
+                message,
             ));
         }
         if self.ids.next().is_none() {
-            return Err(ConfigError::new(
-                ConfigErrorKind::IdGenerator,
-                "id_generator",
-            ));
+            let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
+            let kind = ConfigErrorKind::IdGenerator;
+            return Err(ConfigError::new(kind, "id_generator", message.into()));
         }
         let limits = Limits {
             idle: nanos(self.idle_timeout),
@@ -351,11 +373,16 @@ pub(crate) enum ModernEra {
 pub struct ConfigError {
     kind: ConfigErrorKind,
     setting: &'static str,
+    message: String,
 }
 
 impl ConfigError {
-    pub(crate) fn new(kind: ConfigErrorKind, setting: &'static str) -> Self {
-        Self { kind, setting }
+    pub(crate) fn new(kind: ConfigErrorKind, setting: &'static str, message: String) -> Self {
+        Self {
+            kind,
+            setting,
+            message,
+        }
     }
 
     /// What is wrong with it.
@@ -373,23 +400,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            ConfigErrorKind::Limit => "must be more than zero and within the documented maximum",
-            ConfigErrorKind::NoEra => "refuses every request: accept the modern era as well",
-            ConfigErrorKind::Version => {
-                "takes versions of 1 to 32 letters, digits, dots and hyphens, such as 2026-07-28"
-            }
-            ConfigErrorKind::IdGenerator => {
-                "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)"
-            }
-            ConfigErrorKind::Host => {
-                "takes `host` or `host:port`, without a scheme, a path or a wildcard"
-            }
-            ConfigErrorKind::Origin => {
-                "takes `scheme://host` or `scheme://host:port`, without a path or a wildcard"
-            }
-        };
-        write!(f, "{} {what}", self.setting)
+        write!(f, "{} {}", self.setting, self.message)
     }
 }
 
@@ -416,7 +427,10 @@ pub enum ConfigErrorKind {
 fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
     match (1..=most).contains(&value) {
         true => Ok(()),
-        false => Err(ConfigError::new(ConfigErrorKind::Limit, setting)),
+        false => {
+            let message = format!("must be 1 to {most}");
+            Err(ConfigError::new(ConfigErrorKind::Limit, setting, message))
+        }
     }
 }
 

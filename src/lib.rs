@@ -73,6 +73,12 @@
 //!
 //! Clones of one layer share their sessions; layers built separately share none.
 //!
+//! # Two eras
+//!
+//! Revision 2026-07-28 has no sessions. By default its messages are refused so that dual-era
+//! clients fall back to `initialize`; [`SessionGuardBuilder`] has the table of the five mixes.
+//! [`Era`] tells a handler which one it serves, [`EraSplit`] gives each a service of its own.
+//!
 //! # What it answers
 //!
 //! The [`contract`] lists every answer, row by row, and the reasons. Two rules explain most of it:
@@ -112,8 +118,8 @@ pub use crate::session::{EndReason, McpSession, McpSessionId, Sessions};
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///
-/// Not built yet: owners, scopes, drain, report-only, a refused legacy era, and the modern era
-/// accepted (§6). Everything else is tested row by row in `tests/contract.rs`.
+/// Not built yet: owners, scopes, drain, report-only, hooks, and the DELETE to an inner service for
+/// a session that the guard ended. Everything else is tested row by row in `tests/contract.rs`.
 ///
 #[doc = include_str!("../CONTRACT.md")]
 #[cfg(doc)]

@@ -418,7 +418,7 @@ async fn a_generator_that_fails_later_is_503_and_frees_the_place() {
     let response = world.send(post(None, INITIALIZE)).await;
     assert_eq!(response.status(), 503);
     let refusal = response.extensions().get::<Refusal>().unwrap();
-    assert_eq!(refusal.reason(), RefusalReason::NoSessionId);
+    assert_eq!(refusal.reason(), RefusalReason::IdGeneratorFailed);
     fails.store(false, Ordering::SeqCst);
     assert_eq!(world.open().await, "valid");
 }

@@ -65,11 +65,18 @@ impl AllowedHosts {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let read = |host: I::Item| Some(Host::parse(host.as_ref().as_bytes())?.to_owned());
-        match hosts.into_iter().map(read).collect() {
-            Some(listed) => Ok(Self { any: false, listed }),
-            None => Err(ConfigError::new(ConfigErrorKind::Host, "allowed_hosts")),
-        }
+        let read = |host: I::Item| {
+            let host = host.as_ref();
+            Host::parse(host.as_bytes()).map(Host::to_owned).ok_or_else(|| {
+                let message = format!(
+                    "can not hold {host:?}: write `host` or `host:port`, IPv6 as `[::1]`, without \
+                     a scheme, a path or a wildcard"
+                );
+                ConfigError::new(ConfigErrorKind::Host, "allowed_hosts", message)
+            })
+        };
+        let listed = hosts.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { any: false, listed })
     }
 
     fn contains(&self, host: &Host<&str>) -> bool {
@@ -111,15 +118,23 @@ impl AllowedOrigins {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let read = |origin: I::Item| Some(Origin::parse(origin.as_ref().as_bytes())?.to_owned());
-        match origins.into_iter().map(read).collect() {
-            Some(listed) => Ok(Self {
-                any: false,
-                loopback: false,
-                listed,
-            }),
-            None => Err(ConfigError::new(ConfigErrorKind::Origin, "allowed_origins")),
-        }
+        let read =
+            |origin: I::Item| {
+                let origin = origin.as_ref();
+                Origin::parse(origin.as_bytes()).map(Origin::to_owned).ok_or_else(|| {
+                let message = format!(
+                    "can not hold {origin:?}: write `scheme://host` or `scheme://host:port`, \
+                     without a path or a wildcard"
+                );
+                ConfigError::new(ConfigErrorKind::Origin, "allowed_origins", message)
+            })
+            };
+        let listed = origins.into_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self {
+            any: false,
+            loopback: false,
+            listed,
+        })
     }
 
     fn contains(&self, origin: &Origin<&str>) -> bool {

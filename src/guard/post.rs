@@ -75,7 +75,7 @@ where
                         self.refuse(RefusalReason::TooManySessions, handle.request_id())
                     }
                     Err(Unavailable::NoId) => {
-                        self.refuse(RefusalReason::NoSessionId, handle.request_id())
+                        self.refuse(RefusalReason::IdGeneratorFailed, handle.request_id())
                     }
                 }
             }

@@ -5,6 +5,8 @@
 //! refused before a body was read is `application/problem+json`, because one client waits for ever
 //! on any other JSON-RPC error without its id.
 
+use std::fmt;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{
@@ -16,16 +18,26 @@ use http::{HeaderValue, Response, StatusCode, Version};
 /// so that an outer layer can count and log refusals.
 ///
 /// ```
+/// use axum::extract::Request;
+/// use axum::middleware::{Next, from_fn};
 /// use axum::response::Response;
-/// use mcp_session_guard::Refusal;
+/// use axum::routing::post;
+/// use mcp_session_guard::{Refusal, SessionGuardLayer};
 ///
-/// fn log(response: &Response) {
+/// async fn log(request: Request, next: Next) -> Response {
+///     let response = next.run(request).await;
 ///     if let Some(refusal) = response.extensions().get::<Refusal>() {
-///         println!("refused: {:?} ({})", refusal.reason(), response.status());
+///         println!("refused: {:?} ({})", refusal.reason(), refusal.status());
 ///     }
+///     response
 /// }
+///
+/// # async fn mcp() {}
+/// // Added after the guard, so outside it: inside it would see no refusal.
+/// let mcp = post(mcp).layer(SessionGuardLayer::new()).layer(from_fn(log));
+/// # let _ = axum::Router::<()>::new().route("/mcp", mcp);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Refusal {
     reason: RefusalReason,
     body: RefusalBody,
@@ -154,6 +166,16 @@ impl Refusal {
     }
 }
 
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("reason", &self.reason)
+            .field("status", &self.status().as_u16())
+            .field("message", &self.message())
+            .finish()
+    }
+}
+
 /// The reasons of [`Refusal`], in the order in which the guard judges.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -227,8 +249,8 @@ pub enum RefusalReason {
     MissingSessionId,
     /// The limit of sessions is reached (503).
     TooManySessions,
-    /// No valid session id could be made (503).
-    NoSessionId,
+    /// The id generator made no valid id that is free (503).
+    IdGeneratorFailed,
     /// The inner service's answer to `initialize` can not be judged: encoded, over 1 MiB, or with
     /// an empty or repeated session id (502).
     UnusableAnswer,
@@ -248,7 +270,7 @@ impl RefusalReason {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnusableAnswer => StatusCode::BAD_GATEWAY,
-            Self::TooManySessions | Self::NoSessionId | Self::TooManyListeners => {
+            Self::TooManySessions | Self::IdGeneratorFailed | Self::TooManyListeners => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::BAD_REQUEST,
@@ -263,7 +285,7 @@ impl RefusalReason {
             Self::HeaderMismatch => -32020,
             Self::UnsupportedVersion => -32022,
             Self::TooManySessions
-            | Self::NoSessionId
+            | Self::IdGeneratorFailed
             | Self::TooManyListeners
             | Self::UnusableAnswer
             | Self::SessionEnded => -32603,
@@ -356,7 +378,7 @@ impl RefusalReason {
             Self::AlreadyInitialized => "Server already initialized",
             Self::MissingSessionId => "Bad Request: Missing session ID",
             Self::TooManySessions => "Too many sessions: try again later.",
-            Self::NoSessionId => "No session id could be made: try again later.",
+            Self::IdGeneratorFailed => "No session id could be made: try again later.",
             Self::UnusableAnswer => {
                 "The server's answer to initialize is encoded, too large or has a bad session id."
             }
@@ -405,7 +427,7 @@ mod tests {
         AlreadyInitialized,
         MissingSessionId,
         TooManySessions,
-        NoSessionId,
+        IdGeneratorFailed,
         UnusableAnswer,
         SessionEnded,
     ];

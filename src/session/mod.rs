@@ -26,7 +26,8 @@ pub(crate) use self::state::Phase;
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.
 ///
 /// In a handler it is an extractor; elsewhere take it from the request's extensions with
-/// [`from_extensions`](Self::from_extensions) or from [`Sessions`]. A handle neither keeps its
+/// [`from_extensions`](Self::from_extensions) or from [`Sessions`]. In a tool of rmcp extract
+/// `Extension(parts): Extension<http::request::Parts>` and ask `parts.extensions`. A handle neither keeps its
 /// session alive nor frees it: a session ends by the rules of the guard, and its handles then
 /// tell [why](Self::end_reason).
 ///
@@ -129,7 +130,9 @@ impl McpSession {
     /// Resolves when the session has ended, with the reason.
     ///
     /// The future is not tied to the handle: move it into a task that frees what belongs to the
-    /// session.
+    /// session, spawned where `initialize` is handled so that there is one. An `initialize` that
+    /// opened no session ends as [`Abandoned`](EndReason::Abandoned). The session's state is gone
+    /// when the future resolves; where the state itself is all that must be freed, its `Drop` does.
     pub fn ended(&self) -> impl Future<Output = EndReason> + Send + 'static + use<> {
         let entry = self.entry.clone();
         async move {
@@ -223,7 +226,7 @@ impl fmt::Debug for Sessions {
 #[non_exhaustive]
 #[repr(u8)]
 pub enum EndReason {
-    /// The answer to `initialize` did not reach the client whole, or opened no session.
+    /// The answer to `initialize` did not reach the client whole, or was none that opens a session.
     Abandoned = 0,
     /// The client sent DELETE.
     Deleted,
@@ -231,7 +234,7 @@ pub enum EndReason {
     Evicted,
     /// No request or response for the idle timeout.
     Idle,
-    /// The inner service answered 404 for its own id of the session.
+    /// The inner service has lost its own session: it answered 404 for its id.
     InnerLost,
     /// The absolute lifetime was over.
     Lifetime,

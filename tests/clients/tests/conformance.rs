@@ -1,4 +1,5 @@
-//! The official conformance suite against quickstart, at every revision with a handshake.
+//! The official conformance suite against quickstart, at every revision with a handshake, and
+//! against both_eras at the last of these and at the first without one.
 //!
 //! The suite exits 0 for a scenario that it skipped, so each verdict is read from its result file:
 //! at least one success, and nothing that failed, warned or was skipped.
@@ -12,9 +13,11 @@ use client_tests::{Server, node, node_script, trial};
 use libtest_mimic::{Arguments, Failed};
 use serde_json::Value;
 
-const SCENARIOS: [(&str, &[&str]); 3] = [
-    ("2025-03-26", &["server-session-lifecycle"]),
+/// Example, revision, scenarios.
+const SCENARIOS: [(&str, &str, &[&str]); 5] = [
+    ("quickstart", "2025-03-26", &["server-session-lifecycle"]),
     (
+        "quickstart",
         "2025-06-18",
         &[
             "server-session-lifecycle",
@@ -25,6 +28,7 @@ const SCENARIOS: [(&str, &[&str]); 3] = [
         ],
     ),
     (
+        "quickstart",
         "2025-11-25",
         &[
             "server-session-lifecycle",
@@ -36,23 +40,42 @@ const SCENARIOS: [(&str, &[&str]); 3] = [
             "dns-rebinding-protection",
         ],
     ),
+    (
+        "both_eras",
+        "2025-11-25",
+        &["server-session-lifecycle", "dns-rebinding-protection"],
+    ),
+    (
+        "both_eras",
+        "2026-07-28",
+        &[
+            "server-stateless",
+            "http-header-validation",
+            "dns-rebinding-protection",
+        ],
+    ),
 ];
 
 fn main() {
     let arguments = Arguments::from_args();
-    let server = Arc::new(Server::start("quickstart", &[]));
+    let servers =
+        ["quickstart", "both_eras"].map(|name| (name, Arc::new(Server::start(name, &[]))));
     let mut trials = Vec::new();
-    for (version, scenarios) in SCENARIOS {
+    for (example, version, scenarios) in SCENARIOS {
         for scenario in scenarios {
+            let (_, server) = servers
+                .iter()
+                .find(|(name, _)| *name == example)
+                .expect("started");
             let server = server.clone();
-            let name = format!("quickstart passes {scenario} at {version}");
+            let name = format!("{example} passes {scenario} at {version}");
             trials.push(trial(name, node(), move |node| {
                 run(&node, server.url(), scenario, version)
             }));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(server);
+    drop(servers);
     conclusion.exit();
 }
 

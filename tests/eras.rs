@@ -1,0 +1,530 @@
+//! Both eras at one endpoint: every combination of what a message can say of its era against every
+//! mode, and the parts that serve two eras.
+
+mod support;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::stream;
+use http::{Method, Request};
+use mcp_session_guard::{ConfigErrorKind, Era, EraSplit, SessionGuardBuilder, SessionGuardLayer};
+use serde_json::json;
+use tower::service_fn;
+
+use support::{Answer, INITIALIZE, Seen, World, bodiless, post};
+
+type Configure = fn(SessionGuardBuilder) -> SessionGuardBuilder;
+
+const MODES: [(&str, Configure); 5] = [
+    ("sessions", |guard| guard),
+    ("sessions + modern", SessionGuardBuilder::accept_modern),
+    ("stateless", SessionGuardBuilder::stateless),
+    ("stateless + modern", |guard| {
+        guard.stateless().accept_modern()
+    }),
+    ("modern", |guard| guard.refuse_legacy().accept_modern()),
+];
+const KINDS: [&str; 4] = ["initialize", "request", "notification", "response"];
+const CLAIMS: [&str; 3] = ["-", "2025-11-25", "2026-07-28"];
+const HEADERS: [&str; 3] = ["-", "2025-11-25", "2026-07-28"];
+const SESSIONS: [&str; 5] = ["none", "empty", "live", "stale", "foreign"];
+
+fn message(kind: &str, claim: &str, header: &str, session: Option<&str>) -> Request<Body> {
+    let mut message = match kind {
+        "initialize" => serde_json::from_str(INITIALIZE).unwrap(),
+        "request" => json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}),
+        "notification" => json!({"jsonrpc": "2.0", "method": "notifications/x", "params": {}}),
+        _ => json!({"jsonrpc": "2.0", "id": 1, "result": {}, "params": {}}),
+    };
+    if claim != "-" {
+        message["params"]["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": claim});
+    }
+    let mut request = post(session, message.to_string());
+    if header != "-" {
+        request
+            .headers_mut()
+            .insert("mcp-protocol-version", header.parse().unwrap());
+    }
+    if let Some(method) = message["method"].as_str() {
+        request
+            .headers_mut()
+            .insert("mcp-method", method.parse().unwrap());
+    }
+    request
+}
+
+/// What became of a message, in a word: `legacy`, `modern` and `opens` reached the inner service.
+fn word(answer: &Answer, seen: &[Seen]) -> String {
+    match seen {
+        [] if answer.status == 404 && answer.json()["id"].is_null() => "404".to_owned(),
+        [] => match answer.json()["error"]["message"].as_str() {
+            Some("Bad Request: Missing session ID") => "missing".to_owned(),
+            Some("Server already initialized") => "again".to_owned(),
+            _ => answer.json()["error"]["code"].to_string(),
+        },
+        [seen] if seen.era.as_ref().is_some_and(Era::is_modern) => {
+            assert!(!answer.headers.contains_key("mcp-session-id"));
+            assert!(!seen.headers.contains_key("mcp-session-id"));
+            assert!(seen.session.is_none());
+            "modern".to_owned()
+        }
+        [_] if answer.headers.contains_key("mcp-session-id") => "opens".to_owned(),
+        [_] => "legacy".to_owned(),
+        _ => panic!("one request, {} calls", seen.len()),
+    }
+}
+
+#[tokio::test]
+async fn every_combination_against_every_mode() {
+    let elsewhere = World::new(SessionGuardLayer::new());
+    let foreign = elsewhere.open().await;
+    let mut table = Vec::new();
+    for (mode, configure) in MODES {
+        let world = World::new(configure(SessionGuardLayer::builder()).build().unwrap());
+        let keeps_sessions = mode.starts_with("sessions");
+        let (live, stale) = match keeps_sessions {
+            true => (world.open_and_use().await, world.open().await),
+            false => (foreign.clone(), foreign.clone()),
+        };
+        world.sessions.end(&stale);
+        for kind in KINDS {
+            for claim in CLAIMS {
+                for header in HEADERS {
+                    let mut words = Vec::new();
+                    for session in SESSIONS {
+                        let id = match session {
+                            "none" => None,
+                            "empty" => Some(""),
+                            "live" => Some(&*live),
+                            "stale" => Some(&*stale),
+                            _ => Some(&*foreign),
+                        };
+                        world.inner.clear();
+                        let request = message(kind, claim, header, id);
+                        let answer = world.ask(request).await;
+                        words.push(word(&answer, &world.inner.calls()));
+                    }
+                    if words.iter().all(|word| *word == words[0]) {
+                        words.truncate(1);
+                    }
+                    let words = words.join(" ");
+                    table.push(format!(
+                        "{mode:<18} | {kind:<12} {claim:<10} {header:<10} | {words}"
+                    ));
+                }
+            }
+        }
+    }
+    for (got, expected) in table.iter().zip(TABLE.trim().lines()) {
+        assert_eq!(got, expected);
+    }
+    assert_eq!(table.len(), TABLE.trim().lines().count());
+}
+
+#[tokio::test]
+async fn a_forged_claim_never_reaches_a_legacy_handler_without_a_session() {
+    for configure in [MODES[0].1, MODES[1].1] {
+        let world = World::new(configure(SessionGuardLayer::builder()).build().unwrap());
+        for claim in [
+            "2025-11-25",
+            "2024-11-05",
+            "2026-07-27",
+            "2026-07-28",
+            "",
+            "x",
+        ] {
+            for header in HEADERS {
+                world.ask(message("request", claim, header, None)).await;
+            }
+        }
+        let legacy = world
+            .inner
+            .calls()
+            .iter()
+            .filter(|seen| !seen.era.as_ref().is_some_and(Era::is_modern))
+            .count();
+        assert_eq!(legacy, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_modern_request_touches_no_session() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    let id = world.open_and_use().await;
+    let session = world.sessions.get(&id).unwrap();
+    tokio::time::sleep(Duration::from_secs(29 * 60)).await;
+    let answer = world
+        .ask(message("request", "2026-07-28", "2026-07-28", Some(&id)))
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(session.idle(), Duration::from_secs(29 * 60));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.ping(&id).await, 404);
+}
+
+#[tokio::test]
+async fn handlers_know_the_era_and_the_version() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    let id = world.open_and_use().await;
+    world.inner.clear();
+    world.ask(post(None, INITIALIZE)).await;
+    world.ask(message("request", "-", "-", Some(&id))).await;
+    world
+        .ask(message("request", "-", "2025-06-18", Some(&id)))
+        .await;
+    world.send(bodiless(Method::GET, Some(&id))).await;
+    world
+        .ask(message("request", "2026-07-28", "2026-07-28", None))
+        .await;
+    world
+        .ask(message("notification", "-", "2027-01-01", None))
+        .await;
+    let eras: Vec<_> = world
+        .inner
+        .calls()
+        .into_iter()
+        .map(|seen| seen.era.unwrap())
+        .collect();
+    let legacy = |version: &'static str| Era::Legacy(Some(version.into()));
+    assert_eq!(
+        eras,
+        [
+            Era::Legacy(None),
+            legacy("2025-11-25"),
+            legacy("2025-06-18"),
+            legacy("2025-11-25"),
+            Era::Modern("2026-07-28".into()),
+            Era::Modern("2027-01-01".into()),
+        ]
+    );
+    assert_eq!(
+        (eras[0].version(), eras[1].version()),
+        (None, Some("2025-11-25"))
+    );
+}
+
+#[tokio::test]
+async fn no_more_than_1024_subscriptions_are_open_at_once() {
+    async fn listen() -> Response {
+        let events = stream::pending::<Result<Bytes, Infallible>>();
+        let mut response = Response::new(Body::from_stream(events));
+        response
+            .headers_mut()
+            .insert("content-type", "text/event-stream".parse().unwrap());
+        response
+    }
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = World::around(guard, Router::new().route("/mcp", any(listen)));
+    let ask = |method: &str| {
+        let text = json!({"jsonrpc": "2.0", "id": 5, "method": method, "params": {
+            "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"},
+        }});
+        let mut request = post(None, text.to_string());
+        let headers = request.headers_mut();
+        headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
+        headers.insert("mcp-method", method.parse().unwrap());
+        world.send(request)
+    };
+    let mut open = Vec::new();
+    for _ in 0..1024 {
+        let response = ask("subscriptions/listen").await;
+        assert_eq!(response.status(), 200);
+        open.push(response);
+    }
+    let refused = Answer::of(ask("subscriptions/listen").await).await;
+    assert_eq!(
+        (
+            refused.status.as_u16(),
+            refused.headers["retry-after"].as_bytes()
+        ),
+        (503, &b"5"[..])
+    );
+    assert_eq!(
+        (&refused.json()["error"]["code"], &refused.json()["id"]),
+        (&json!(-32603), &json!(5))
+    );
+    assert_eq!(ask("server/discover").await.status(), 200, "never limited");
+    open.pop();
+    assert_eq!(ask("subscriptions/listen").await.status(), 200);
+}
+
+#[tokio::test]
+async fn two_services_each_get_their_own_era() {
+    let answering = |name: &'static str| {
+        service_fn(move |_: Request<Body>| async move {
+            let result = if name == "legacy" { "2025-11-25" } else { name };
+            Ok::<_, Infallible>(support::json_response(
+                200,
+                &json!({"jsonrpc": "2.0", "id": 0, "result": {"protocolVersion": result}}),
+            ))
+        })
+    };
+    let both = EraSplit::new(answering("legacy"), answering("modern"));
+    let bare = Router::new().route_service("/mcp", both.clone());
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = World::around(guard, bare.clone());
+
+    let named = |answer: &Answer| {
+        answer.json()["result"]["protocolVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let opened = world.ask(post(None, INITIALIZE)).await;
+    assert_eq!(named(&opened), "2025-11-25");
+    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    let legacy = world
+        .ask(message("request", "-", "2025-11-25", Some(id)))
+        .await;
+    assert_eq!(named(&legacy), "2025-11-25");
+    let modern = world
+        .ask(message("request", "2026-07-28", "2026-07-28", Some(id)))
+        .await;
+    assert_eq!(named(&modern), "modern");
+
+    // Without a guard nobody knows the era, so neither is called.
+    let unguarded = tower::ServiceExt::oneshot(bare, post(None, INITIALIZE))
+        .await
+        .unwrap();
+    let unguarded = Answer::of(unguarded).await;
+    assert_eq!(unguarded.status, 500);
+    assert!(unguarded.text().contains("SessionGuardLayer"));
+}
+
+#[tokio::test]
+async fn two_services_are_ready_when_both_are() {
+    let (legacy, mut legacy_handle) = tower_test::mock::pair::<Request<Body>, Response>();
+    let (modern, mut modern_handle) = tower_test::mock::pair::<Request<Body>, Response>();
+    legacy_handle.allow(0);
+    modern_handle.allow(1);
+    let mut both = tower_test::mock::Spawn::new(EraSplit::new(legacy, modern));
+    assert!(both.poll_ready().is_pending());
+    // The modern one was not asked yet, and once ready it is not asked again.
+    legacy_handle.allow(1);
+    assert!(both.poll_ready().is_ready());
+    assert!(both.poll_ready().is_ready());
+    modern_handle.send_error("gone");
+    assert!(
+        both.poll_ready().is_ready(),
+        "what is ready stays so until it is called"
+    );
+}
+
+#[test]
+fn refusing_both_eras_is_an_error_when_building() {
+    let error = SessionGuardLayer::builder()
+        .refuse_legacy()
+        .build()
+        .unwrap_err();
+    assert_eq!(error.kind(), ConfigErrorKind::NoEra);
+    let error = SessionGuardLayer::builder()
+        .accept_modern()
+        .modern_versions(["a b"])
+        .build();
+    assert_eq!(error.unwrap_err().kind(), ConfigErrorKind::Version);
+}
+
+/// Mode | message, claim, version header | with no session id, an empty one, a live one, a stale
+/// one, a foreign one (one word where all are the same). A number is the code of a refusal;
+/// `missing`, `again` and `404` are the refusals of sessions; the rest reached the inner service.
+const TABLE: &str = "
+sessions           | initialize   -          -          | opens opens again 404 404
+sessions           | initialize   -          2025-11-25 | opens opens again 404 404
+sessions           | initialize   -          2026-07-28 | opens opens again 404 404
+sessions           | initialize   2025-11-25 -          | opens opens again 404 404
+sessions           | initialize   2025-11-25 2025-11-25 | opens opens again 404 404
+sessions           | initialize   2025-11-25 2026-07-28 | opens opens again 404 404
+sessions           | initialize   2026-07-28 -          | -32600 -32600 -32600 404 404
+sessions           | initialize   2026-07-28 2025-11-25 | -32600 -32600 -32600 404 404
+sessions           | initialize   2026-07-28 2026-07-28 | -32600
+sessions           | request      -          -          | missing missing legacy 404 404
+sessions           | request      -          2025-11-25 | missing missing legacy 404 404
+sessions           | request      -          2026-07-28 | -32600
+sessions           | request      2025-11-25 -          | missing missing legacy 404 404
+sessions           | request      2025-11-25 2025-11-25 | missing missing legacy 404 404
+sessions           | request      2025-11-25 2026-07-28 | -32600
+sessions           | request      2026-07-28 -          | -32600 -32600 -32600 404 404
+sessions           | request      2026-07-28 2025-11-25 | -32600 -32600 -32600 404 404
+sessions           | request      2026-07-28 2026-07-28 | -32600
+sessions           | notification -          -          | missing missing legacy 404 404
+sessions           | notification -          2025-11-25 | missing missing legacy 404 404
+sessions           | notification -          2026-07-28 | -32600
+sessions           | notification 2025-11-25 -          | missing missing legacy 404 404
+sessions           | notification 2025-11-25 2025-11-25 | missing missing legacy 404 404
+sessions           | notification 2025-11-25 2026-07-28 | -32600
+sessions           | notification 2026-07-28 -          | -32600 -32600 -32600 404 404
+sessions           | notification 2026-07-28 2025-11-25 | -32600 -32600 -32600 404 404
+sessions           | notification 2026-07-28 2026-07-28 | -32600
+sessions           | response     -          -          | missing missing legacy 404 404
+sessions           | response     -          2025-11-25 | missing missing legacy 404 404
+sessions           | response     -          2026-07-28 | -32600
+sessions           | response     2025-11-25 -          | missing missing legacy 404 404
+sessions           | response     2025-11-25 2025-11-25 | missing missing legacy 404 404
+sessions           | response     2025-11-25 2026-07-28 | -32600
+sessions           | response     2026-07-28 -          | -32600 -32600 -32600 404 404
+sessions           | response     2026-07-28 2025-11-25 | -32600 -32600 -32600 404 404
+sessions           | response     2026-07-28 2026-07-28 | -32600
+sessions + modern  | initialize   -          -          | opens opens again 404 404
+sessions + modern  | initialize   -          2025-11-25 | opens opens again 404 404
+sessions + modern  | initialize   -          2026-07-28 | opens opens again 404 404
+sessions + modern  | initialize   2025-11-25 -          | opens opens again 404 404
+sessions + modern  | initialize   2025-11-25 2025-11-25 | opens opens again 404 404
+sessions + modern  | initialize   2025-11-25 2026-07-28 | opens opens again 404 404
+sessions + modern  | initialize   2026-07-28 -          | -32601 -32601 -32601 404 404
+sessions + modern  | initialize   2026-07-28 2025-11-25 | -32601 -32601 -32601 404 404
+sessions + modern  | initialize   2026-07-28 2026-07-28 | -32601
+sessions + modern  | request      -          -          | missing missing legacy 404 404
+sessions + modern  | request      -          2025-11-25 | missing missing legacy 404 404
+sessions + modern  | request      -          2026-07-28 | -32602
+sessions + modern  | request      2025-11-25 -          | missing missing legacy 404 404
+sessions + modern  | request      2025-11-25 2025-11-25 | missing missing legacy 404 404
+sessions + modern  | request      2025-11-25 2026-07-28 | -32020
+sessions + modern  | request      2026-07-28 -          | -32020 -32020 -32020 404 404
+sessions + modern  | request      2026-07-28 2025-11-25 | -32020 -32020 -32020 404 404
+sessions + modern  | request      2026-07-28 2026-07-28 | modern
+sessions + modern  | notification -          -          | missing missing legacy 404 404
+sessions + modern  | notification -          2025-11-25 | missing missing legacy 404 404
+sessions + modern  | notification -          2026-07-28 | modern
+sessions + modern  | notification 2025-11-25 -          | missing missing legacy 404 404
+sessions + modern  | notification 2025-11-25 2025-11-25 | missing missing legacy 404 404
+sessions + modern  | notification 2025-11-25 2026-07-28 | -32020
+sessions + modern  | notification 2026-07-28 -          | -32020 -32020 -32020 404 404
+sessions + modern  | notification 2026-07-28 2025-11-25 | -32020 -32020 -32020 404 404
+sessions + modern  | notification 2026-07-28 2026-07-28 | modern
+sessions + modern  | response     -          -          | missing missing legacy 404 404
+sessions + modern  | response     -          2025-11-25 | missing missing legacy 404 404
+sessions + modern  | response     -          2026-07-28 | -32600
+sessions + modern  | response     2025-11-25 -          | missing missing legacy 404 404
+sessions + modern  | response     2025-11-25 2025-11-25 | missing missing legacy 404 404
+sessions + modern  | response     2025-11-25 2026-07-28 | -32600
+sessions + modern  | response     2026-07-28 -          | -32600 -32600 -32600 404 404
+sessions + modern  | response     2026-07-28 2025-11-25 | -32600 -32600 -32600 404 404
+sessions + modern  | response     2026-07-28 2026-07-28 | -32600
+stateless          | initialize   -          -          | legacy
+stateless          | initialize   -          2025-11-25 | legacy
+stateless          | initialize   -          2026-07-28 | legacy
+stateless          | initialize   2025-11-25 -          | legacy
+stateless          | initialize   2025-11-25 2025-11-25 | legacy
+stateless          | initialize   2025-11-25 2026-07-28 | legacy
+stateless          | initialize   2026-07-28 -          | -32600
+stateless          | initialize   2026-07-28 2025-11-25 | -32600
+stateless          | initialize   2026-07-28 2026-07-28 | -32600
+stateless          | request      -          -          | legacy
+stateless          | request      -          2025-11-25 | legacy
+stateless          | request      -          2026-07-28 | -32600
+stateless          | request      2025-11-25 -          | legacy
+stateless          | request      2025-11-25 2025-11-25 | legacy
+stateless          | request      2025-11-25 2026-07-28 | -32600
+stateless          | request      2026-07-28 -          | -32600
+stateless          | request      2026-07-28 2025-11-25 | -32600
+stateless          | request      2026-07-28 2026-07-28 | -32600
+stateless          | notification -          -          | legacy
+stateless          | notification -          2025-11-25 | legacy
+stateless          | notification -          2026-07-28 | -32600
+stateless          | notification 2025-11-25 -          | legacy
+stateless          | notification 2025-11-25 2025-11-25 | legacy
+stateless          | notification 2025-11-25 2026-07-28 | -32600
+stateless          | notification 2026-07-28 -          | -32600
+stateless          | notification 2026-07-28 2025-11-25 | -32600
+stateless          | notification 2026-07-28 2026-07-28 | -32600
+stateless          | response     -          -          | legacy
+stateless          | response     -          2025-11-25 | legacy
+stateless          | response     -          2026-07-28 | -32600
+stateless          | response     2025-11-25 -          | legacy
+stateless          | response     2025-11-25 2025-11-25 | legacy
+stateless          | response     2025-11-25 2026-07-28 | -32600
+stateless          | response     2026-07-28 -          | -32600
+stateless          | response     2026-07-28 2025-11-25 | -32600
+stateless          | response     2026-07-28 2026-07-28 | -32600
+stateless + modern | initialize   -          -          | legacy
+stateless + modern | initialize   -          2025-11-25 | legacy
+stateless + modern | initialize   -          2026-07-28 | legacy
+stateless + modern | initialize   2025-11-25 -          | legacy
+stateless + modern | initialize   2025-11-25 2025-11-25 | legacy
+stateless + modern | initialize   2025-11-25 2026-07-28 | legacy
+stateless + modern | initialize   2026-07-28 -          | -32601
+stateless + modern | initialize   2026-07-28 2025-11-25 | -32601
+stateless + modern | initialize   2026-07-28 2026-07-28 | -32601
+stateless + modern | request      -          -          | legacy
+stateless + modern | request      -          2025-11-25 | legacy
+stateless + modern | request      -          2026-07-28 | -32602
+stateless + modern | request      2025-11-25 -          | legacy
+stateless + modern | request      2025-11-25 2025-11-25 | legacy
+stateless + modern | request      2025-11-25 2026-07-28 | -32020
+stateless + modern | request      2026-07-28 -          | -32020
+stateless + modern | request      2026-07-28 2025-11-25 | -32020
+stateless + modern | request      2026-07-28 2026-07-28 | modern
+stateless + modern | notification -          -          | legacy
+stateless + modern | notification -          2025-11-25 | legacy
+stateless + modern | notification -          2026-07-28 | modern
+stateless + modern | notification 2025-11-25 -          | legacy
+stateless + modern | notification 2025-11-25 2025-11-25 | legacy
+stateless + modern | notification 2025-11-25 2026-07-28 | -32020
+stateless + modern | notification 2026-07-28 -          | -32020
+stateless + modern | notification 2026-07-28 2025-11-25 | -32020
+stateless + modern | notification 2026-07-28 2026-07-28 | modern
+stateless + modern | response     -          -          | legacy
+stateless + modern | response     -          2025-11-25 | legacy
+stateless + modern | response     -          2026-07-28 | -32600
+stateless + modern | response     2025-11-25 -          | legacy
+stateless + modern | response     2025-11-25 2025-11-25 | legacy
+stateless + modern | response     2025-11-25 2026-07-28 | -32600
+stateless + modern | response     2026-07-28 -          | -32600
+stateless + modern | response     2026-07-28 2025-11-25 | -32600
+stateless + modern | response     2026-07-28 2026-07-28 | -32600
+modern             | initialize   -          -          | -32022
+modern             | initialize   -          2025-11-25 | -32022
+modern             | initialize   -          2026-07-28 | -32022
+modern             | initialize   2025-11-25 -          | -32022
+modern             | initialize   2025-11-25 2025-11-25 | -32022
+modern             | initialize   2025-11-25 2026-07-28 | -32022
+modern             | initialize   2026-07-28 -          | -32601
+modern             | initialize   2026-07-28 2025-11-25 | -32601
+modern             | initialize   2026-07-28 2026-07-28 | -32601
+modern             | request      -          -          | -32022
+modern             | request      -          2025-11-25 | -32022
+modern             | request      -          2026-07-28 | -32602
+modern             | request      2025-11-25 -          | -32022
+modern             | request      2025-11-25 2025-11-25 | -32022
+modern             | request      2025-11-25 2026-07-28 | -32020
+modern             | request      2026-07-28 -          | -32020
+modern             | request      2026-07-28 2025-11-25 | -32020
+modern             | request      2026-07-28 2026-07-28 | modern
+modern             | notification -          -          | -32600
+modern             | notification -          2025-11-25 | -32600
+modern             | notification -          2026-07-28 | modern
+modern             | notification 2025-11-25 -          | -32600
+modern             | notification 2025-11-25 2025-11-25 | -32600
+modern             | notification 2025-11-25 2026-07-28 | -32020
+modern             | notification 2026-07-28 -          | -32020
+modern             | notification 2026-07-28 2025-11-25 | -32020
+modern             | notification 2026-07-28 2026-07-28 | modern
+modern             | response     -          -          | -32600
+modern             | response     -          2025-11-25 | -32600
+modern             | response     -          2026-07-28 | -32600
+modern             | response     2025-11-25 -          | -32600
+modern             | response     2025-11-25 2025-11-25 | -32600
+modern             | response     2025-11-25 2026-07-28 | -32600
+modern             | response     2026-07-28 -          | -32600
+modern             | response     2026-07-28 2025-11-25 | -32600
+modern             | response     2026-07-28 2026-07-28 | -32600
+";
