@@ -1,6 +1,7 @@
 //! What the guard hands to the inner service: one value in the request's extensions, read by
 //! extractors.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -39,20 +40,33 @@ pub(crate) struct Guarded {
 #[derive(Clone)]
 pub struct McpMessage {
     kind: MessageKind,
-    body: Bytes,
+    /// The body if it is small, else a copy of id and method.
+    text: Bytes,
     id: Option<Range<usize>>,
     method: Option<Method>,
 }
 
-/// Where the method's text is: in the body, unless it was written with escapes.
+/// Where the method's text is, unless it was written with escapes.
 #[derive(Clone)]
 enum Method {
-    InBody(Range<usize>),
+    InText(Range<usize>),
     Unescaped(Box<str>),
 }
 
 impl McpMessage {
     pub(crate) fn new(body: &Bytes, message: &Message<'_>) -> Self {
+        let method = message.method.as_deref();
+        if body.len() > LARGEST_KEPT {
+            // A handle may live as long as a stream: it must not keep a large body alive.
+            let id = message.id.unwrap_or_default();
+            let text = Bytes::from([id, method.unwrap_or_default()].concat());
+            return Self {
+                kind: message.kind,
+                id: message.id.map(|id| 0..id.len()),
+                method: method.map(|_| Method::InText(id.len()..text.len())),
+                text,
+            };
+        }
         let place = |text: &str| {
             // Both are addresses inside `body`, from which the message was read.
             let start = (text.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
@@ -60,11 +74,11 @@ impl McpMessage {
         };
         Self {
             kind: message.kind,
-            body: body.clone(),
+            text: body.clone(),
             id: message.id.map(place),
             method: message.method.as_ref().map(|method| match method {
-                std::borrow::Cow::Borrowed(text) => Method::InBody(place(text)),
-                std::borrow::Cow::Owned(text) => Method::Unescaped(text.as_str().into()),
+                Cow::Borrowed(text) => Method::InText(place(text)),
+                Cow::Owned(text) => Method::Unescaped(text.as_str().into()),
             }),
         }
     }
@@ -86,7 +100,7 @@ impl McpMessage {
     #[must_use]
     pub fn method(&self) -> Option<&str> {
         match self.method.as_ref()? {
-            Method::InBody(place) => self.text(place),
+            Method::InText(place) => self.text(place),
             Method::Unescaped(text) => Some(text),
         }
     }
@@ -106,7 +120,7 @@ impl McpMessage {
     }
 
     fn text(&self, place: &Range<usize>) -> Option<&str> {
-        std::str::from_utf8(self.body.get(place.clone())?).ok()
+        std::str::from_utf8(self.text.get(place.clone())?).ok()
     }
 }
 
@@ -191,6 +205,8 @@ fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
         .get::<Guarded>()
         .ok_or(GuardRejection::NoGuard)
 }
+
+const LARGEST_KEPT: usize = 4 << 10;
 
 /// Why [`McpSession`] or [`McpMessage`] could not be extracted: always a mistake in the server's
 /// set-up, so always answered 500.

@@ -15,7 +15,9 @@ use axum::routing::any;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::{EndReason, McpSession, Refusal, RefusalReason, SessionGuardLayer};
+use mcp_session_guard::{
+    EndReason, McpMessage, McpSession, Refusal, RefusalReason, SessionGuardLayer,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -426,6 +428,53 @@ async fn a_result_that_comes_after_the_end_is_never_delivered() {
     assert_eq!(asked.await.unwrap().text(), ENDED);
 }
 
+#[tokio::test]
+async fn a_handler_that_ends_its_own_session_still_answers() {
+    let handler = async |session: McpSession, message: McpMessage| {
+        if message.method() == Some("ping") {
+            session.end();
+        }
+        respond(200, "application/json", RESULT)
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(SessionGuardLayer::new(), app);
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), PING)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (200, RESULT));
+    assert_eq!(world.ping(&id).await, 404);
+}
+
+#[tokio::test]
+async fn an_open_stream_does_not_keep_a_large_request_alive() {
+    let world = world(SessionGuardLayer::new(), None, |_| async {
+        respond(200, "text/event-stream", feed_forever())
+    });
+    let id = world.open().await;
+    let padding = " ".repeat(1 << 20);
+    let message = Bytes::from(format!("{CALL}{padding}"));
+    let response = world.send(post(Some(&id), message.clone())).await;
+    assert!(message.is_unique(), "nobody else holds it");
+    world.sessions.end_all();
+    assert_eq!(
+        next(&mut response.into_body()).await.unwrap(),
+        format!("data: {ENDED}\n\n")
+    );
+}
+
+#[tokio::test]
+async fn whoever_waits_for_an_end_is_told_when_the_guard_is_dropped() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let session = world.sessions.get(&id).unwrap();
+    let mut stream = world
+        .send(bodiless(Method::GET, Some(&id)))
+        .await
+        .into_body();
+    drop(world);
+    assert_eq!(session.ended().await, EndReason::GuardDropped);
+    assert_eq!(next(&mut stream).await, None);
+}
+
 struct SetOnDrop(Arc<AtomicBool>);
 
 impl Drop for SetOnDrop {
@@ -707,18 +756,21 @@ async fn the_option_ends_a_session_although_the_inner_service_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_delete_at_a_time_and_one_given_up_leaves_the_next_free() {
+async fn one_delete_at_a_time_and_one_given_up_ends_the_session_too() {
     let world = world(SessionGuardLayer::new(), Some("own"), |_| async {
         std::future::pending().await
     });
     let id = world.open().await;
+    let session = world.sessions.get(&id).unwrap();
+    let left = timeout(MILLI, world.ask(bodiless(Method::DELETE, Some(&id)))).await;
+    assert!(left.is_err());
+    assert_eq!(session.end_reason(), Some(EndReason::Deleted));
+
+    let id = world.open().await;
     let delete = || world.ask(bodiless(Method::DELETE, Some(&id)));
-    assert!(
-        timeout(MILLI, delete()).await.is_err(),
-        "the client gave up"
-    );
     let (first, second) = tokio::join!(delete(), delete());
-    assert_eq!((first.status.as_u16(), second.status.as_u16()), (204, 404));
+    assert_eq!(first.status, 204);
+    assert_eq!(second.status, 404);
 }
 
 // Handles.

@@ -414,6 +414,27 @@ async fn refusals_give_the_place_in_the_inner_service_back() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_slowly_holds_no_place_in_the_inner_service() {
+    let service = ServiceBuilder::new()
+        .layer(SessionGuardLayer::new())
+        .concurrency_limit(1)
+        .service_fn(foreign::<Body>);
+    let stalls = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+    let slow = service
+        .clone()
+        .oneshot(post(None, Body::from_stream(stalls)));
+    let slow = tokio::spawn(slow);
+    tokio::task::yield_now().await;
+    let started = tokio::time::Instant::now();
+    let answer = service.oneshot(post(None, INITIALIZE)).await.unwrap();
+    assert_eq!(
+        (answer.status(), started.elapsed()),
+        (StatusCode::OK, Duration::ZERO)
+    );
+    assert_eq!(slow.await.unwrap().unwrap().status(), 408);
+}
+
 #[tokio::test]
 async fn a_thousand_clones_and_a_thousand_layerings_share_the_sessions() {
     let guard = SessionGuardLayer::new();

@@ -519,6 +519,30 @@ async fn an_event_stream_opens_a_session_once_the_response_has_passed() {
 }
 
 #[tokio::test]
+async fn an_event_stream_of_declared_length_may_still_end_early() {
+    let text = format!("data: {ERROR}\n\n: bye\n\n");
+    let world = one_place(move || {
+        let mut response = answer(200, "text/event-stream", events(&[&text]));
+        let length = text.len().into();
+        response.headers_mut().insert("content-length", length);
+        response
+    });
+    let opened = world.send(post(None, INITIALIZE)).await;
+    assert!(!opened.headers().contains_key("content-length"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_json_answer_that_stalls_behind_its_head_frees_the_place() {
+    let world = one_place(|| {
+        let stalls = stream::pending::<Result<Bytes, std::io::Error>>();
+        answer(200, "application/json", Body::from_stream(stalls))
+    });
+    for _ in 0..2 {
+        assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 502);
+    }
+}
+
+#[tokio::test]
 async fn an_error_in_the_event_stream_ends_the_provisional_session() {
     let (world, inner) = streaming();
     let opened = world.send(post(None, INITIALIZE)).await;

@@ -42,12 +42,12 @@ impl Call {
 
     pub(crate) fn post(
         mut in_flight: InFlight,
-        message: McpMessage,
+        message: &McpMessage,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
         in_flight.admit_message();
-        Self::new(in_flight, Some(message), parts, settings)
+        Self::new(in_flight, Some(message.clone()), parts, settings)
     }
 
     fn new(

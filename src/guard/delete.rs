@@ -13,9 +13,13 @@ use tokio::time::timeout;
 use super::head::SESSION_ID;
 use crate::session::{EndReason, Entry, InFlight};
 
-/// The one DELETE of a session that is under way. Whatever becomes of it, another may be tried.
+/// The one DELETE of a session that is under way. It ends the session, also if its client is gone
+/// before the inner service has answered; only where that refused another may be tried.
 #[derive(Debug)]
-pub(crate) struct Deletion(InFlight);
+pub(crate) struct Deletion {
+    session: InFlight,
+    is_refused: bool,
+}
 
 impl Deletion {
     /// `None` where another is under way.
@@ -24,16 +28,20 @@ impl Deletion {
             return None;
         }
         session.admit();
-        Some(Self(session))
+        Some(Self {
+            session,
+            is_refused: false,
+        })
     }
 
     pub(crate) fn entry(&self) -> &std::sync::Arc<Entry> {
-        self.0.entry()
+        self.session.entry()
     }
 
     /// Ends the session.
     pub(crate) fn end(self) -> Response<Body> {
-        self.entry().leave(EndReason::Deleted);
+        // Its drop does it.
+        drop(self);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         response
@@ -42,7 +50,7 @@ impl Deletion {
     /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
     /// refused and `heeds_refusal`. Errors and silence are no refusals.
     pub(crate) async fn ask<R, E>(
-        self,
+        mut self,
         answer: impl Future<Output = Result<Response<R>, E>>,
         heeds_refusal: bool,
     ) -> Result<Response<Body>, E>
@@ -54,6 +62,7 @@ impl Deletion {
             let status = response.status();
             if heeds_refusal && status.is_client_error() && status != StatusCode::NOT_FOUND {
                 // 405 says that clients may not end it: the session goes on.
+                self.is_refused = true;
                 let mut response = response.map(Body::new);
                 response.headers_mut().remove(&SESSION_ID);
                 return Ok(response);
@@ -65,7 +74,11 @@ impl Deletion {
 
 impl Drop for Deletion {
     fn drop(&mut self) {
-        self.entry().cancel_delete();
+        if self.is_refused {
+            self.entry().cancel_delete();
+        } else {
+            self.entry().leave(EndReason::Deleted);
+        }
     }
 }
 

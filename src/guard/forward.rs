@@ -66,8 +66,10 @@ pub(crate) fn reframe(parts: &mut Parts, length: usize) {
     for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
         parts.headers.remove(name);
     }
-    let declared = parts.headers.get(CONTENT_LENGTH).map(HeaderValue::as_bytes);
-    if declared.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()) != Some(length) {
+    let mut declared = parts.headers.get_all(CONTENT_LENGTH).iter();
+    let is_right =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse() == Ok(length));
+    if !declared.next().is_some_and(is_right) || declared.next().is_some() {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
 }

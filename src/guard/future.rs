@@ -16,8 +16,8 @@ use super::answer::Call;
 use super::head::SESSION_ID;
 use super::intake::Intake;
 use super::listen::Listener;
-use super::post::Post;
-use crate::session::Watch;
+use super::post::{Next, Post};
+use crate::session::{EndReason, Watch};
 
 pin_project! {
     /// Response future for [`SessionGuard`](super::SessionGuard).
@@ -42,6 +42,8 @@ pin_project! {
         Modern { #[pin] future: S::Future, listener: Option<Listener> },
         // A POST's body is read.
         Read { reading: Option<(Intake, Post<S>)> },
+        // The inner service is asked again whether it is ready for a message.
+        Ready { waiting: Option<(S, Request<Body>, Next)> },
         // The inner service answers in a live session.
         Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
         // Openings, DELETE and 404s of the inner service: seldom, so boxed.
@@ -94,7 +96,7 @@ impl<S: Service<Request<Body>>> ResponseFuture<S> {
 
 impl<S, R> Future for ResponseFuture<S>
 where
-    S: Service<Request<Body>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>> + Clone,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -117,13 +119,22 @@ where
                     }));
                 }
                 StateProj::Read { reading } => {
-                    let (intake, _) = reading.as_mut().expect(POLLED_AGAIN);
-                    let body = ready!(intake.poll_take(cx));
+                    let (intake, post) = reading.as_mut().expect(POLLED_AGAIN);
+                    let Poll::Ready(body) = intake.poll_take(cx) else {
+                        post.give_back();
+                        return Poll::Pending;
+                    };
                     let (intake, post) = reading.take().expect(POLLED_AGAIN);
                     match body {
                         Ok(body) => post.judge(body),
                         Err(reason) => post.refuse_body(reason, intake),
                     }
+                }
+                StateProj::Ready { waiting } => {
+                    let (inner, _, _) = waiting.as_mut().expect(POLLED_AGAIN);
+                    ready!(inner.poll_ready(cx))?;
+                    let (inner, request, next) = waiting.take().expect(POLLED_AGAIN);
+                    State::go(inner, request, next)
                 }
                 StateProj::Call {
                     future,
@@ -138,10 +149,12 @@ where
                     if answer.is_pending() {
                         ready!(watch.poll(entry, || !entry.is_usable(), cx));
                     }
-                    let has_ended = !entry.is_usable();
+                    // An answer that came in this very poll passes even if its handler ended the
+                    // session; but after a DELETE has been answered nothing does.
+                    let is_deleted = entry.end_reason() == Some(EndReason::Deleted);
                     let call = call.take().expect(POLLED_AGAIN);
                     match answer {
-                        Poll::Ready(answer) if !has_ended => match call.pass(answer) {
+                        Poll::Ready(answer) if !is_deleted => match call.pass(answer) {
                             Ok(response) => return Poll::Ready(Ok(response)),
                             Err(unclear) => State::wait(async { Ok(unclear.read().await) }),
                         },
@@ -169,7 +182,40 @@ impl<S: Service<Request<Body>>> fmt::Debug for ResponseFuture<S> {
     }
 }
 
+impl<S, R> State<S>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// Calls an inner service that is ready.
+    pub(super) fn go(mut inner: S, request: Request<Body>, next: Next) -> Self {
+        match next {
+            Next::Call(call) if !call.in_flight.entry().is_usable() => {
+                Self::answer(call.ended(), None)
+            }
+            Next::Call(call) => Self::call(inner.call(request), call),
+            Next::Modern(listener) => Self::modern(inner.call(request), listener),
+            Next::Pass => Self::pass(inner.call(request)),
+            Next::Open(opening) => {
+                let answer = inner.call(request);
+                Self::wait(async move {
+                    let response = answer.await?;
+                    Ok(opening.conclude(response).await)
+                })
+            }
+        }
+    }
+}
+
 impl<S: Service<Request<Body>>> State<S> {
+    pub(super) fn ready(inner: S, request: Request<Body>, next: Next) -> Self {
+        Self::Ready {
+            waiting: Some((inner, request, next)),
+        }
+    }
+
     pub(super) fn pass(future: S::Future) -> Self {
         Self::Pass { future }
     }

@@ -10,7 +10,6 @@ mod fields;
 mod json;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserializer as _, MapAccess, Visitor};
@@ -81,6 +80,8 @@ pub(crate) struct Bounds {
     depth: usize,
     /// How many bytes a string id has, as written.
     id: usize,
+    /// Whether what parsers may read differently is refused.
+    is_strict: bool,
 }
 
 impl Bounds {
@@ -88,12 +89,14 @@ impl Bounds {
     pub(crate) const OF_ANSWERS: Self = Self {
         depth: 127,
         id: usize::MAX,
+        is_strict: false,
     };
 
     pub(crate) fn of_requests(depth: usize) -> Self {
         Self {
             depth,
             id: LONGEST_ID,
+            is_strict: true,
         }
     }
 }
@@ -103,6 +106,7 @@ pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage
     let findings = Findings::default();
     let mut envelope = Envelope {
         longest_id: bounds.id,
+        is_strict: bounds.is_strict,
         ..Envelope::default()
     };
     let parsed = std::str::from_utf8(body).ok().and_then(|text| {
@@ -139,6 +143,7 @@ pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage
 #[derive(Default)]
 struct Envelope<'a> {
     longest_id: usize,
+    is_strict: bool,
     is_object: bool,
     is_version_2: bool,
     id: Option<&'a RawValue>,
@@ -157,7 +162,9 @@ impl<'a> Envelope<'a> {
             return Err(RefusalReason::NotOneMessage);
         }
         let kind = match (&self.method, self.result.is_some(), self.has_error) {
-            _ if !self.is_version_2 => return Err(RefusalReason::InvalidEnvelope),
+            _ if self.is_strict && !self.is_version_2 => {
+                return Err(RefusalReason::InvalidEnvelope);
+            }
             (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
             (Some(Some(_)), false, false) => MessageKind::Notification,
             (None, true, false) | (None, false, true) => MessageKind::Response,
@@ -170,7 +177,8 @@ impl<'a> Envelope<'a> {
         if !(self.valid_id().is_some() || may_lack_id && lacks_id) {
             return Err(RefusalReason::InvalidId);
         }
-        match self.ambiguous || self.params.ambiguous || findings.has_private_key() {
+        let is_ambiguous = self.ambiguous || self.params.ambiguous || findings.has_private_key();
+        match self.is_strict && is_ambiguous {
             true => Err(RefusalReason::AmbiguousKeys),
             false => Ok(kind),
         }
@@ -229,7 +237,7 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
         let inside = depth.enter();
         envelope.is_object = true;
         let mut seen = 0_u8;
-        let mut others = HashSet::new();
+        let mut others = Vec::new();
         while let Some(key) = map.next_key_seed(TopKeySeed(inside))? {
             if let Some(bit) = key.bit() {
                 let repeated = seen & bit != 0;
@@ -253,8 +261,9 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
                     envelope.result = Some(map.next_value_seed(FieldsSeed { depth: inside })?);
                 }
                 TopKey::Error => {
-                    envelope.has_error = true;
-                    map.next_value_seed(Skip { depth: inside })?;
+                    let is_null = map.next_value_seed(Skip { depth: inside })?;
+                    // Some servers write both members and leave one empty.
+                    envelope.has_error = envelope.is_strict || !is_null;
                 }
                 TopKey::Folded { is_id } => {
                     envelope.ambiguous = true;
@@ -262,7 +271,11 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
                     map.next_value_seed(Skip { depth: inside })?;
                 }
                 TopKey::Other(name) => {
-                    envelope.ambiguous |= !others.insert(name);
+                    // No message has so many; beyond that the rest need not be compared.
+                    envelope.ambiguous |= others.len() == MOST_OTHERS || others.contains(&name);
+                    if !envelope.ambiguous {
+                        others.push(name);
+                    }
                     map.next_value_seed(Skip { depth: inside })?;
                 }
             }
@@ -343,6 +356,8 @@ fn is_valid_id(raw: &str, longest: usize) -> bool {
 }
 
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+/// How many members that JSON-RPC does not know a message may have.
+const MOST_OTHERS: usize = 64;
 /// How many levels serde_json reads before it gives a document up.
 const SERDE_JSON_DEPTH: usize = 127;
 const LONGEST_ID: usize = 256;

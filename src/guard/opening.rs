@@ -7,14 +7,21 @@ pub(crate) mod events;
 pub(crate) mod stream;
 
 use std::borrow::Cow;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Limited};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use self::stream::OpeningStream;
 use super::answer::{has_essence, is_event_stream, never_buffer};
@@ -63,9 +70,10 @@ impl Opening {
         if is_stream {
             return self.conclude_stream(inner_id, parts, Body::new(body));
         }
-        let body = match Limited::new(body, LARGEST_ANSWER).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return self.request.refuse(RefusalReason::UnusableAnswer),
+        let body = Limited::new(body, LARGEST_ANSWER).collect();
+        let body = match in_time(body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) | Err(_) => return self.request.refuse(RefusalReason::UnusableAnswer),
         };
         let Some(Outcome::Result(protocol_version)) = self.request.outcome(&body) else {
             return Response::from_parts(parts, Body::from(body));
@@ -92,9 +100,20 @@ impl Opening {
             return self.request.refuse(RefusalReason::SessionEnded);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
+        // The stream may end before its time.
+        parts.headers.remove(CONTENT_LENGTH);
         never_buffer(&mut parts.headers);
         let role = Role::OpeningStream(Box::new(OpeningStream::new(self.request)));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
+    }
+}
+
+/// Waits for a body with patience; no timer is made for one that is there.
+async fn in_time<F: Future>(body: F) -> Result<F::Output, Elapsed> {
+    let mut body = pin!(body);
+    match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
+        Poll::Ready(body) => Ok(body),
+        Poll::Pending => timeout(PATIENCE, body).await,
     }
 }
 
@@ -184,5 +203,7 @@ fn is_same_id(one: &str, other: &str) -> bool {
     one == other || value(one).is_some_and(|one| value(other) == Some(one))
 }
 
+/// How long the body of a JSON answer may take behind its head: it holds a place.
+const PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 1 << 20;
 const LONGEST_CLIENT_TEXT: usize = 128;

@@ -29,11 +29,23 @@ use crate::session::{InFlight, Slot, Unavailable};
 /// A POST whose head passed.
 pub(crate) struct Post<S> {
     pub(crate) inner: S,
+    /// Whether `inner` has been polled ready.
+    pub(crate) is_ready: bool,
     pub(crate) parts: Parts,
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
     pub(crate) session: Option<InFlight>,
     pub(crate) shared: Arc<Shared>,
+}
+
+/// What follows once the inner service is ready for a message.
+pub(super) enum Next {
+    /// Its answer passes as it is.
+    Pass,
+    /// A message of a live session.
+    Call(Call),
+    Modern(Option<Listener>),
+    Open(Opening),
 }
 
 impl<S, R> Post<S>
@@ -43,6 +55,17 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
+    /// The body lets us wait: the inner service is given back until it is needed, for a client that
+    /// sends slowly must not hold a place in a limited one.
+    pub(super) fn give_back(&mut self)
+    where
+        S: Clone,
+    {
+        if std::mem::replace(&mut self.is_ready, false) {
+            self.inner = self.inner.clone();
+        }
+    }
+
     /// The body came whole (contract rows 12 to 23).
     pub(super) fn judge(self, body: Bytes) -> State<S> {
         let settings = &self.shared.settings;
@@ -99,25 +122,17 @@ where
     }
 
     fn forward(mut self, message: McpMessage, body: Bytes) -> State<S> {
-        forward::reframe(&mut self.parts, body.len());
-        let Some(session) = self.session else {
+        let Some(session) = self.session.take() else {
             forward::prepare_stateless(&mut self.parts, message);
-            return State::pass(
-                self.inner
-                    .call(Request::from_parts(self.parts, Body::from(body))),
-            );
+            return self.go(body, Next::Pass);
         };
-        let call = Call::post(session, message.clone(), &self.parts, &self.shared.settings);
+        let call = Call::post(session, &message, &self.parts, &self.shared.settings);
         if message.method() == Some("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm(None);
         }
         forward::prepare(&mut self.parts, call.in_flight.entry(), Some(message));
-        State::call(
-            self.inner
-                .call(Request::from_parts(self.parts, Body::from(body))),
-            call,
-        )
+        self.go(body, Next::Call(call))
     }
 
     fn forward_modern(mut self, message: McpMessage, era: Era, body: Bytes) -> State<S> {
@@ -128,26 +143,26 @@ where
             },
             _ => None,
         };
-        forward::reframe(&mut self.parts, body.len());
         forward::prepare_modern(&mut self.parts, message, era);
-        let request = Request::from_parts(self.parts, Body::from(body));
-        State::modern(self.inner.call(request), listener)
+        self.go(body, Next::Modern(listener))
     }
 
     fn open(mut self, slot: Slot, message: McpMessage, body: Bytes) -> State<S> {
-        forward::reframe(&mut self.parts, body.len());
         let entry = slot.entry().clone();
         let opening = Opening::new(slot, &message, self.parts.version);
         forward::prepare(&mut self.parts, &entry, Some(message));
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
-        let answer = self
-            .inner
-            .call(Request::from_parts(self.parts, Body::from(body)));
-        State::wait(async move {
-            let response = answer.await?;
-            Ok(opening.conclude(response).await)
-        })
+        self.go(body, Next::Open(opening))
+    }
+
+    fn go(mut self, body: Bytes, next: Next) -> State<S> {
+        forward::reframe(&mut self.parts, body.len());
+        let request = Request::from_parts(self.parts, Body::from(body));
+        match self.is_ready {
+            true => State::go(self.inner, request, next),
+            false => State::ready(self.inner, request, next),
+        }
     }
 
     /// The version that a refused message asks for, if it can be shown again.

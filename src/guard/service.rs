@@ -122,6 +122,7 @@ where
                     intake,
                     Post {
                         inner,
+                        is_ready: true,
                         parts,
                         mark,
                         session,

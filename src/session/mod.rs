@@ -232,6 +232,8 @@ pub enum EndReason {
     Deleted,
     /// The limit of sessions was reached and this one, never used, was the oldest such.
     Evicted,
+    /// The guard itself is gone: no layer, service or [`Sessions`] of it is left.
+    GuardDropped,
     /// No request or response for the idle timeout.
     Idle,
     /// The inner service has lost its own session: it answered 404 for its id.
@@ -247,10 +249,11 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Abandoned,
         Self::Deleted,
         Self::Evicted,
+        Self::GuardDropped,
         Self::Idle,
         Self::InnerLost,
         Self::Lifetime,

@@ -31,7 +31,7 @@ pub(crate) struct Registry {
     /// Provisional and live.
     open: AtomicUsize,
     /// Sessions that no second message has used yet, oldest first: the first to go when full.
-    unused: Mutex<VecDeque<Weak<Entry>>>,
+    unused: Mutex<Unused>,
     clients: Mutex<Clients>,
     /// When a full registry last looked for expired sessions.
     last_reclaim: AtomicU64,
@@ -135,7 +135,7 @@ impl Registry {
         for entry in expired {
             self.end_if_expired(&entry, now);
         }
-        lock(&self.unused).retain(is_unused);
+        lock(&self.unused).purge();
     }
 
     fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
@@ -190,12 +190,23 @@ impl Registry {
             if self.take_place() {
                 return true;
             }
-            let Some(oldest) = lock(&self.unused).pop_front() else {
+            let Some(oldest) = lock(&self.unused).queue.pop_front() else {
                 return false;
             };
             if let Some(entry) = oldest.upgrade() {
                 let phase = entry.end_unused(EndReason::Evicted);
                 self.leave(&entry, phase);
+            }
+        }
+    }
+}
+
+impl Drop for Registry {
+    /// Streams end and waiters are told, however long they outlive the guard.
+    fn drop(&mut self) {
+        for place in &self.map {
+            if place.end(EndReason::GuardDropped).is_some() {
+                place.extras.close();
             }
         }
     }
@@ -243,7 +254,7 @@ impl Slot {
             return None;
         };
         self.opened = true;
-        lock(&self.registry.unused).push_back(Arc::downgrade(&self.entry));
+        lock(&self.registry.unused).push(&self.entry);
         self.registry.reaper.wake(&self.registry);
         Some(in_flight)
     }
@@ -280,10 +291,30 @@ impl Clients {
     }
 }
 
-fn is_unused(entry: &Weak<Entry>) -> bool {
-    entry
-        .upgrade()
-        .is_some_and(|entry| entry.is_usable() && !entry.is_used())
+/// Sessions that wait for their second message.
+#[derive(Default)]
+struct Unused {
+    queue: VecDeque<Weak<Entry>>,
+    /// Those that wait no more are dropped when the queue has grown to this length.
+    purge_at: usize,
+}
+
+impl Unused {
+    fn push(&mut self, entry: &Arc<Entry>) {
+        if self.queue.len() >= self.purge_at {
+            self.purge();
+        }
+        self.queue.push_back(Arc::downgrade(entry));
+    }
+
+    fn purge(&mut self) {
+        self.queue.retain(|entry| {
+            entry
+                .upgrade()
+                .is_some_and(|entry| entry.is_usable() && !entry.is_used())
+        });
+        self.purge_at = (self.queue.len() * 2).max(64);
+    }
 }
 
 /// Nothing that these locks guard can be left half done, so a panic elsewhere spoils nothing.

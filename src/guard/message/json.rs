@@ -68,40 +68,40 @@ impl<'d> Depth<'d> {
     }
 }
 
-/// A value that nobody needs.
+/// A value that nobody needs; tells whether it was `null`.
 #[derive(Clone, Copy)]
 pub(super) struct Skip<'d> {
     pub(super) depth: Depth<'d>,
 }
 
-value_seed!(Skip<'_> => ());
+value_seed!(Skip<'_> => bool);
 
 impl<'a> Visitor<'a> for Skip<'_> {
-    type Value = ();
+    type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<bool, A::Error> {
         let depth = self.depth.enter();
         while map.next_key_seed(AnyKey(depth))?.is_some() {
             map.next_value_seed(Self { depth })?;
         }
-        Ok(())
+        Ok(false)
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<bool, A::Error> {
         let depth = self.depth.enter();
         while seq.next_element_seed(Self { depth })?.is_some() {}
-        Ok(())
+        Ok(false)
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    fn visit_str<E>(self, _: &str) -> Result<bool, E> {
+        Ok(false)
     }
 
-    no_text!(());
+    no_text!(false, null: true);
 }
 
 key_seed!(AnyKey -> (), |_key| ());
@@ -122,11 +122,11 @@ impl<'a> Visitor<'a> for Text<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Skip { depth: self.depth }.visit_map(map).map(|()| None)
+        Skip { depth: self.depth }.visit_map(map).map(|_| None)
     }
 
     fn visit_seq<A: SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Skip { depth: self.depth }.visit_seq(seq).map(|()| None)
+        Skip { depth: self.depth }.visit_seq(seq).map(|_| None)
     }
 
     fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
@@ -143,6 +143,9 @@ impl<'a> Visitor<'a> for Text<'_> {
 /// The visitor methods of what is neither string, object nor array.
 macro_rules! no_text {
     ($value:expr) => {
+        $crate::guard::message::json::no_text!($value, null: $value);
+    };
+    ($value:expr, null: $null:expr) => {
         fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
             Ok($value)
         }
@@ -160,7 +163,7 @@ macro_rules! no_text {
         }
 
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok($value)
+            Ok($null)
         }
     };
 }
@@ -172,7 +175,7 @@ macro_rules! no_object {
         fn visit_seq<A: ::serde::de::SeqAccess<'a>>(self, seq: A) -> Result<Self::Value, A::Error> {
             $crate::guard::message::json::Skip { depth: self.depth }
                 .visit_seq(seq)
-                .map(|()| $value)
+                .map(|_| $value)
         }
 
         fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {

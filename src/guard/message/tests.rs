@@ -189,16 +189,44 @@ fn malformed_wins_over_too_deep_as_far_as_anybody_reads() {
 #[test]
 fn a_million_keys_and_a_long_string_are_read() {
     let keys: Vec<_> = (0..1_000_000).map(|key| format!(r#""k{key}":0"#)).collect();
-    let text = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"x",{}}}"#,
-        keys.join(",")
-    );
+    let keys = keys.join(",");
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{{keys}}}}}"#);
     assert_eq!(read_64(&text).unwrap().id, Some("1"));
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":["{}"]}}"#,
         "é".repeat(1 << 19)
     );
     assert_eq!(read_64(&text).unwrap().id, Some("1"));
+}
+
+#[test]
+fn a_message_has_at_most_64_members_that_json_rpc_does_not_know() {
+    for (count, expected) in [(64, None), (65, Some(RefusalReason::AmbiguousKeys))] {
+        let keys: Vec<_> = (0..count).map(|key| format!(r#""k{key}":0"#)).collect();
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"x",{}}}"#,
+            keys.join(",")
+        );
+        assert_eq!(reason(text.as_bytes()), expected, "{count}");
+    }
+}
+
+#[test]
+fn an_inner_services_answer_is_read_with_lenience() {
+    for text in [
+        r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"1"},"error":null}"#,
+        r#"{"id":0,"result":{"protocolVersion":"1"}}"#,
+        r#"{"jsonrpc":"2.0","id":0,"ID":7,"x":1,"x":2,"result":{"protocolVersion":"1"}}"#,
+    ] {
+        let message = read(text.as_bytes(), Bounds::OF_ANSWERS).unwrap();
+        assert_eq!(
+            (message.kind, message.is_error),
+            (MessageKind::Response, false),
+            "{text}"
+        );
+        assert_eq!(message.protocol_version.as_deref(), Some("1"));
+        assert!(read_64(text).is_err());
+    }
 }
 
 #[test]
