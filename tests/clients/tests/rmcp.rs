@@ -8,8 +8,12 @@ use std::time::Duration;
 use client_tests::{SERVERS, Server};
 use futures_util::stream::BoxStream;
 use http::{HeaderName, HeaderValue, StatusCode};
-use rmcp::model::{CallToolRequestParams, ClientJsonRpcMessage, LoggingMessageNotificationParam};
-use rmcp::service::{NotificationContext, RunningService, ServiceError};
+use rmcp::model::{
+    CallToolRequestParams, ClientJsonRpcMessage, LoggingMessageNotificationParam, ProtocolVersion,
+};
+use rmcp::service::{
+    ClientLifecycleMode, ClientServiceExt, NotificationContext, RunningService, ServiceError,
+};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::{
     StreamableHttpClient, StreamableHttpClientTransportConfig, StreamableHttpError,
@@ -179,6 +183,39 @@ async fn the_rust_client_opens_lists_calls_streams_and_ends() {
             .send()
             .await;
         assert_eq!(again.unwrap().status(), StatusCode::NOT_FOUND, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_dual_era_rust_client_finds_the_era_that_is_served() {
+    for (mix, expected) in [
+        ("sessions", "the service with sessions"),
+        ("both", "the service without sessions"),
+        ("modern", "the service without sessions"),
+    ] {
+        let server = Server::start("both_eras", &[mix]);
+        let transport = StreamableHttpClientTransport::from_uri(server.url());
+        let lifecycle = ClientLifecycleMode::Auto {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            legacy_version: None,
+        };
+        let opening =
+            Listener(mpsc::unbounded_channel().0).serve_with_lifecycle(transport, lifecycle);
+        let service = timeout(LIMIT, opening)
+            .await
+            .expect("in time")
+            .expect("it connects");
+        let call = service.call_tool(CallToolRequestParams::new("which"));
+        let result = timeout(LIMIT, call)
+            .await
+            .expect("in time")
+            .expect("the tool answers");
+        let content = result.content.first().and_then(|content| content.as_text());
+        assert_eq!(
+            content.map(|content| &*content.text),
+            Some(expected),
+            "{mix}"
+        );
     }
 }
 
