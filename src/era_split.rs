@@ -78,7 +78,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let kind = match request.extensions().get::<Guarded>() {
             None => Kind::Unguarded,
-            Some(guarded) if guarded.era.as_ref().is_some_and(Era::is_modern) => Kind::Modern {
+            Some(guarded) if guarded.era().is_some_and(Era::is_modern) => Kind::Modern {
                 future: self.modern.call(request),
             },
             Some(_) => Kind::Legacy {

@@ -20,8 +20,18 @@ use crate::session::McpSession;
 pub(crate) struct Guarded {
     pub(crate) session: Option<McpSession>,
     pub(crate) message: Option<McpMessage>,
-    /// `None` on OPTIONS.
-    pub(crate) era: Option<Era>,
+    /// Of a request without a message; `None` on OPTIONS.
+    pub(crate) stream_era: Option<Era>,
+}
+
+impl Guarded {
+    /// The era of the request; `None` on OPTIONS.
+    pub(crate) fn era(&self) -> Option<&Era> {
+        self.message
+            .as_ref()
+            .map(McpMessage::era)
+            .or(self.stream_era.as_ref())
+    }
 }
 
 /// The message of a POST, as the guard read it: kind, method and id, without parsing again.
@@ -40,6 +50,7 @@ pub(crate) struct Guarded {
 #[derive(Clone)]
 pub struct McpMessage {
     kind: MessageKind,
+    era: Era,
     /// The body if it is small, else a copy of id and method.
     text: Bytes,
     id: Option<Range<usize>>,
@@ -54,7 +65,7 @@ enum Method {
 }
 
 impl McpMessage {
-    pub(crate) fn new(body: &Bytes, message: &Message<'_>) -> Self {
+    pub(crate) fn new(body: &Bytes, message: &Message<'_>, era: Era) -> Self {
         let method = message.method.as_deref();
         if body.len() > LARGEST_KEPT {
             // A handle may live as long as a stream: it must not keep a large body alive.
@@ -62,6 +73,7 @@ impl McpMessage {
             let text = Bytes::from([id, method.unwrap_or_default()].concat());
             return Self {
                 kind: message.kind,
+                era,
                 id: message.id.map(|id| 0..id.len()),
                 method: method.map(|_| Method::InText(id.len()..text.len())),
                 text,
@@ -74,6 +86,7 @@ impl McpMessage {
         };
         Self {
             kind: message.kind,
+            era,
             text: body.clone(),
             id: message.id.map(place),
             method: message.method.as_ref().map(|method| match method {
@@ -94,6 +107,12 @@ impl McpMessage {
     #[must_use]
     pub fn kind(&self) -> MessageKind {
         self.kind
+    }
+
+    /// The era of the protocol that it is of, with the version that it is served under.
+    #[must_use]
+    pub fn era(&self) -> &Era {
+        &self.era
     }
 
     /// The method; `None` on a response.
@@ -128,6 +147,7 @@ impl fmt::Debug for McpMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("McpMessage")
             .field("kind", &self.kind)
+            .field("era", &self.era)
             .field("method", &self.method())
             .field("id", &self.id())
             .finish()
@@ -187,7 +207,7 @@ impl Era {
     /// The era of a request that passed a guard; `None` on OPTIONS or without a guard.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
-        extensions.get::<Guarded>()?.era.as_ref()
+        extensions.get::<Guarded>()?.era()
     }
 }
 
@@ -195,7 +215,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Era {
     type Rejection = GuardRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, GuardRejection> {
-        guarded(parts)?.era.clone().ok_or(GuardRejection::NoEra)
+        guarded(parts)?.era().cloned().ok_or(GuardRejection::NoEra)
     }
 }
 

@@ -12,7 +12,9 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::stream;
 use http::{Method, Request};
-use mcp_session_guard::{ConfigErrorKind, Era, EraSplit, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{
+    ConfigErrorKind, Era, EraSplit, McpMessage, SessionGuardBuilder, SessionGuardLayer,
+};
 use serde_json::json;
 use tower::service_fn;
 
@@ -214,6 +216,10 @@ async fn handlers_know_the_era_and_the_version() {
         (eras[0].version(), eras[1].version()),
         (None, Some("2025-11-25"))
     );
+    for seen in world.inner.calls() {
+        let told = seen.message.as_ref().map(McpMessage::era);
+        assert!(told.is_none() || told == seen.era.as_ref());
+    }
 }
 
 #[tokio::test]

@@ -37,20 +37,24 @@ impl Era {
         }
     }
 
-    /// Of a legacy message or GET.
-    pub(crate) fn legacy(version: VersionHeader<'_>, negotiated: Option<&str>) -> Self {
-        let named = version
-            .named()
-            .and_then(|text| std::str::from_utf8(text).ok());
+    /// Of a legacy message, or of a GET, which has no method.
+    pub(crate) fn legacy(
+        method: Option<&str>,
+        version: VersionHeader<'_>,
+        negotiated: Option<&str>,
+    ) -> Self {
+        if method == Some("initialize") {
+            return Self::Legacy(None);
+        }
+        let named = version.text();
         Self::Legacy(Some(known(named.or(negotiated).unwrap_or(ASSUMED))))
     }
 
     /// Of a modern message.
     pub(crate) fn modern(message: &Message<'_>, version: VersionHeader<'_>) -> Self {
-        let named = version
-            .named()
-            .and_then(|text| std::str::from_utf8(text).ok());
-        Self::Modern(known(claim(message).or(named).unwrap_or(FIRST_MODERN)))
+        Self::Modern(known(
+            claim(message).or(version.text()).unwrap_or(FIRST_MODERN),
+        ))
     }
 }
 
@@ -80,6 +84,17 @@ pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
         Claim::Text(text) if is_claim(text) => Some(text),
         Claim::Text(_) | Claim::NotText | Claim::Absent => None,
     }
+}
+
+/// The version that a message asks for, if it is fit to be shown again.
+pub(crate) fn requested<'a>(
+    message: &'a Message<'_>,
+    version: VersionHeader<'a>,
+) -> Option<&'a str> {
+    claim(message)
+        .or(message.protocol_version.as_deref())
+        .or(version.text())
+        .filter(|version| is_version(version.as_bytes()))
 }
 
 /// Whether the version header is a date of 2026-07-28 or later.

@@ -15,50 +15,37 @@ use crate::session::{Entry, McpSession};
 
 /// Makes a request of a session ready for the inner service.
 pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<McpMessage>) {
-    let is_initialize = message
-        .as_ref()
-        .is_some_and(|message| message.method() == Some("initialize"));
-    let era = match is_initialize {
-        true => Era::Legacy(None),
-        false => Era::legacy(
-            VersionHeader::read(&parts.headers),
-            entry.protocol_version(),
-        ),
+    let stream_era = match message {
+        Some(_) => None,
+        None => {
+            let version = VersionHeader::read(&parts.headers);
+            Some(Era::legacy(None, version, entry.protocol_version()))
+        }
     };
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
-    let session = Some(McpSession::new(entry.clone()));
     parts.extensions.insert(Guarded {
-        session,
+        session: Some(McpSession::new(entry.clone())),
         message,
-        era: Some(era),
+        stream_era,
     });
 }
 
 /// Makes a message ready where there are no sessions: the session header stays as it is.
 pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage) {
-    let era = match message.method() {
-        Some("initialize") => Era::Legacy(None),
-        _ => Era::legacy(VersionHeader::read(&parts.headers), None),
-    };
     parts.extensions.insert(Guarded {
-        session: None,
         message: Some(message),
-        era: Some(era),
+        ..Guarded::default()
     });
 }
 
 /// Makes a message of the modern era ready, which knows neither sessions nor resumed streams.
-pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, era: Era) {
+pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage) {
     parts.headers.remove(&SESSION_ID);
     parts.headers.remove(LAST_EVENT_ID);
-    parts.extensions.insert(Guarded {
-        session: None,
-        message: Some(message),
-        era: Some(era),
-    });
+    prepare_stateless(parts, message);
 }
 
 /// Describes a body of `length` bytes that stands there whole.

@@ -115,9 +115,10 @@ pub(crate) enum VersionHeader<'a> {
 }
 
 impl<'a> VersionHeader<'a> {
-    pub(crate) fn named(self) -> Option<&'a [u8]> {
+    /// The version as text, where one is named.
+    pub(crate) fn text(self) -> Option<&'a str> {
         match self {
-            Self::Named(version) => Some(version),
+            Self::Named(version) => std::str::from_utf8(version).ok(),
             Self::Absent | Self::Conflicting => None,
         }
     }

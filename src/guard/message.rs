@@ -44,6 +44,13 @@ pub(crate) struct Message<'a> {
     pub(crate) client_version: Option<Cow<'a, str>>,
 }
 
+impl<'a> Message<'a> {
+    /// The id that a refusal carries: a request's own. A response's is the server's.
+    pub(crate) fn request_id(&self) -> Option<&'a str> {
+        self.id.filter(|_| self.kind == MessageKind::Request)
+    }
+}
+
 /// What a JSON-RPC message is.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[allow(clippy::exhaustive_enums)] // JSON-RPC 2.0 knows no other

@@ -77,36 +77,38 @@ where
             .session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let verdict = judge::message(
+        let judged = judge::message(
             &message,
             &self.parts.headers,
             self.mark,
             session.map(LiveSession::of),
             settings,
         );
-        let handle = McpMessage::new(&body, &message);
+        let verdict = match judged {
+            Ok(verdict) => verdict,
+            Err(reason) => return self.refuse_message(reason, &message),
+        };
+        let version = VersionHeader::read(&self.parts.headers);
+        let era = match verdict {
+            MessageVerdict::ForwardModern => Era::modern(&message, version),
+            MessageVerdict::Forward | MessageVerdict::Open => {
+                let negotiated = session.and_then(|live| live.entry().protocol_version());
+                Era::legacy(message.method.as_deref(), version, negotiated)
+            }
+        };
+        let handle = McpMessage::new(&body, &message, era);
         match verdict {
-            Ok(MessageVerdict::Forward) => self.forward(handle, body),
-            Ok(MessageVerdict::ForwardModern) => {
-                let era = Era::modern(&message, VersionHeader::read(&self.parts.headers));
-                self.forward_modern(handle, era, body)
-            }
-            Ok(MessageVerdict::Open) => {
-                match self.shared.registry.reserve(opening::client(&message)) {
-                    Ok(slot) => self.open(slot, handle, body),
-                    Err(Unavailable::Full) => {
-                        self.refuse(RefusalReason::TooManySessions, handle.request_id())
-                    }
-                    Err(Unavailable::NoId) => {
-                        self.refuse(RefusalReason::IdGeneratorFailed, handle.request_id())
-                    }
+            MessageVerdict::Forward => self.forward(handle, body),
+            MessageVerdict::ForwardModern => self.forward_modern(handle, body),
+            MessageVerdict::Open => match self.shared.registry.reserve(opening::client(&message)) {
+                Ok(slot) => self.open(slot, handle, body),
+                Err(Unavailable::Full) => {
+                    self.refuse_message(RefusalReason::TooManySessions, &message)
                 }
-            }
-            Err(RefusalReason::UnsupportedVersion) => {
-                let requested = self.requested_version(&message);
-                self.refuse_version(&requested, handle.request_id())
-            }
-            Err(reason) => self.refuse(reason, handle.request_id()),
+                Err(Unavailable::NoId) => {
+                    self.refuse_message(RefusalReason::IdGeneratorFailed, &message)
+                }
+            },
         }
     }
 
@@ -135,7 +137,7 @@ where
         self.go(body, Next::Call(call))
     }
 
-    fn forward_modern(mut self, message: McpMessage, era: Era, body: Bytes) -> State<S> {
+    fn forward_modern(mut self, message: McpMessage, body: Bytes) -> State<S> {
         let listener = match message.method() {
             Some("subscriptions/listen") => match Listener::take(&self.shared.listeners) {
                 Some(listener) => Some(listener),
@@ -143,7 +145,7 @@ where
             },
             _ => None,
         };
-        forward::prepare_modern(&mut self.parts, message, era);
+        forward::prepare_modern(&mut self.parts, message);
         self.go(body, Next::Modern(listener))
     }
 
@@ -165,27 +167,22 @@ where
         }
     }
 
-    /// The version that a refused message asks for, if it can be shown again.
-    fn requested_version(&self, message: &Message<'_>) -> String {
-        let header = VersionHeader::read(&self.parts.headers).named();
-        let asked = era::claim(message).or(message.protocol_version.as_deref());
-        let asked = asked
-            .map(str::as_bytes)
-            .or(header)
-            .filter(|version| era::is_version(version));
-        String::from_utf8_lossy(asked.unwrap_or(b"unknown")).into_owned()
-    }
-
-    fn refuse_version(self, requested: &str, id: Option<&[u8]>) -> State<S> {
+    fn refuse_message(self, reason: RefusalReason, message: &Message<'_>) -> State<S> {
+        let id = message.request_id().map(str::as_bytes);
+        if reason != RefusalReason::UnsupportedVersion {
+            return self.refuse(reason, id);
+        }
         let listed = &self.shared.settings.modern_versions;
         let supported: Vec<_> = match listed.is_empty() {
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let response = Refusal::of_message(RefusalReason::UnsupportedVersion, id)
-            .with_versions(&supported, requested)
-            .into_response(self.parts.version);
-        State::answer(response, None)
+        let version = VersionHeader::read(&self.parts.headers);
+        let refusal = Refusal::of_message(reason, id).with_versions(
+            &supported,
+            era::requested(message, version).unwrap_or("unknown"),
+        );
+        State::answer(refusal.into_response(self.parts.version), None)
     }
 
     fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
