@@ -278,9 +278,10 @@ impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
                     map.next_value_seed(Skip { depth: inside })?;
                 }
                 TopKey::Other(name) => {
-                    // No message has so many; beyond that the rest need not be compared.
-                    envelope.ambiguous |= others.len() == MOST_OTHERS || others.contains(&name);
+                    // Once it is refused the rest need not be compared.
                     if !envelope.ambiguous {
+                        let is_over = others.len() == MOST_OTHERS;
+                        envelope.ambiguous = is_over || others.contains(&name);
                         others.push(name);
                     }
                     map.next_value_seed(Skip { depth: inside })?;
