@@ -174,6 +174,37 @@ async fn a_modern_request_touches_no_session() {
 }
 
 #[tokio::test]
+async fn a_sessions_own_version_is_legacy_whatever_it_is() {
+    for (guard, elsewhere) in [
+        (SessionGuardLayer::builder(), "-32600"),
+        (SessionGuardLayer::builder().accept_modern(), "-32602"),
+    ] {
+        let inner = Router::new().route(
+            "/mcp",
+            any(async || {
+                let result = json!({"protocolVersion": "2026-07-28"});
+                support::json_response(200, &json!({"jsonrpc": "2.0", "id": 0, "result": result}))
+            }),
+        );
+        let world = World::around(guard.build().unwrap(), inner);
+        let id = world.open().await;
+        for claim in ["-", "2026-07-28"] {
+            let answer = world
+                .ask(message("request", claim, "2026-07-28", Some(&id)))
+                .await;
+            assert_eq!(answer.status, 200, "{claim}");
+        }
+        // Another version is not the session's own, and without the session none is.
+        for (header, session) in [("2026-07-29", Some(&*id)), ("2026-07-28", None)] {
+            let answer = world.ask(message("request", "-", header, session)).await;
+            assert_eq!(answer.json()["error"]["code"].to_string(), elsewhere);
+        }
+        let stream = world.send(bodiless(Method::GET, Some(&id))).await;
+        assert_eq!(stream.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn handlers_know_the_era_and_the_version() {
     let guard = SessionGuardLayer::builder()
         .accept_modern()
