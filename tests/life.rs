@@ -20,7 +20,7 @@ use mcp_session_guard::{
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{advance, sleep, timeout};
 
 use support::{Answer, INITIALIZE, INITIALIZED, PING, World, bodiless, post};
 
@@ -252,6 +252,23 @@ async fn six_openings_a_second_for_an_hour_do_not_keep_newcomers_out() {
     let newcomer = world.open_and_use().await;
     assert_eq!(world.ping(&newcomer).await, 200);
     assert_eq!(world.ping(&kept).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_half_open_silent_streams_do_not_keep_newcomers_out_for_ever() {
+    let world = World::new(SessionGuardLayer::new());
+    let mut streams = Vec::new();
+    for _ in 0..10_000 {
+        let id = world.open_and_use().await;
+        streams.push(world.send(bodiless(Method::GET, Some(&id))).await);
+        world.inner.clear();
+    }
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+    // At once, not sweep by sweep.
+    advance(DAY + 30 * MINUTE).await;
+    let newcomer = world.open_and_use().await;
+    assert_eq!(world.ping(&newcomer).await, 200);
+    assert_eq!(next(&mut streams.remove(0).into_body()).await, None);
 }
 
 // Streams.
@@ -558,6 +575,32 @@ async fn a_get_that_is_answered_without_a_stream_ends_no_other() {
         405
     );
     assert!(is_silent(&mut stream).await);
+}
+
+#[tokio::test]
+async fn a_body_that_panics_or_breaks_off_is_no_longer_in_flight() {
+    for breaks in [true, false] {
+        let world = world(SessionGuardLayer::new(), None, move |_| async move {
+            let frames = stream::iter([true, breaks]).map(|fine| {
+                assert!(fine, "a panic of the inner service's own");
+                Ok(Bytes::from("data: {}\n\n"))
+            });
+            let broken = stream::iter([Err(std::io::Error::other("gone"))]);
+            respond(
+                200,
+                "text/event-stream",
+                Body::from_stream(frames.chain(broken)),
+            )
+        });
+        let id = world.open().await;
+        let session = world.sessions.get(&id).unwrap();
+        let response = world.send(bodiless(Method::GET, Some(&id))).await;
+        assert_eq!((session.in_flight(), session.open_streams()), (1, 1));
+        let read = tokio::spawn(response.into_body().collect()).await;
+        assert!(read.map_or(true, |read| read.is_err()));
+        assert_eq!((session.in_flight(), session.open_streams()), (0, 0));
+        assert_eq!(session.end_reason(), None);
+    }
 }
 
 #[tokio::test]
