@@ -1,0 +1,131 @@
+//! The guard over HTTP/2: no `Host` header, streams that are reset one by one.
+
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::stream;
+use http::{Method, StatusCode, Version};
+use mcp_session_guard::{SessionGuardLayer, Sessions};
+use reqwest::Client;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#;
+const RESULT: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;
+const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+async fn inner(request: Request) -> Response {
+    let (kind, body) = match *request.method() {
+        Method::GET => {
+            let events = stream::pending::<Result<Bytes, Infallible>>();
+            ("text/event-stream", Body::from_stream(events))
+        }
+        _ => ("application/json", Body::from(RESULT)),
+    };
+    let mut response = Response::new(body);
+    response
+        .headers_mut()
+        .insert("content-type", http::HeaderValue::from_static(kind));
+    response
+}
+
+/// A guarded server and a client that has a session there.
+async fn open() -> (Client, String, String, Sessions) {
+    let guard = SessionGuardLayer::new();
+    let sessions = guard.sessions();
+    let app = Router::new().route("/mcp", any(inner)).route_layer(guard);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
+    let url = format!("http://{}/mcp", listener.local_addr().expect("it is bound"));
+    tokio::spawn(async { axum::serve(listener, app).await });
+
+    let client = Client::builder()
+        .http2_prior_knowledge()
+        .build()
+        .expect("a client");
+    let opened = post(&client, &url, None, INITIALIZE).await;
+    assert_eq!(
+        (opened.status(), opened.version()),
+        (StatusCode::OK, Version::HTTP_2)
+    );
+    let id = opened.headers()["mcp-session-id"]
+        .to_str()
+        .expect("ids are text")
+        .to_owned();
+    opened.bytes().await.expect("the answer is read");
+    (client, url, id, sessions)
+}
+
+async fn post(
+    client: &Client,
+    url: &str,
+    id: Option<&str>,
+    body: &'static str,
+) -> reqwest::Response {
+    let mut request = client
+        .post(url)
+        .header("content-type", "application/json")
+        .body(body);
+    if let Some(id) = id {
+        request = request.header("mcp-session-id", id);
+    }
+    request.send().await.expect("it is answered")
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_is_no_longer_in_flight_and_its_connection_goes_on() {
+    let (client, url, id, sessions) = open().await;
+    let session = sessions.get(&id).expect("it is open");
+    let stream = client
+        .get(&url)
+        .header("mcp-session-id", &id)
+        .send()
+        .await
+        .expect("it opens");
+    assert_eq!(stream.status(), StatusCode::OK);
+    assert_eq!((session.in_flight(), session.open_streams()), (1, 1));
+    drop(stream);
+    let released = timeout(Duration::from_secs(5), async {
+        while session.in_flight() > 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    released.await.expect("the reset is noticed");
+    assert_eq!(session.open_streams(), 0);
+    assert_eq!(
+        post(&client, &url, Some(&id), PING).await.status(),
+        StatusCode::OK
+    );
+}
+
+#[tokio::test]
+async fn a_stream_ends_cleanly_with_its_session() {
+    let (client, url, id, _sessions) = open().await;
+    let stream = client
+        .get(&url)
+        .header("mcp-session-id", &id)
+        .send()
+        .await
+        .expect("it opens");
+    let deleted = client
+        .delete(&url)
+        .header("mcp-session-id", &id)
+        .send()
+        .await
+        .expect("answered");
+    assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
+    let rest = timeout(Duration::from_secs(5), stream.bytes())
+        .await
+        .expect("it ends");
+    assert!(rest.expect("cleanly").is_empty());
+    let refused = post(&client, &url, Some(&id), PING).await;
+    assert_eq!(refused.status(), StatusCode::NOT_FOUND);
+    assert!(!refused.headers().contains_key("connection"));
+}
