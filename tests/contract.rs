@@ -106,6 +106,7 @@ rows! {
     row_10_declared_over_the_limit: send("POST /mcp\n{H}\n{J}\ncontent-length: 4194305\n\n{PING}") => problem(413).with("connection: close");
     row_10_streamed_over_the_limit: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(|guard| guard.body_limit(39)) => problem(413).with("connection: close");
     row_10_no_connection_header_on_http_2: send("POST http://localhost/mcp HTTP/2\n{J}\n\n{PING}").under(|guard| guard.body_limit(39)) => problem(413);
+    row_10_declared_at_the_limit_passes: send("POST /mcp\n{H}\n{J}\ncontent-length: 151\n\n{INITIALIZE}").under(|guard| guard.body_limit(151)) => passes();
     row_10_at_the_limit_passes: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZE}").under(|guard| guard.body_limit(151)) => passes();
     row_11_a_body_that_stalls: send("POST /mcp\n{H}\n{J}").streams(stalls) => problem(408).with("connection: close");
     row_11_a_body_that_breaks_off: send("POST /mcp\n{H}\n{J}").streams(breaks_off) => problem(400);
