@@ -1,9 +1,10 @@
 //! Every setting, its default and what it refuses. The defaults are those of the contract, §1.
 
-use std::error::Error;
-use std::fmt;
+mod error;
+
 use std::time::Duration;
 
+pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::SessionGuardLayer;
 use crate::guard::era::is_version;
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
@@ -366,62 +367,6 @@ pub(crate) enum LegacyEra {
 pub(crate) enum ModernEra {
     Accepted,
     Refused,
-}
-
-/// A setting that can not work, found by [`SessionGuardBuilder::build`].
-#[derive(Clone, Debug)]
-pub struct ConfigError {
-    kind: ConfigErrorKind,
-    setting: &'static str,
-    message: String,
-}
-
-impl ConfigError {
-    pub(crate) fn new(kind: ConfigErrorKind, setting: &'static str, message: String) -> Self {
-        Self {
-            kind,
-            setting,
-            message,
-        }
-    }
-
-    /// What is wrong with it.
-    #[must_use]
-    pub fn kind(&self) -> ConfigErrorKind {
-        self.kind
-    }
-
-    /// The name of the setter.
-    #[must_use]
-    pub fn setting(&self) -> &'static str {
-        self.setting
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.setting, self.message)
-    }
-}
-
-impl Error for ConfigError {}
-
-/// The kinds of [`ConfigError`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum ConfigErrorKind {
-    /// A listed host can not be read.
-    Host,
-    /// The id generator panicked or made an invalid id.
-    IdGenerator,
-    /// A limit is zero or absurd. Times go up to 100 years.
-    Limit,
-    /// Both eras are refused.
-    NoEra,
-    /// A listed origin can not be read.
-    Origin,
-    /// A listed version can not be one.
-    Version,
 }
 
 fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use super::body::{Role, SessionBody, Tail};
 use super::head::{SESSION_ID, is_encoded};
-use super::refusal::{Refusal, RefusalReason};
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
 use crate::config::Settings;
 use crate::extract::McpMessage;
 use crate::session::{EndReason, InFlight};

@@ -10,7 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::opening::stream::OpeningStream;
-use super::refusal::{Refusal, RefusalReason};
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
 use crate::extract::McpMessage;
 use crate::session::{EndReason, Entry, InFlight, Watch};
 

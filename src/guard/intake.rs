@@ -19,7 +19,7 @@ use http_body::Body as _;
 use http_body_util::LengthLimitError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::refusal::RefusalReason;
+use super::reason::RefusalReason;
 use crate::config::Settings;
 
 /// A request body on its way in.

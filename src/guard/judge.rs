@@ -8,7 +8,7 @@ use super::era;
 use super::head::{Head, SessionHeader, Verb, VersionHeader};
 use super::message::{Message, MessageKind};
 use super::modern;
-use super::refusal::RefusalReason;
+use super::reason::RefusalReason;
 use crate::config::{LegacyEra, ModernEra, Settings};
 use crate::session::InFlight;
 

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 
 use self::fields::{Fields, FieldsSeed};
 use self::json::{Depth, Findings, Skip, Text, key_seed, no_object};
-use super::refusal::RefusalReason;
+use super::reason::RefusalReason;
 
 /// One message.
 #[derive(Debug, Default)]

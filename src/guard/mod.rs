@@ -10,7 +10,7 @@
 //! | `post` | a POST once its body came | |
 //! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
 //! | `era`, `modern` | which era a message is of, and the modern one's rules | rows 15, 16, §6 |
-//! | `refusal` | every refusal, written once | §3 |
+//! | `reason`, `refusal` | every refusal, written once | §3 |
 //! | `forward` | what the inner service gets | row 23, §4.4 |
 //! | `opening` | the answer to `initialize` | §4 |
 //! | `answer`, `body` | other answers and their bodies | §5 |
@@ -35,6 +35,7 @@ mod modern;
 mod opening;
 pub(crate) mod origin;
 mod post;
+mod reason;
 mod refusal;
 mod service;
 
@@ -42,5 +43,6 @@ pub use self::era::Era;
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionGuardLayer;
 pub use self::message::MessageKind;
-pub use self::refusal::{Refusal, RefusalReason};
+pub use self::reason::RefusalReason;
+pub use self::refusal::Refusal;
 pub use self::service::SessionGuard;

@@ -10,7 +10,7 @@ use http::header::HeaderName;
 use super::era;
 use super::head::PROTOCOL_VERSION;
 use super::message::{Claim, Message, MessageKind};
-use super::refusal::RefusalReason;
+use super::reason::RefusalReason;
 
 /// Judges a message of the modern era. `versions` are those that are served; empty: all.
 pub(crate) fn verify(

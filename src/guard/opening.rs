@@ -29,7 +29,8 @@ use super::body::{Role, SessionBody};
 use super::era;
 use super::head::{SESSION_ID, is_encoded};
 use super::message::{self, Bounds, Message, MessageKind};
-use super::refusal::{Refusal, RefusalReason};
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
 use crate::extract::McpMessage;
 use crate::session::{Client, Phase, Slot};
 

@@ -10,7 +10,7 @@ use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Version};
 
-use super::refusal::RefusalReason;
+use super::reason::RefusalReason;
 use crate::config::{ConfigError, ConfigErrorKind, Settings};
 
 /// Judges `Host` and `Origin` together.

@@ -22,7 +22,8 @@ use super::layer::Shared;
 use super::listen::Listener;
 use super::message::{self, Bounds, Message};
 use super::opening::{self, Opening};
-use super::refusal::{Refusal, RefusalReason};
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
 use crate::extract::McpMessage;
 use crate::session::{InFlight, Slot, Unavailable};
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::events::EventReader;
 use super::{Asked, LARGEST_ANSWER, Outcome};
 use crate::guard::body::Tail;
-use crate::guard::refusal::RefusalReason;
+use crate::guard::reason::RefusalReason;
 use crate::session::{EndReason, Entry};
 
 /// A provisional session's stream.

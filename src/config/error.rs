@@ -1,0 +1,58 @@
+use std::error::Error;
+use std::fmt;
+
+/// A setting that can not work, found by [`SessionGuardBuilder::build`](crate::SessionGuardBuilder::build).
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    kind: ConfigErrorKind,
+    setting: &'static str,
+    message: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(kind: ConfigErrorKind, setting: &'static str, message: String) -> Self {
+        Self {
+            kind,
+            setting,
+            message,
+        }
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+
+    /// The name of the setter.
+    #[must_use]
+    pub fn setting(&self) -> &'static str {
+        self.setting
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.setting, self.message)
+    }
+}
+
+impl Error for ConfigError {}
+
+/// The kinds of [`ConfigError`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// A listed host can not be read.
+    Host,
+    /// The id generator panicked or made an invalid id.
+    IdGenerator,
+    /// A limit is zero or absurd. Times go up to 100 years.
+    Limit,
+    /// Both eras are refused.
+    NoEra,
+    /// A listed origin can not be read.
+    Origin,
+    /// A listed version can not be one.
+    Version,
+}
