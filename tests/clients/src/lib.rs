@@ -167,7 +167,8 @@ fn example(name: &str) -> PathBuf {
     let path = profile.join("examples").join(name);
     if !path.exists() {
         let built = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["build", "--package", "mcp-session-guard", "--example", name])
+            .current_dir(folder().join("../.."))
+            .args(["build", "--example", name])
             .status();
         assert!(
             built.is_ok_and(|status| status.success()),
