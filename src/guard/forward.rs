@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 
 use super::answer::LAST_EVENT_ID;
 use super::era::Era;
-use super::head::{SESSION_ID, VersionHeader};
+use super::head::{SESSION_ID, Single, VersionHeader};
 use crate::extract::{Guarded, McpMessage};
 use crate::session::{Entry, McpSession};
 
@@ -53,10 +52,11 @@ pub(crate) fn reframe(parts: &mut Parts, length: usize) {
     for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
         parts.headers.remove(name);
     }
-    let mut declared = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let is_right =
-        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse() == Ok(length));
-    if !declared.next().is_some_and(is_right) || declared.next().is_some() {
+    let is_right = match Single::read(&parts.headers, &CONTENT_LENGTH) {
+        Single::Once(value) => value.to_str().is_ok_and(|text| text.parse() == Ok(length)),
+        Single::Absent | Single::Repeated => false,
+    };
+    if !is_right {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
 }

@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::session::is_well_formed;
 
@@ -45,10 +45,9 @@ impl<'a> Head<'a> {
     /// Whether the body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner
     /// service would decode first.
     pub(crate) fn is_plain_json(&self) -> bool {
-        let mut types = self.headers.get_all(CONTENT_TYPE).iter();
-        let is_json = match (types.next(), types.next()) {
-            (Some(value), None) => is_json_in_utf8(value.as_bytes()),
-            _ => false,
+        let is_json = match Single::read(self.headers, &CONTENT_TYPE) {
+            Single::Once(value) => is_json_in_utf8(value.as_bytes()),
+            Single::Absent | Single::Repeated => false,
         };
         is_json && !is_encoded(self.headers)
     }
@@ -73,6 +72,25 @@ pub(crate) enum Verb {
     Post,
 }
 
+/// A header that may stand once. "First wins" would let two readers see two values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Single<'a> {
+    Absent,
+    Once(&'a HeaderValue),
+    Repeated,
+}
+
+impl<'a> Single<'a> {
+    pub(crate) fn read(headers: &'a HeaderMap, name: &HeaderName) -> Self {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => Self::Once(value),
+            (Some(_), Some(_)) => Self::Repeated,
+        }
+    }
+}
+
 /// `Mcp-Session-Id`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SessionHeader<'a> {
@@ -86,15 +104,14 @@ pub(crate) enum SessionHeader<'a> {
 
 impl<'a> SessionHeader<'a> {
     fn read(headers: &'a HeaderMap, longest: usize) -> Self {
-        let mut values = headers.get_all(&SESSION_ID).iter();
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Self::Repeated,
-            (None, _) => Self::Absent,
-            (Some(id), None) if id.is_empty() => Self::Absent,
-            (Some(id), None) if is_well_formed(id.as_bytes(), longest) => {
+        match Single::read(headers, &SESSION_ID) {
+            Single::Repeated => Self::Repeated,
+            Single::Absent => Self::Absent,
+            Single::Once(id) if id.is_empty() => Self::Absent,
+            Single::Once(id) if is_well_formed(id.as_bytes(), longest) => {
                 Self::Named(id.as_bytes())
             }
-            _ => Self::Malformed,
+            Single::Once(_) => Self::Malformed,
         }
     }
 

@@ -108,12 +108,12 @@ pub(crate) fn head(
 /// while the body was read.
 pub(crate) fn message(
     message: &Message<'_>,
+    version: VersionHeader<'_>,
     headers: &HeaderMap,
     mark: SessionMark,
     session: Option<LiveSession<'_>>,
     settings: &Settings,
 ) -> Result<MessageVerdict, RefusalReason> {
-    let version = VersionHeader::read(headers);
     if mark == SessionMark::Live && session.is_none() {
         return Err(RefusalReason::SessionNotFound);
     }

@@ -21,7 +21,7 @@ use self::json::{Depth, Findings, Skip, Text, key_seed, no_object};
 use super::reason::RefusalReason;
 
 /// One message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageKind,
     /// The id as it was written: a request's own, a response's the request's that it answers.
@@ -52,11 +52,10 @@ impl<'a> Message<'a> {
 }
 
 /// What a JSON-RPC message is.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[allow(clippy::exhaustive_enums)] // JSON-RPC 2.0 knows no other
 pub enum MessageKind {
     /// A method without an id: no answer is expected.
-    #[default]
     Notification,
     /// A method with an id.
     Request,

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 
 use super::era;
-use super::head::PROTOCOL_VERSION;
+use super::head::{PROTOCOL_VERSION, Single};
 use super::message::{Claim, Message, MessageKind};
 use super::reason::RefusalReason;
 
@@ -42,7 +42,7 @@ pub(crate) fn verify(
     let named = Repeated::read(headers, &MCP_NAME);
     let agrees = claim.is_none_or(|claim| version.says(claim))
         && matches!(version, Repeated::Once(_))
-        && (Repeated::read(headers, &MCP_METHOD).says_if(is_request, method))
+        && Repeated::read(headers, &MCP_METHOD).says_if(is_request, method)
         && name.is_none_or(|name| named.says_encoded_if(is_request, name));
     if !agrees {
         return Err(RefusalReason::HeaderMismatch);
@@ -65,11 +65,10 @@ enum Repeated<'a> {
 
 impl<'a> Repeated<'a> {
     fn read(headers: &'a HeaderMap, name: &HeaderName) -> Self {
-        let mut values = headers.get_all(name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Self::Absent,
-            (Some(value), None) => value.to_str().map_or(Self::Unusable, Self::Once),
-            _ => Self::Unusable,
+        match Single::read(headers, name) {
+            Single::Absent => Self::Absent,
+            Single::Once(value) => value.to_str().map_or(Self::Unusable, Self::Once),
+            Single::Repeated => Self::Unusable,
         }
     }
 

@@ -27,7 +27,7 @@ use self::stream::OpeningStream;
 use super::answer::{has_essence, is_event_stream, never_buffer};
 use super::body::{Role, SessionBody};
 use super::era;
-use super::head::{SESSION_ID, is_encoded};
+use super::head::{SESSION_ID, Single, is_encoded};
 use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
@@ -185,11 +185,10 @@ pub(crate) fn client(message: &Message<'_>) -> Client {
 
 /// The inner service's own session id, taken off its answer.
 fn take_inner_id(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, UnusableId> {
-    let mut ids = headers.get_all(&SESSION_ID).iter();
-    let id = match (ids.next(), ids.next()) {
-        (None, _) => None,
-        (Some(id), None) if !id.is_empty() => Some(id.clone()),
-        _ => return Err(UnusableId),
+    let id = match Single::read(headers, &SESSION_ID) {
+        Single::Absent => None,
+        Single::Once(id) if !id.is_empty() => Some(id.clone()),
+        Single::Once(_) | Single::Repeated => return Err(UnusableId),
     };
     headers.remove(&SESSION_ID);
     Ok(id)

@@ -6,10 +6,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use http::Version;
 use http::header::{HOST, ORIGIN};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Version};
 
+use super::head::Single;
 use super::reason::RefusalReason;
 use crate::config::{ConfigError, ConfigErrorKind, Settings};
 
@@ -19,10 +20,10 @@ pub(crate) fn verify(parts: &Parts, settings: &Settings) -> Result<(), RefusalRe
     if !settings.hosts.contains(&host) {
         return Err(RefusalReason::HostNotAllowed);
     }
-    let origin = match at_most_one(&parts.headers, &ORIGIN) {
-        Ok(None) => return Ok(()),
-        Ok(Some(value)) => Origin::parse(value),
-        Err(Repeated) => None,
+    let origin = match Single::read(&parts.headers, &ORIGIN) {
+        Single::Absent => return Ok(()),
+        Single::Once(value) => Origin::parse(value.as_bytes()),
+        Single::Repeated => None,
     };
     if settings.origins.any {
         return Ok(());
@@ -65,17 +66,9 @@ impl AllowedHosts {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let read = |host: I::Item| {
-            let host = host.as_ref();
-            Host::parse(host.as_bytes()).map(Host::to_owned).ok_or_else(|| {
-                let message = format!(
-                    "can not hold {host:?}: write `host` or `host:port`, IPv6 as `[::1]`, without \
-                     a scheme, a path or a wildcard"
-                );
-                ConfigError::new(ConfigErrorKind::Host, "allowed_hosts", message)
-            })
-        };
-        let listed = hosts.into_iter().map(read).collect::<Result<_, _>>()?;
+        let listed = read_all(hosts, ConfigErrorKind::Host, |host| {
+            Host::parse(host).map(Host::to_owned)
+        })?;
         Ok(Self { any: false, listed })
     }
 
@@ -118,18 +111,9 @@ impl AllowedOrigins {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let read =
-            |origin: I::Item| {
-                let origin = origin.as_ref();
-                Origin::parse(origin.as_bytes()).map(Origin::to_owned).ok_or_else(|| {
-                let message = format!(
-                    "can not hold {origin:?}: write `scheme://host` or `scheme://host:port`, \
-                     without a path or a wildcard"
-                );
-                ConfigError::new(ConfigErrorKind::Origin, "allowed_origins", message)
-            })
-            };
-        let listed = origins.into_iter().map(read).collect::<Result<_, _>>()?;
+        let listed = read_all(origins, ConfigErrorKind::Origin, |origin| {
+            Origin::parse(origin).map(Origin::to_owned)
+        })?;
         Ok(Self {
             any: false,
             loopback: false,
@@ -301,11 +285,12 @@ fn default_port(scheme: &str) -> Option<u16> {
 /// The host that the request names: `:authority` or the absolute form, and `Host`, which must
 /// agree (RFC 9112 §3.2, RFC 9113 §8.3.1).
 fn request_host(parts: &Parts) -> Result<Host<&str>, RefusalReason> {
-    let header = match at_most_one(&parts.headers, &HOST) {
-        Ok(Some(value)) => Some(Host::parse(value).ok_or(RefusalReason::HostMalformed)?),
-        Ok(None) if parts.version <= Version::HTTP_11 => return Err(RefusalReason::HostMalformed),
-        Ok(None) => None,
-        Err(Repeated) => return Err(RefusalReason::HostMalformed),
+    let header = match Single::read(&parts.headers, &HOST) {
+        Single::Once(value) => {
+            Some(Host::parse(value.as_bytes()).ok_or(RefusalReason::HostMalformed)?)
+        }
+        Single::Absent if parts.version > Version::HTTP_11 => None,
+        Single::Absent | Single::Repeated => return Err(RefusalReason::HostMalformed),
     };
     let target = match parts.uri.authority() {
         Some(authority) => {
@@ -326,18 +311,34 @@ fn request_host(parts: &Parts) -> Result<Host<&str>, RefusalReason> {
     }
 }
 
-/// The header stands there more than once.
-struct Repeated;
-
-fn at_most_one<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a [u8]>, Repeated> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (value, None) => Ok(value.map(|value| value.as_bytes())),
-        _ => Err(Repeated),
-    }
+/// Reads a configured list; the error names the first entry that can not be read.
+fn read_all<I, T>(
+    texts: I,
+    kind: ConfigErrorKind,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<T>, ConfigError>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    let (setting, form) = match kind {
+        ConfigErrorKind::Host => (
+            "allowed_hosts",
+            "`host` or `host:port`, IPv6 as `[::1]`, without a scheme, a path or a wildcard",
+        ),
+        _ => (
+            "allowed_origins",
+            "`scheme://host` or `scheme://host:port`, without a path or a wildcard",
+        ),
+    };
+    let read = |text: I::Item| {
+        let text = text.as_ref();
+        read(text.as_bytes()).ok_or_else(|| {
+            let message = format!("can not hold {text:?}: write {form}");
+            ConfigError::new(kind, setting, message)
+        })
+    };
+    texts.into_iter().map(read).collect()
 }
 
 const LOOPBACK: [Name<&str>; 3] = [

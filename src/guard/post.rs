@@ -78,8 +78,10 @@ where
             .session
             .as_ref()
             .filter(|session| session.entry().is_usable());
+        let version = VersionHeader::read(&self.parts.headers);
         let judged = judge::message(
             &message,
+            version,
             &self.parts.headers,
             self.mark,
             session.map(LiveSession::of),
@@ -89,7 +91,6 @@ where
             Ok(verdict) => verdict,
             Err(reason) => return self.refuse_message(reason, &message),
         };
-        let version = VersionHeader::read(&self.parts.headers);
         let era = match verdict {
             MessageVerdict::ForwardModern => Era::modern(&message, version),
             MessageVerdict::Forward | MessageVerdict::Open => {
