@@ -2,13 +2,19 @@
 
 mod error;
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use axum::BoxError;
+use http::request::Parts;
 
 pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::SessionGuardLayer;
 use crate::guard::era::is_version;
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
-use crate::session::{IdSource, Limits, Registry, nanos};
+use crate::session::{
+    IdSource, Limits, Owner, OwnerResolver, OwnerSource, Registry, Scope, Sessions, nanos,
+};
 
 /// Builds a [`SessionGuardLayer`] with settings other than the defaults.
 ///
@@ -52,9 +58,16 @@ pub struct SessionGuardBuilder {
     lifetime: Option<Duration>,
     max_sessions: usize,
     max_streams: usize,
+    max_sessions_per_owner: Option<usize>,
     reopen_stale: bool,
     end_on_refused_delete: bool,
+    end_inner_sessions: bool,
+    owners: OwnerSource,
+    scope: String,
     ids: IdSource,
+    shared: Option<Sessions>,
+    /// A setter that concerns the sessions themselves, if one was called.
+    of_sessions: Option<&'static str>,
     hosts: Result<AllowedHosts, ConfigError>,
     origins: Result<AllowedOrigins, ConfigError>,
 }
@@ -75,11 +88,24 @@ impl SessionGuardBuilder {
             lifetime: None,
             max_sessions: 10_000,
             max_streams: 32,
+            max_sessions_per_owner: None,
             reopen_stale: false,
             end_on_refused_delete: false,
+            end_inner_sessions: false,
+            owners: OwnerSource::default(),
+            scope: String::new(),
             ids: IdSource::default(),
+            shared: None,
+            of_sessions: None,
             hosts: Ok(AllowedHosts::loopback()),
             origins: Ok(AllowedOrigins::loopback()),
+        }
+    }
+
+    pub(crate) fn sharing(sessions: &Sessions) -> Self {
+        Self {
+            shared: Some(sessions.clone()),
+            ..Self::new()
         }
     }
 
@@ -147,12 +173,14 @@ impl SessionGuardBuilder {
     /// Most clients do not open a new session when theirs has expired, so rather too long than
     /// too short.
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.of_sessions = Some("idle_timeout");
         self.idle_timeout = limit;
         self
     }
 
     /// How long a session may wait for its second message. Default: 5 minutes.
     pub fn never_used_timeout(mut self, limit: Duration) -> Self {
+        self.of_sessions = Some("never_used_timeout");
         self.never_used_timeout = limit;
         self
     }
@@ -161,12 +189,14 @@ impl SessionGuardBuilder {
     /// the idle clock, for they may belong to dead connections: the idle timeout then begins.
     /// Default: 24 hours.
     pub fn silent_stream_timeout(mut self, limit: Duration) -> Self {
+        self.of_sessions = Some("silent_stream_timeout");
         self.silent_stream_timeout = limit;
         self
     }
 
     /// How long a session may live however busy it is (OWASP ASVS 5, 7.3.2). Default: no limit.
     pub fn lifetime(mut self, limit: Duration) -> Self {
+        self.of_sessions = Some("lifetime");
         self.lifetime = Some(limit);
         self
     }
@@ -175,7 +205,87 @@ impl SessionGuardBuilder {
     /// 10 000. When all places are taken, expired sessions go first, then the oldest that was
     /// never used; else `initialize` is answered 503.
     pub fn max_sessions(mut self, sessions: usize) -> Self {
+        self.of_sessions = Some("max_sessions");
         self.max_sessions = sessions;
+        self
+    }
+
+    /// How many sessions one owner may have at once. Default: no limit of its own. One more ends
+    /// the owner's session that has been idle longest; where none is idle, `initialize` is answered
+    /// 503. Needs [`owner`](Self::owner); sessions of nobody are not limited by it.
+    pub fn max_sessions_per_owner(mut self, sessions: usize) -> Self {
+        self.of_sessions = Some("max_sessions_per_owner");
+        self.max_sessions_per_owner = Some(sessions);
+        self
+    }
+
+    /// Whose each request is. A session is its opener's alone: to others its id is unknown, on
+    /// every method, and they are answered byte for byte like for an id that never was. Default:
+    /// nobody asks, and whoever knows an id may use it.
+    ///
+    /// The authentication itself is done by a layer outside the guard (added after it). See
+    /// [`OwnerResolver`] for what a resolver may do, and what its errors do.
+    ///
+    /// ```
+    /// use axum::BoxError;
+    /// use http::request::Parts;
+    /// use mcp_session_guard::{Owner, SessionGuardLayer};
+    ///
+    /// /// What the authentication layer leaves in the extensions.
+    /// #[derive(Clone)]
+    /// struct Claims { iss: String, sub: String }
+    ///
+    /// let guard = SessionGuardLayer::builder()
+    ///     .owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
+    ///         let claims = request.extensions.get::<Claims>();
+    ///         Ok(claims.map(|claims| Owner::of(&*claims.iss, &*claims.sub)))
+    ///     })
+    ///     .require_owner()
+    ///     .build()?;
+    /// # Ok::<(), mcp_session_guard::ConfigError>(())
+    /// ```
+    pub fn owner(mut self, resolver: impl OwnerResolver) -> Self {
+        self.owners.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Whose each request is, by a value that an authentication layer outside has put into the
+    /// request's extensions; without such a value it is nobody's. See [`owner`](Self::owner).
+    ///
+    /// ```
+    /// use mcp_session_guard::{Owner, SessionGuardLayer};
+    ///
+    /// #[derive(Clone)]
+    /// struct User { id: u64 }
+    ///
+    /// let guard = SessionGuardLayer::builder()
+    ///     .owner_from_extension(|user: &User| Owner::new(user.id.to_string()))
+    ///     .build()?;
+    /// // A layer that inserts an `Owner` itself saves making one for each request:
+    /// let guard = SessionGuardLayer::builder().owner_from_extension(Owner::clone).build()?;
+    /// # Ok::<(), mcp_session_guard::ConfigError>(())
+    /// ```
+    pub fn owner_from_extension<T: Send + Sync + 'static>(
+        self,
+        owner: impl Fn(&T) -> Owner + Send + Sync + 'static,
+    ) -> Self {
+        self.owner(move |request: &Parts| -> Result<_, BoxError> {
+            Ok(request.extensions.get().map(&owner))
+        })
+    }
+
+    /// Refuses nobody's requests: `initialize` and messages of the modern era are answered 403,
+    /// everything else 404. Default: off. Needs [`owner`](Self::owner).
+    pub fn require_owner(mut self) -> Self {
+        self.owners.is_required = true;
+        self
+    }
+
+    /// Names the part of the [shared](SessionGuardLayer::with_sessions) sessions that this guard
+    /// sees: an id opened under one name is unknown under another. 1 to 64 letters, digits, `.`,
+    /// `_` and `-`. Default: no name. Guards of the same name see the same sessions.
+    pub fn scope(mut self, name: impl Into<String>) -> Self {
+        self.scope = name.into();
         self
     }
 
@@ -201,6 +311,20 @@ impl SessionGuardBuilder {
         self
     }
 
+    /// Sends the inner service a DELETE for each of its own sessions whose outer one the guard has
+    /// ended, by whatever reason but the client's DELETE and its own 404, so that it frees its
+    /// state. Default: off; it is left to the inner service's own timeouts.
+    ///
+    /// The request has the URI and `Host` of the `initialize` that opened the session, the inner
+    /// session id and the negotiated version, and nothing else of the client's: where the inner
+    /// service wants authentication, let a layer inside the guard add it. At most 32 are under way
+    /// at once, each for at most 5 s; how they are answered is ignored.
+    /// [`drain`](SessionGuardLayer::drain) waits for them.
+    pub fn end_inner_sessions(mut self) -> Self {
+        self.end_inner_sessions = true;
+        self
+    }
+
     /// Makes session ids by `generator` instead of UUID v4: visible ASCII (0x21 to 0x7E), at most
     /// 128 bytes.
     ///
@@ -208,6 +332,7 @@ impl SessionGuardBuilder {
     /// by [`build`](Self::build) to see that it works. An invalid id, a panic, or an id that is
     /// in use four times running makes `initialize` answer 503.
     pub fn id_generator(mut self, generator: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        self.of_sessions = Some("id_generator");
         self.ids = IdSource::custom(generator);
         self
     }
@@ -261,12 +386,17 @@ impl SessionGuardBuilder {
     ///
     /// # Errors
     ///
-    /// A limit is zero or absurd, a host or origin can not be read, or the id generator makes no
-    /// valid id.
+    /// A limit is zero or absurd, a host, origin or scope can not be read, the id generator makes no
+    /// valid id, or settings contradict each other; [`ConfigErrorKind`] lists them.
     pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
         within("body_limit", self.body_limit, 1 << 30)?;
         within("json_depth", self.json_depth, 127)?;
         within("max_sessions", self.max_sessions, u32::MAX as usize)?;
+        within(
+            "max_sessions_per_owner",
+            self.max_sessions_per_owner.unwrap_or(1),
+            u32::MAX as usize,
+        )?;
         within("max_streams", self.max_streams, u16::MAX.into())?;
         for (setting, limit) in [
             ("body_timeout", self.progress_timeout),
@@ -303,6 +433,8 @@ impl SessionGuardBuilder {
                 message,
             ));
         }
+        self.check_owners()?;
+        self.check_scope()?;
         if self.ids.next().is_none() {
             let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
             let kind = ConfigErrorKind::IdGenerator;
@@ -315,6 +447,13 @@ impl SessionGuardBuilder {
             silent: nanos(self.silent_stream_timeout),
             lifetime: self.lifetime.map(nanos),
         };
+        let registry = match self.shared {
+            Some(sessions) => sessions.registry().clone(),
+            None => {
+                let per_owner = self.max_sessions_per_owner.unwrap_or(usize::MAX);
+                Registry::new(self.ids, limits, self.max_sessions, per_owner)
+            }
+        };
         let settings = Settings {
             legacy: self.legacy,
             modern: self.modern,
@@ -326,12 +465,51 @@ impl SessionGuardBuilder {
             max_streams: self.max_streams,
             reopen_stale: self.reopen_stale,
             end_on_refused_delete: self.end_on_refused_delete,
-            longest_id: self.ids.longest(),
+            end_inner_sessions: self.end_inner_sessions,
+            owners: self.owners,
+            scope: Scope::named(&self.scope),
+            longest_id: registry.longest_id(),
             hosts: self.hosts?,
             origins: self.origins?,
         };
-        let registry = Registry::new(self.ids, limits, self.max_sessions);
         Ok(SessionGuardLayer::from_parts(settings, registry))
+    }
+
+    /// A setting about owners that had no effect would look like protection.
+    fn check_owners(&self) -> Result<(), ConfigError> {
+        let setting = match (self.owners.is_required, self.max_sessions_per_owner) {
+            (true, _) => "require_owner",
+            (false, Some(_)) => "max_sessions_per_owner",
+            (false, None) => "owner",
+        };
+        let message = match &self.owners.resolver {
+            None if setting != "owner" => "needs to know owners: set owner as well",
+            Some(_) if self.legacy != LegacyEra::Sessions => {
+                "needs sessions, which this guard has none of: leave it out"
+            }
+            _ => return Ok(()),
+        };
+        let kind = ConfigErrorKind::Owner;
+        Err(ConfigError::new(kind, setting, message.into()))
+    }
+
+    fn check_scope(&self) -> Result<(), ConfigError> {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let (setting, message) = match (&self.shared, self.of_sessions) {
+            _ if self.scope.len() > 64 || !self.scope.bytes().all(is_word) => {
+                ("scope", "must be 1 to 64 letters, digits, '.', '_' and '-'")
+            }
+            (Some(_), _) if self.scope.is_empty() => {
+                ("scope", "must be named, for the sessions are shared")
+            }
+            (Some(_), Some(setting)) => (
+                setting,
+                "belongs to the guard whose sessions these are: set it there",
+            ),
+            _ => return Ok(()),
+        };
+        let kind = ConfigErrorKind::Scope;
+        Err(ConfigError::new(kind, setting, message.into()))
     }
 }
 
@@ -349,6 +527,9 @@ pub(crate) struct Settings {
     pub(crate) max_streams: usize,
     pub(crate) reopen_stale: bool,
     pub(crate) end_on_refused_delete: bool,
+    pub(crate) end_inner_sessions: bool,
+    pub(crate) owners: OwnerSource,
+    pub(crate) scope: Scope,
     pub(crate) longest_id: usize,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,

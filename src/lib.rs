@@ -114,7 +114,7 @@ pub use crate::extract::{GuardRejection, McpMessage};
 pub use crate::guard::{
     Era, MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
 };
-pub use crate::session::{EndReason, McpSession, McpSessionId, Sessions};
+pub use crate::session::{EndReason, McpSession, McpSessionId, Owner, OwnerResolver, Sessions};
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///

@@ -53,6 +53,10 @@ pub enum ConfigErrorKind {
     NoEra,
     /// A listed origin can not be read.
     Origin,
+    /// A setting about owners has no effect: owners are not asked for, or there are no sessions.
+    Owner,
+    /// A scope's name can not be one, is missing, or a shared registry is set up twice.
+    Scope,
     /// A listed version can not be one.
     Version,
 }

@@ -78,7 +78,10 @@ where
             if !this.tie.role.ends_with_session() {
                 return Poll::Pending;
             }
-            ready!(this.watch.poll(entry, || this.tie.role.is_over(entry), cx));
+            ready!(
+                this.watch
+                    .poll(|| entry.extras.bell(), || this.tie.role.is_over(entry), cx)
+            );
         }
         let last = this.tie.role.last_event();
         this.tie.finish();

@@ -13,9 +13,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::answer::Call;
-use super::head::SESSION_ID;
 use super::intake::Intake;
-use super::listen::Listener;
+use super::modern_call::ModernCall;
 use super::post::{Next, Post};
 use crate::session::{EndReason, Watch};
 
@@ -39,7 +38,7 @@ pin_project! {
         // The inner service's answer passes as it is.
         Pass { #[pin] future: S::Future },
         // The inner service answers a message of the modern era.
-        Modern { #[pin] future: S::Future, listener: Option<Listener> },
+        Modern { #[pin] future: S::Future, call: Option<ModernCall> },
         // A POST's body is read.
         Read { reading: Option<(Intake, Post<S>)> },
         // The inner service is asked again whether it is ready for a message.
@@ -96,7 +95,7 @@ impl<S: Service<Request<Body>>> ResponseFuture<S> {
 
 impl<S, R> Future for ResponseFuture<S>
 where
-    S: Service<Request<Body>, Response = Response<R>> + Clone,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -110,13 +109,10 @@ where
                 StateProj::Pass { future } => {
                     return future.poll(cx).map_ok(|response| response.map(Body::new));
                 }
-                StateProj::Modern { future, listener } => {
-                    let mut response = ready!(future.poll(cx))?.map(Body::new);
-                    response.headers_mut().remove(&SESSION_ID);
-                    return Poll::Ready(Ok(match listener.take() {
-                        Some(listener) => response.map(|body| listener.hold(body)),
-                        None => response,
-                    }));
+                StateProj::Modern { future, call } => {
+                    let response = ready!(future.poll(cx))?;
+                    let call = call.take().expect(POLLED_AGAIN);
+                    return Poll::Ready(Ok(call.pass(response)));
                 }
                 StateProj::Read { reading } => {
                     let (intake, post) = reading.as_mut().expect(POLLED_AGAIN);
@@ -147,7 +143,7 @@ where
                         false => Poll::Pending,
                     };
                     if answer.is_pending() {
-                        ready!(watch.poll(entry, || !entry.is_usable(), cx));
+                        ready!(watch.poll(|| entry.extras.bell(), || !entry.is_usable(), cx));
                     }
                     // An answer that came in this very poll passes even if its handler ended the
                     // session; but after a DELETE has been answered nothing does.
@@ -196,7 +192,7 @@ where
                 Self::answer(call.ended(), None)
             }
             Next::Call(call) => Self::call(inner.call(request), call),
-            Next::Modern(listener) => Self::modern(inner.call(request), listener),
+            Next::Modern(call) => Self::modern(inner.call(request), call),
             Next::Pass => Self::pass(inner.call(request)),
             Next::Open(opening) => {
                 let answer = inner.call(request);
@@ -220,8 +216,11 @@ impl<S: Service<Request<Body>>> State<S> {
         Self::Pass { future }
     }
 
-    pub(super) fn modern(future: S::Future, listener: Option<Listener>) -> Self {
-        Self::Modern { future, listener }
+    pub(super) fn modern(future: S::Future, call: ModernCall) -> Self {
+        Self::Modern {
+            future,
+            call: Some(call),
+        }
     }
 
     pub(super) fn call(future: S::Future, call: Call) -> Self {

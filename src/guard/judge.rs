@@ -10,7 +10,7 @@ use super::message::{Message, MessageKind};
 use super::modern;
 use super::reason::RefusalReason;
 use crate::config::{LegacyEra, ModernEra, Settings};
-use crate::session::InFlight;
+use crate::session::{Caller, InFlight};
 
 /// What a request may do by its head.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +44,27 @@ pub(crate) enum MessageVerdict {
     Open,
 }
 
+/// Whether it is known who sends a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum OwnerCheck {
+    /// Known, or nobody asks.
+    Passed,
+    /// Nobody, where owners are required.
+    Missing,
+    /// The resolver failed: no session is looked up, and none is let in for nobody's.
+    Failed,
+}
+
+impl OwnerCheck {
+    pub(crate) fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Known(_) => Self::Passed,
+            Caller::Missing => Self::Missing,
+            Caller::Unresolved => Self::Failed,
+        }
+    }
+}
+
 /// The live session that a request names, as far as it is judged by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LiveSession<'a> {
@@ -62,6 +83,7 @@ impl<'a> LiveSession<'a> {
 /// Judges a request by its head. `session` is what the registry knows under its session id.
 pub(crate) fn head(
     head: &Head<'_>,
+    owner: OwnerCheck,
     session: Option<LiveSession<'_>>,
     settings: &Settings,
 ) -> Result<HeadVerdict, RefusalReason> {
@@ -85,6 +107,9 @@ pub(crate) fn head(
         (SessionHeader::Absent, _) if is_post => SessionMark::Absent,
         (SessionHeader::Absent, _) if is_modern => return Err(RefusalReason::OnlyPost),
         (SessionHeader::Absent, _) => return Err(RefusalReason::StreamWithoutSession),
+        // A POST is refused once its id is known.
+        _ if owner == OwnerCheck::Failed && is_post => SessionMark::Absent,
+        _ if owner == OwnerCheck::Failed => return Err(RefusalReason::OwnerUnresolved),
         (SessionHeader::Named(_), Some(_)) => SessionMark::Live,
         (SessionHeader::Named(_), None) if is_post && (is_modern || settings.reopen_stale) => {
             SessionMark::Stale
@@ -110,10 +135,14 @@ pub(crate) fn message(
     message: &Message<'_>,
     version: VersionHeader<'_>,
     headers: &HeaderMap,
+    owner: OwnerCheck,
     mark: SessionMark,
     session: Option<LiveSession<'_>>,
     settings: &Settings,
 ) -> Result<MessageVerdict, RefusalReason> {
+    if owner == OwnerCheck::Failed {
+        return Err(RefusalReason::OwnerUnresolved);
+    }
     if mark == SessionMark::Live && session.is_none() {
         return Err(RefusalReason::SessionNotFound);
     }
@@ -121,6 +150,9 @@ pub(crate) fn message(
     let negotiated = session.and_then(|session| session.protocol_version);
     if era::is_modern(message, version, negotiated) {
         return match settings.modern {
+            ModernEra::Accepted if owner == OwnerCheck::Missing => {
+                Err(RefusalReason::OwnerRequired)
+            }
             ModernEra::Accepted => modern::verify(message, headers, &settings.modern_versions)
                 .map(|()| MessageVerdict::ForwardModern),
             ModernEra::Refused => Err(RefusalReason::ModernEra),
@@ -144,9 +176,15 @@ pub(crate) fn message(
     match (is_initialize, mark) {
         (true, SessionMark::Live) => Err(RefusalReason::AlreadyInitialized),
         (true, SessionMark::Stale) if !settings.reopen_stale => Err(RefusalReason::SessionNotFound),
+        (true, SessionMark::Absent | SessionMark::Stale) if owner == OwnerCheck::Missing => {
+            Err(RefusalReason::OwnerRequired)
+        }
         (true, SessionMark::Absent | SessionMark::Stale) => Ok(MessageVerdict::Open),
         (false, SessionMark::Live) => Ok(MessageVerdict::Forward),
         (false, SessionMark::Stale) => Err(RefusalReason::SessionNotFound),
+        (false, SessionMark::Absent) if owner == OwnerCheck::Missing => {
+            Err(RefusalReason::SessionNotFound)
+        }
         (false, SessionMark::Absent) => Err(RefusalReason::MissingSessionId),
     }
 }

@@ -1,8 +1,11 @@
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tower_layer::Layer;
 
+use super::farewell::Farewells;
 use super::service::SessionGuard;
 use crate::config::{SessionGuardBuilder, Settings};
 use crate::session::{Registry, Sessions};
@@ -25,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     /// Open `subscriptions/listen` streams.
     pub(crate) listeners: Arc<AtomicUsize>,
+    pub(crate) farewells: Farewells,
 }
 
 impl SessionGuardLayer {
@@ -41,12 +45,32 @@ impl SessionGuardLayer {
         SessionGuardBuilder::new()
     }
 
+    /// A guard that keeps its sessions with those of another, under a
+    /// [scope](SessionGuardBuilder::scope) of its own: one limit for all of them, one place to look
+    /// at them and to end those of an owner, one drain. An id opened under one scope is unknown
+    /// under another.
+    ///
+    /// What concerns the sessions themselves (timeouts, limits of their number, ids) is set where
+    /// they come from; setting it here too is an error.
+    ///
+    /// ```
+    /// use mcp_session_guard::SessionGuardLayer;
+    ///
+    /// let files = SessionGuardLayer::builder().scope("files").max_sessions(500).build()?;
+    /// let mail = SessionGuardLayer::with_sessions(&files.sessions()).scope("mail").build()?;
+    /// # Ok::<(), mcp_session_guard::ConfigError>(())
+    /// ```
+    pub fn with_sessions(sessions: &Sessions) -> SessionGuardBuilder {
+        SessionGuardBuilder::sharing(sessions)
+    }
+
     pub(crate) fn from_parts(settings: Settings, registry: Arc<Registry>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 settings,
                 registry,
                 listeners: Arc::default(),
+                farewells: Farewells::default(),
             }),
         }
     }
@@ -55,6 +79,42 @@ impl SessionGuardLayer {
     #[must_use]
     pub fn sessions(&self) -> Sessions {
         Sessions::new(self.shared.registry.clone())
+    }
+
+    /// Lets the guard run dry before a shutdown. From the first poll on `initialize` is answered 503
+    /// with the seconds left in `Retry-After`; whatever is open goes on until `deadline` has passed.
+    /// Then every session ends as [`Drained`](crate::EndReason::Drained) and every event stream
+    /// with it, those of the modern era too, so that a graceful shutdown returns although clients
+    /// hold streams open. Resolves then, or earlier where nothing is open any more. There is no
+    /// way back.
+    ///
+    /// Await it *inside* the signal of a graceful shutdown, because the listener must still accept
+    /// while 503s are sent:
+    ///
+    /// ```no_run
+    /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router,
+    /// #     guard: mcp_session_guard::SessionGuardLayer, signal: impl Future<Output = ()> + Send + 'static)
+    /// # -> std::io::Result<()> {
+    /// use std::time::Duration;
+    ///
+    /// axum::serve(listener, app)
+    ///     .with_graceful_shutdown(async move {
+    ///         signal.await;
+    ///         guard.drain(Duration::from_secs(10)).await;
+    ///     })
+    ///     .await
+    /// # }
+    /// ```
+    ///
+    /// Guards that [share](Self::with_sessions) their sessions drain together. Answers of known
+    /// length, and plain calls of the modern era, run to their own end. A drain that is dropped
+    /// before its end leaves the guard refusing `initialize` and ends nothing.
+    pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let shared = self.shared.clone();
+        async move {
+            shared.registry.close(deadline).await;
+            shared.farewells.finished().await;
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod answer;
 mod body;
 mod delete;
 pub(crate) mod era;
+mod farewell;
 mod forward;
 mod future;
 #[cfg(fuzzing)]
@@ -29,9 +30,9 @@ mod head;
 mod intake;
 mod judge;
 mod layer;
-mod listen;
 pub(crate) mod message;
 mod modern;
+mod modern_call;
 mod opening;
 pub(crate) mod origin;
 mod post;

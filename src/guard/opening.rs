@@ -32,25 +32,33 @@ use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
-use crate::session::{Client, Phase, Slot};
+use crate::session::{Client, Farewell, Phase, Slot};
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
     slot: Slot,
     request: Asked,
+    /// For an inner service that keeps a session of its own.
+    farewell: Option<Farewell>,
 }
 
 impl Opening {
-    pub(crate) fn new(slot: Slot, message: &McpMessage, version: Version) -> Self {
+    pub(crate) fn new(
+        slot: Slot,
+        message: &McpMessage,
+        version: Version,
+        farewell: Option<Farewell>,
+    ) -> Self {
         let id = message.id().unwrap_or("null").into();
         Self {
             slot,
             request: Asked { id, version },
+            farewell,
         }
     }
 
     /// Judges the answer: a result opens the session, anything else is passed on without one.
-    pub(crate) async fn conclude<B>(self, response: Response<B>) -> Response<Body>
+    pub(crate) async fn conclude<B>(mut self, response: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -65,11 +73,14 @@ impl Opening {
         if !parts.status.is_success() || !(is_json || is_stream) || body.is_end_stream() {
             return Response::from_parts(parts, Body::new(body));
         }
+        if let Some(id) = inner_id {
+            self.keep_inner(id);
+        }
         if is_encoded(&parts.headers) {
             return self.request.refuse(RefusalReason::UnusableAnswer);
         }
         if is_stream {
-            return self.conclude_stream(inner_id, parts, Body::new(body));
+            return self.conclude_stream(parts, Body::new(body));
         }
         let body = Limited::new(body, LARGEST_ANSWER).collect();
         let body = match in_time(body).await {
@@ -80,7 +91,7 @@ impl Opening {
             return Response::from_parts(parts, Body::from(body));
         };
         let entry = self.slot.entry().clone();
-        let Some(in_flight) = self.slot.open(inner_id, Phase::Live) else {
+        let Some(in_flight) = self.slot.open(Phase::Live) else {
             return self.request.refuse(RefusalReason::SessionEnded);
         };
         entry.confirm(protocol_version);
@@ -89,15 +100,19 @@ impl Opening {
         Response::from_parts(parts, Body::new(body))
     }
 
+    /// The inner service keeps a session of its own, whatever becomes of ours.
+    fn keep_inner(&mut self, id: HeaderValue) {
+        let entry = self.slot.entry();
+        entry.keep_inner_id(id);
+        if let Some(farewell) = self.farewell.take() {
+            entry.extras.set_farewell(farewell);
+        }
+    }
+
     /// The response will pass in the stream: until then the session is provisional.
-    fn conclude_stream(
-        self,
-        inner_id: Option<HeaderValue>,
-        mut parts: Parts,
-        body: Body,
-    ) -> Response<Body> {
+    fn conclude_stream(self, mut parts: Parts, body: Body) -> Response<Body> {
         let entry = self.slot.entry().clone();
-        let Some(in_flight) = self.slot.open(inner_id, Phase::Provisional) else {
+        let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());

@@ -17,15 +17,15 @@ use super::forward;
 use super::future::State;
 use super::head::VersionHeader;
 use super::intake::Intake;
-use super::judge::{self, LiveSession, MessageVerdict, SessionMark};
+use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck, SessionMark};
 use super::layer::Shared;
-use super::listen::Listener;
 use super::message::{self, Bounds, Message};
+use super::modern_call::{Listener, ModernCall};
 use super::opening::{self, Opening};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
-use crate::session::{InFlight, Slot, Unavailable};
+use crate::session::{Caller, Client, InFlight, Opener, Unavailable};
 
 /// A POST whose head passed.
 pub(crate) struct Post<S> {
@@ -36,6 +36,7 @@ pub(crate) struct Post<S> {
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
     pub(crate) session: Option<InFlight>,
+    pub(crate) caller: Caller,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -45,23 +46,20 @@ pub(super) enum Next {
     Pass,
     /// A message of a live session.
     Call(Call),
-    Modern(Option<Listener>),
+    Modern(ModernCall),
     Open(Opening),
 }
 
 impl<S, R> Post<S>
 where
-    S: Service<Request<Body>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
     /// The body lets us wait: the inner service is given back until it is needed, for a client that
     /// sends slowly must not hold a place in a limited one.
-    pub(super) fn give_back(&mut self)
-    where
-        S: Clone,
-    {
+    pub(super) fn give_back(&mut self) {
         if std::mem::replace(&mut self.is_ready, false) {
             self.inner = self.inner.clone();
         }
@@ -83,6 +81,7 @@ where
             &message,
             version,
             &self.parts.headers,
+            OwnerCheck::of(&self.caller),
             self.mark,
             session.map(LiveSession::of),
             settings,
@@ -102,15 +101,10 @@ where
         match verdict {
             MessageVerdict::Forward => self.forward(handle, body),
             MessageVerdict::ForwardModern => self.forward_modern(handle, body),
-            MessageVerdict::Open => match self.shared.registry.reserve(opening::client(&message)) {
-                Ok(slot) => self.open(slot, handle, body),
-                Err(Unavailable::Full) => {
-                    self.refuse_message(RefusalReason::TooManySessions, &message)
-                }
-                Err(Unavailable::NoId) => {
-                    self.refuse_message(RefusalReason::IdGeneratorFailed, &message)
-                }
-            },
+            MessageVerdict::Open => {
+                let client = opening::client(&message);
+                self.open(client, handle, body)
+            }
         }
     }
 
@@ -140,20 +134,51 @@ where
     }
 
     fn forward_modern(mut self, message: McpMessage, body: Bytes) -> State<S> {
+        let Shared {
+            listeners,
+            registry,
+            ..
+        } = &*self.shared;
+        let drain = registry.drain();
         let listener = match message.method() {
-            Some("subscriptions/listen") => match Listener::take(&self.shared.listeners) {
+            Some("subscriptions/listen") if drain.is_over() => {
+                return self.refuse_with(RefusalReason::Draining, &message);
+            }
+            Some("subscriptions/listen") => match Listener::take(listeners) {
                 Some(listener) => Some(listener),
-                None => return self.refuse(RefusalReason::TooManyListeners, message.request_id()),
+                None => return self.refuse_with(RefusalReason::TooManyListeners, &message),
             },
             _ => None,
         };
+        let call = ModernCall::new(&message, listener, drain.clone());
         forward::prepare_modern(&mut self.parts, message);
-        self.go(body, Next::Modern(listener))
+        self.go(body, Next::Modern(call))
     }
 
-    fn open(mut self, slot: Slot, message: McpMessage, body: Bytes) -> State<S> {
+    fn open(mut self, client: Client, message: McpMessage, body: Bytes) -> State<S> {
+        let settings = &self.shared.settings;
+        let owner = match &mut self.caller {
+            Caller::Known(owner) => owner.take(),
+            Caller::Missing | Caller::Unresolved => None,
+        };
+        let opener = Opener {
+            client,
+            owner,
+            scope: settings.scope.clone(),
+        };
+        let slot = match self.shared.registry.reserve(opener) {
+            Ok(slot) => slot,
+            Err(unavailable) => return self.refuse_with(unavailable.into(), &message),
+        };
+        let farewell = settings
+            .end_inner_sessions
+            .then(|| {
+                let inner = self.inner.clone();
+                self.shared.farewells.prepare(inner, &self.parts)
+            })
+            .flatten();
         let entry = slot.entry().clone();
-        let opening = Opening::new(slot, &message, self.parts.version);
+        let opening = Opening::new(slot, &message, self.parts.version, farewell);
         forward::prepare(&mut self.parts, &entry, Some(message));
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
@@ -187,8 +212,27 @@ where
         State::answer(refusal.into_response(self.parts.version), None)
     }
 
+    fn refuse_with(self, reason: RefusalReason, message: &McpMessage) -> State<S> {
+        let mut refusal = Refusal::of_message(reason, message.request_id());
+        if reason == RefusalReason::Draining {
+            refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
+        }
+        State::answer(refusal.into_response(self.parts.version), None)
+    }
+
     fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
         let response = Refusal::of_message(reason, id).into_response(self.parts.version);
         State::answer(response, None)
+    }
+}
+
+impl From<Unavailable> for RefusalReason {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Draining => Self::Draining,
+            Unavailable::Full => Self::TooManySessions,
+            Unavailable::NoId => Self::IdGeneratorFailed,
+            Unavailable::OwnerFull => Self::TooManyOwnSessions,
+        }
     }
 }

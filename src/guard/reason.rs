@@ -22,8 +22,12 @@ pub enum RefusalReason {
     HopByHopMcpHeader,
     /// GET or DELETE without a session id (400).
     StreamWithoutSession,
-    /// The session id is malformed, unknown, or its session is over (404).
+    /// The session id is malformed, unknown, another owner's, or its session is over (404).
     SessionNotFound,
+    /// The resolver of owners failed, panicked, or made an empty owner (500).
+    OwnerUnresolved,
+    /// The request is nobody's, and sessions must have an owner (403).
+    OwnerRequired,
     /// `MCP-Protocol-Version` is not one that this endpoint or the session speaks (400).
     UnsupportedVersionHeader,
     /// Two different `MCP-Protocol-Version` headers (400).
@@ -75,6 +79,11 @@ pub enum RefusalReason {
     MissingSessionId,
     /// The limit of sessions is reached (503).
     TooManySessions,
+    /// Its owner has as many sessions as one may have, and all are in use (503).
+    TooManyOwnSessions,
+    /// The server is shutting down (503, with the seconds left in `Retry-After`; also the last event
+    /// of a stream of the modern era).
+    Draining,
     /// The id generator made no valid id that is free (503).
     IdGeneratorFailed,
     /// The inner service's answer to `initialize` can not be judged: encoded, over 1 MiB, or with
@@ -89,16 +98,21 @@ impl RefusalReason {
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::SessionEnded => StatusCode::OK,
-            Self::HostNotAllowed | Self::OriginNotAllowed => StatusCode::FORBIDDEN,
+            Self::HostNotAllowed | Self::OriginNotAllowed | Self::OwnerRequired => {
+                StatusCode::FORBIDDEN
+            }
+            Self::OwnerUnresolved => StatusCode::INTERNAL_SERVER_ERROR,
             Self::SessionNotFound | Self::ModernInitialize => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::OnlyPost => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnusableAnswer => StatusCode::BAD_GATEWAY,
-            Self::TooManySessions | Self::IdGeneratorFailed | Self::TooManyListeners => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TooManySessions
+            | Self::TooManyOwnSessions
+            | Self::Draining
+            | Self::IdGeneratorFailed
+            | Self::TooManyListeners => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -110,7 +124,10 @@ impl RefusalReason {
             Self::ClaimNotText | Self::ClaimMissing => -32602,
             Self::HeaderMismatch => -32020,
             Self::UnsupportedVersion => -32022,
-            Self::TooManySessions
+            Self::OwnerUnresolved
+            | Self::TooManySessions
+            | Self::TooManyOwnSessions
+            | Self::Draining
             | Self::IdGeneratorFailed
             | Self::TooManyListeners
             | Self::UnusableAnswer
@@ -129,10 +146,13 @@ impl RefusalReason {
 
     /// These 404 and 403 speak of no request, so they carry no id: with one, a client would take the
     /// 404 for the answer to its call and never learn that its session is over.
-    pub(super) fn is_about_the_session_or_page(self) -> bool {
+    pub(super) fn never_has_an_id(self) -> bool {
         matches!(
             self,
-            Self::SessionNotFound | Self::HostNotAllowed | Self::OriginNotAllowed
+            Self::SessionNotFound
+                | Self::HostNotAllowed
+                | Self::OriginNotAllowed
+                | Self::OwnerRequired
         )
     }
 
@@ -155,6 +175,10 @@ impl RefusalReason {
                 "Mcp-Session-Id is missing: POST initialize first and send the id of its answer."
             }
             Self::SessionNotFound => "Session not found",
+            Self::OwnerUnresolved => {
+                "Internal error: the server could not tell whose request this is. Retry later."
+            }
+            Self::OwnerRequired => "Authenticate first: requests here must have an owner.",
             Self::UnsupportedVersionHeader => {
                 "Unsupported MCP-Protocol-Version: send the version that initialize negotiated."
             }
@@ -204,6 +228,10 @@ impl RefusalReason {
             Self::AlreadyInitialized => "Server already initialized",
             Self::MissingSessionId => "Bad Request: Missing session ID",
             Self::TooManySessions => "Too many sessions: try again later.",
+            Self::TooManyOwnSessions => {
+                "Too many sessions of this owner are in use: end one, or try again later."
+            }
+            Self::Draining => "The server is shutting down: try again, it or another will answer.",
             Self::IdGeneratorFailed => "No session id could be made: try again later.",
             Self::UnusableAnswer => {
                 "The server's answer to initialize is encoded, too large or has a bad session id."
@@ -218,7 +246,7 @@ mod tests {
     use super::RefusalReason::*;
     use super::*;
 
-    const ALL: [RefusalReason; 37] = [
+    const ALL: [RefusalReason; 41] = [
         HostMalformed,
         HostNotAllowed,
         OriginNotAllowed,
@@ -228,6 +256,8 @@ mod tests {
         HopByHopMcpHeader,
         StreamWithoutSession,
         SessionNotFound,
+        OwnerUnresolved,
+        OwnerRequired,
         UnsupportedVersionHeader,
         ConflictingVersionHeaders,
         UnsupportedMediaType,
@@ -253,6 +283,8 @@ mod tests {
         AlreadyInitialized,
         MissingSessionId,
         TooManySessions,
+        TooManyOwnSessions,
+        Draining,
         IdGeneratorFailed,
         UnusableAnswer,
         SessionEnded,

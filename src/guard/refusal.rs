@@ -45,6 +45,8 @@ pub struct Refusal {
     body: RefusalBody,
     /// The member `data` of the JSON-RPC error, as JSON.
     data: Option<Box<str>>,
+    /// After how many seconds a 503 may be tried again.
+    retry_after: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ impl Refusal {
             reason,
             body: RefusalBody::Problem,
             data: None,
+            retry_after: RETRY_AFTER_SECONDS,
         }
     }
 
@@ -71,6 +74,7 @@ impl Refusal {
             reason,
             body: RefusalBody::Message(id.map(Bytes::copy_from_slice)),
             data: None,
+            retry_after: RETRY_AFTER_SECONDS,
         }
     }
 
@@ -81,6 +85,14 @@ impl Refusal {
         self.data =
             Some(format!(r#"{{"supported":["{supported}"],"requested":"{requested}"}}"#).into());
         self
+    }
+
+    /// Tells how long a drain still takes.
+    pub(crate) fn with_retry_after(self, retry_after: u64) -> Self {
+        Self {
+            retry_after,
+            ..self
+        }
     }
 
     /// Why.
@@ -115,7 +127,7 @@ impl Refusal {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(RETRY_AFTER, self.retry_after.into());
         }
         let closes = matches!(
             self.status(),
@@ -142,14 +154,14 @@ impl Refusal {
         // The texts are ours and hold nothing that JSON would have to escape; a test sees to it.
         let message = self.message();
         let id: &[u8] = match &self.body {
-            RefusalBody::Problem if !self.reason.is_about_the_session_or_page() => {
+            RefusalBody::Problem if !self.reason.never_has_an_id() => {
                 let status = self.status();
                 let title = status.canonical_reason().unwrap_or_default();
                 let code = status.as_str();
                 let body = format!(r#"{{"title":"{title}","status":{code},"detail":"{message}"}}"#);
                 return ("application/problem+json", body.into_bytes());
             }
-            RefusalBody::Message(Some(id)) if !self.reason.is_about_the_session_or_page() => id,
+            RefusalBody::Message(Some(id)) if !self.reason.never_has_an_id() => id,
             _ => b"null",
         };
         let code = self.reason.code();
@@ -167,6 +179,8 @@ impl Refusal {
         ("application/json", body)
     }
 }
+
+const RETRY_AFTER_SECONDS: u64 = 5;
 
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,7 +15,7 @@ use super::delete::Deletion;
 use super::future::ResponseFuture;
 use super::head::Head;
 use super::intake::Intake;
-use super::judge::{self, HeadVerdict, LiveSession, SessionMark};
+use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
 use super::layer::Shared;
 use super::post::Post;
 use super::reason::RefusalReason;
@@ -23,7 +23,7 @@ use super::refusal::Refusal;
 use super::{forward, origin};
 use crate::config::LegacyEra;
 use crate::extract::Guarded;
-use crate::session::InFlight;
+use crate::session::{Caller, InFlight};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
@@ -55,16 +55,22 @@ impl<S> SessionGuard<S> {
         let settings = &self.shared.settings;
         origin::verify(parts, settings)?;
         let head = Head::read(parts, settings.longest_id);
-        let session = match settings.legacy {
-            LegacyEra::Sessions => head
-                .session
-                .named()
-                .and_then(|id| self.shared.registry.begin(id)),
-            LegacyEra::Stateless | LegacyEra::Refused => None,
+        // Who asks is settled before any session is looked up.
+        let caller = match settings.legacy {
+            LegacyEra::Sessions => settings.owners.resolve(parts),
+            LegacyEra::Stateless | LegacyEra::Refused => Caller::Known(None),
         };
-        let verdict = judge::head(&head, session.as_ref().map(LiveSession::of), settings)?;
+        let session = match (settings.legacy, &caller) {
+            (LegacyEra::Sessions, Caller::Known(owner)) => head.session.named().and_then(|id| {
+                let registry = &self.shared.registry;
+                registry.begin(id, &settings.scope, owner.as_ref())
+            }),
+            _ => None,
+        };
+        let live = session.as_ref().map(LiveSession::of);
+        let verdict = judge::head(&head, OwnerCheck::of(&caller), live, settings)?;
         Ok(match verdict {
-            HeadVerdict::Read(mark) => Admission::Read(mark, session),
+            HeadVerdict::Read(mark) => Admission::Read(mark, session, caller),
             HeadVerdict::Stream => {
                 Admission::Stream(session.ok_or(RefusalReason::SessionNotFound)?)
             }
@@ -76,7 +82,7 @@ impl<S> SessionGuard<S> {
 /// A request that passed by its head, with the session that it names.
 enum Admission {
     End(InFlight),
-    Read(SessionMark, Option<InFlight>),
+    Read(SessionMark, Option<InFlight>, Caller),
     Stream(InFlight),
 }
 
@@ -116,7 +122,7 @@ where
             }
         };
         match admission {
-            Admission::Read(mark, session) => {
+            Admission::Read(mark, session, caller) => {
                 let intake = Intake::new(body, settings);
                 let inner = self.take_ready();
                 ResponseFuture::read(
@@ -127,6 +133,7 @@ where
                         parts,
                         mark,
                         session,
+                        caller,
                         shared,
                     },
                 )

@@ -17,6 +17,7 @@ use super::EndReason;
 use super::clock;
 use super::extras::Extras;
 use super::id::McpSessionId;
+use super::owner::{Owner, Scope};
 use super::registry::Registry;
 use super::state::{Phase, State};
 
@@ -24,6 +25,8 @@ use super::state::{Phase, State};
 pub(crate) struct Entry {
     pub(crate) id: McpSessionId,
     pub(crate) client: Arc<Client>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) scope: Scope,
     /// The inner service's own session id, never shown outside.
     inner_id: OnceLock<Box<HeaderValue>>,
     /// The version in the result of `initialize`, whatever it is.
@@ -75,12 +78,16 @@ impl Entry {
     pub(crate) fn reserved(
         id: McpSessionId,
         client: Arc<Client>,
+        owner: Option<Owner>,
+        scope: Scope,
         registry: Weak<Registry>,
     ) -> Self {
         let now = clock::now();
         Self {
             id,
             client,
+            owner,
+            scope,
             inner_id: OnceLock::new(),
             protocol_version: OnceLock::new(),
             extras: Extras::default(),
@@ -93,18 +100,16 @@ impl Entry {
         }
     }
 
+    /// The inner service named a session of its own in its answer to `initialize`.
+    pub(crate) fn keep_inner_id(&self, id: HeaderValue) {
+        let _ = self.inner_id.set(Box::new(id));
+    }
+
     /// The answer to `initialize` came: from now on the id is good. `None` if it ended meanwhile.
     ///
     /// The answer's own body counts as in flight; nothing else can be yet.
-    pub(crate) fn open(
-        self: &Arc<Self>,
-        inner_id: Option<HeaderValue>,
-        phase: Phase,
-    ) -> Option<InFlight> {
+    pub(crate) fn open(self: &Arc<Self>, phase: Phase) -> Option<InFlight> {
         let now = clock::now();
-        if let Some(id) = inner_id {
-            let _ = self.inner_id.set(Box::new(id));
-        }
         self.opened.store(now, Relaxed);
         self.last.store(now, Relaxed);
         self.state
@@ -146,13 +151,17 @@ impl Entry {
         })
     }
 
+    /// Whether this is a session of the scope and owner that ask for it. Nobody's sessions are
+    /// nobody's only.
+    pub(crate) fn belongs_to(&self, scope: &Scope, owner: Option<&Owner>) -> bool {
+        self.scope == *scope && self.owner.as_ref() == owner
+    }
+
     /// Why the session should end by its clocks, if it should.
-    pub(crate) fn expired(&self, now: u64, limits: &Limits) -> Option<Expired> {
-        let state = State(self.state.load(Acquire));
-        self.overdue(state, now, limits).map(|reason| Expired {
-            reason,
-            seen: state,
-        })
+    pub(crate) fn expired(&self, now: u64, limits: &Limits) -> Option<Due> {
+        let seen = State(self.state.load(Acquire));
+        let reason = self.overdue(seen, now, limits)?;
+        Some(Due { reason, seen })
     }
 
     /// Ends the session. `None` if it had ended before; else the phase that it was in.
@@ -178,6 +187,14 @@ impl Entry {
             .map(|word| State(word).phase())
     }
 
+    /// Since when the session has been idle, if nothing of it is in flight, with the state in which
+    /// that is true.
+    pub(crate) fn idle(&self, reason: EndReason) -> Option<(u64, Due)> {
+        let seen = State(self.state.load(Acquire));
+        let is_idle = seen.is_usable() && seen.in_flight() == 0;
+        is_idle.then(|| (self.last(), Due { reason, seen }))
+    }
+
     /// Ends the session and takes it out of its registry. `false` if it had ended before.
     pub(crate) fn leave(self: &Arc<Self>, reason: EndReason) -> bool {
         self.registry
@@ -185,15 +202,10 @@ impl Entry {
             .is_some_and(|registry| registry.end(self, reason))
     }
 
-    /// Ends the session unless anything happened to it since `expired` was found.
-    pub(crate) fn end_expired(&self, expired: &Expired) -> Option<Phase> {
+    /// Ends the session unless anything happened to it since `due` was found.
+    pub(crate) fn end_as_seen(&self, due: &Due) -> Option<Phase> {
         self.state
-            .compare_exchange(
-                expired.seen.0,
-                expired.seen.ended(expired.reason).0,
-                AcqRel,
-                Acquire,
-            )
+            .compare_exchange(due.seen.0, due.seen.ended(due.reason).0, AcqRel, Acquire)
             .ok()
             .map(|word| State(word).phase())
     }
@@ -334,9 +346,9 @@ impl Drop for InFlight {
     }
 }
 
-/// A session that its clocks end, with the state in which that was true.
+/// A session that is to end, with the state in which the reason was true.
 #[derive(Debug)]
-pub(crate) struct Expired {
+pub(crate) struct Due {
     reason: EndReason,
     seen: State,
 }

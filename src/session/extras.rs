@@ -1,5 +1,5 @@
 //! What few sessions need, allocated by the first use: the bell that tells of the end, the list of
-//! open GET streams, the user's state.
+//! open GET streams, the user's state, the word that the inner service awaits.
 
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
@@ -29,9 +29,18 @@ struct Lazy {
     streams: VecDeque<u64>,
     next_stream: u64,
     state: State,
+    farewell: Option<Farewell>,
 }
 
+/// Tells the inner service of a session's end.
+pub(crate) type Farewell = Box<dyn FnOnce(&Arc<Entry>) + Send>;
+
 impl Extras {
+    /// Has `farewell` called at the session's end.
+    pub(crate) fn set_farewell(&self, farewell: Farewell) {
+        self.lock().get_or_insert_default().farewell = Some(farewell);
+    }
+
     /// Takes a new GET stream into the list; beyond `limit` the oldest is taken out and told.
     pub(crate) fn add_stream(&self, limit: usize) -> u64 {
         let mut lock = self.lock();
@@ -97,18 +106,21 @@ impl Extras {
     ///
     /// The caller has marked the end before, so that a watcher who comes too late for the bell
     /// sees the mark.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, entry: &Arc<Entry>) {
         // Taken out first: wakers run, and values are dropped, without the lock.
         let lazy = self.lock().take();
-        if let Some(lazy) = lazy {
+        if let Some(mut lazy) = lazy {
             lazy.bell.notify_waiters();
+            if let Some(farewell) = lazy.farewell.take() {
+                farewell(entry);
+            }
             // A user's `Drop` that panics must not take the caller along, who may be another
             // client's request or the sweep.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(lazy)));
         }
     }
 
-    fn bell(&self) -> Arc<Notify> {
+    pub(crate) fn bell(&self) -> Arc<Notify> {
         self.lock().get_or_insert_default().bell.clone()
     }
 
@@ -118,33 +130,32 @@ impl Extras {
 }
 
 pin_project! {
-    /// Waits until something is over with a session. Costs nothing until first polled.
+    /// Waits until something is over. Costs nothing until first polled.
     #[derive(Default)]
     pub(crate) struct Watch {
         #[pin]
-        bell: Option<OwnedNotified>,
+        rung: Option<OwnedNotified>,
     }
 }
 
 impl Watch {
-    /// Ready once `is_over` holds, which is asked again whenever the bell of `entry` rings.
+    /// Ready once `is_over` holds, which is asked again whenever the bell rings.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
-        entry: &Entry,
+        bell: impl Fn() -> Arc<Notify>,
         is_over: impl Fn() -> bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut this = self.project();
         while !is_over() {
-            let Some(bell) = this.bell.as_mut().as_pin_mut() else {
+            let Some(rung) = this.rung.as_mut().as_pin_mut() else {
                 // `Notified` hears `notify_waiters` from its creation on, so the look at
                 // `is_over` after it misses nothing.
-                let bell = entry.extras.bell();
-                this.bell.set(Some(bell.notified_owned()));
+                this.rung.set(Some(bell().notified_owned()));
                 continue;
             };
-            ready!(bell.poll(cx));
-            this.bell.set(None);
+            ready!(rung.poll(cx));
+            this.rung.set(None);
         }
         Poll::Ready(())
     }

@@ -1,12 +1,15 @@
 //! What the guard knows of sessions, in this process: the registry and the handles to it.
 
 mod clock;
+mod drain;
 mod entry;
 mod extras;
 mod id;
+mod owner;
 mod reaper;
 mod registry;
 mod state;
+mod tally;
 
 use std::any::Any;
 use std::fmt;
@@ -16,12 +19,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::clock::nanos;
+pub(crate) use self::drain::Drain;
 pub(crate) use self::entry::{Client, Entry, InFlight, Limits};
-pub(crate) use self::extras::Watch;
+pub(crate) use self::extras::{Farewell, Watch};
 pub use self::id::McpSessionId;
 pub(crate) use self::id::{IdSource, is_well_formed};
-pub(crate) use self::registry::{Registry, Slot, Unavailable};
+pub(crate) use self::owner::{Caller, OwnerSource, Scope};
+pub use self::owner::{Owner, OwnerResolver};
+pub(crate) use self::registry::{Opener, Registry, Slot, Unavailable};
 pub(crate) use self::state::Phase;
+pub(crate) use self::tally::{Held, Tally};
 
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.
 ///
@@ -67,6 +74,20 @@ impl McpSession {
     #[must_use]
     pub fn client_version(&self) -> Option<&str> {
         self.entry.client.version.as_deref()
+    }
+
+    /// Whose session it is; `None` is nobody's. Always `None` where the guard asks for no
+    /// [owner](crate::SessionGuardBuilder::owner).
+    #[must_use]
+    pub fn owner(&self) -> Option<&Owner> {
+        self.entry.owner.as_ref()
+    }
+
+    /// The [scope](crate::SessionGuardBuilder::scope) of the guard that opened it; empty where
+    /// that has none.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        self.entry.scope.name()
     }
 
     /// How long ago the session opened.
@@ -140,7 +161,7 @@ impl McpSession {
             poll_fn(|cx| {
                 watch
                     .as_mut()
-                    .poll(&entry, || entry.end_reason().is_some(), cx)
+                    .poll(|| entry.extras.bell(), || entry.end_reason().is_some(), cx)
                     .map(drop)
             })
             .await;
@@ -159,7 +180,8 @@ impl fmt::Debug for McpSession {
 /// The sessions of a guard: to count them, look at them, and end them.
 ///
 /// Cheap to clone; every clone, and every layer cloned from the same guard, sees the same
-/// sessions.
+/// sessions. Where guards [share](crate::SessionGuardLayer::with_sessions) theirs, these are all
+/// of them; [`McpSession::scope`] tells them apart.
 #[derive(Clone)]
 pub struct Sessions {
     registry: Arc<Registry>,
@@ -204,11 +226,28 @@ impl Sessions {
         self.get(id).is_some_and(|session| session.end())
     }
 
-    /// Ends every open session and tells how many there were.
+    /// Ends every session of `owner`, those that are just opening included, and tells how many
+    /// there were.
+    ///
+    /// Revoke what the owner authenticates with first: a request that has passed authentication
+    /// already may open one more session.
+    pub fn end_owner(&self, owner: &Owner) -> usize {
+        self.revoke(&self.registry.of(owner))
+    }
+
+    /// Ends every session, those that are just opening included, and tells how many there were.
     pub fn end_all(&self) -> usize {
-        self.snapshot()
+        self.revoke(&self.registry.all())
+    }
+
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    fn revoke(&self, entries: &[Arc<Entry>]) -> usize {
+        entries
             .iter()
-            .filter(|session| session.end())
+            .filter(|entry| self.registry.end(entry, EndReason::Revoked))
             .count()
     }
 }
@@ -230,7 +269,10 @@ pub enum EndReason {
     Abandoned = 0,
     /// The client sent DELETE.
     Deleted,
-    /// The limit of sessions was reached and this one, never used, was the oldest such.
+    /// The server shut down and the [drain](crate::SessionGuardLayer::drain)'s time was over.
+    Drained,
+    /// It made room for another: the limit of sessions was reached and this was the oldest that was
+    /// never used, or its owner's limit and this had been idle longest.
     Evicted,
     /// The guard itself is gone: no layer, service or [`Sessions`] of it is left.
     GuardDropped,
@@ -249,9 +291,10 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Abandoned,
         Self::Deleted,
+        Self::Drained,
         Self::Evicted,
         Self::GuardDropped,
         Self::Idle,

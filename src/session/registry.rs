@@ -8,24 +8,30 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
 use foldhash::fast::RandomState;
-use http::HeaderValue;
+use tokio::time::timeout;
 
+use super::drain::Drain;
 use super::entry::{Client, Entry, InFlight, Limits};
 use super::id::{IdSource, McpSessionId};
+use super::owner::{Holdings, Owner, Scope};
 use super::reaper::Reaper;
 use super::state::Phase;
 use super::{EndReason, clock};
 
-/// All sessions of one guard.
+/// All sessions of one guard, or of several that share them.
 pub(crate) struct Registry {
+    /// An id is one session's only, whatever the scope: what a guard of another scope asks for is
+    /// compared after the lookup.
     map: DashMap<McpSessionId, Arc<Entry>, RandomState>,
     ids: IdSource,
     limits: Limits,
     max_sessions: usize,
+    max_per_owner: usize,
     /// Reserved, provisional and live.
     taken: AtomicUsize,
     /// Provisional and live.
@@ -33,22 +39,32 @@ pub(crate) struct Registry {
     /// Sessions that no second message has used yet, oldest first: the first to go when full.
     unused: Mutex<Unused>,
     clients: Mutex<Clients>,
+    holdings: Mutex<Holdings>,
+    drain: Arc<Drain>,
     /// When a full registry last looked for expired sessions.
     last_reclaim: AtomicU64,
     reaper: Reaper,
 }
 
 impl Registry {
-    pub(crate) fn new(ids: IdSource, limits: Limits, max_sessions: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        ids: IdSource,
+        limits: Limits,
+        max_sessions: usize,
+        max_per_owner: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
             map: DashMap::default(),
             ids,
             limits,
             max_sessions,
+            max_per_owner,
             taken: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             unused: Mutex::default(),
             clients: Mutex::default(),
+            holdings: Mutex::default(),
+            drain: Arc::default(),
             last_reclaim: AtomicU64::new(0),
             reaper: Reaper::new(&limits),
         })
@@ -56,18 +72,48 @@ impl Registry {
 
     /// A place for a session that is about to open, with its id. It is given back when the
     /// [`Slot`] is dropped before the session opened.
-    pub(crate) fn reserve(self: &Arc<Self>, client: Client) -> Result<Slot, Unavailable> {
+    pub(crate) fn reserve(self: &Arc<Self>, opener: Opener) -> Result<Slot, Unavailable> {
+        if self.drain.is_draining() {
+            return Err(Unavailable::Draining);
+        }
+        let Opener {
+            client,
+            owner,
+            scope,
+        } = opener;
+        // Before a place is taken: an owner who has enough must not push out others' sessions.
+        if let Some(owner) = &owner {
+            self.make_room_for(owner)?;
+        }
         if !self.take_place() && !self.make_room() {
             return Err(Unavailable::Full);
         }
         let client = lock(&self.clients).intern(client);
+        let reserved = |id| {
+            let registry = Arc::downgrade(self);
+            Entry::reserved(id, client.clone(), owner.clone(), scope.clone(), registry)
+        };
+        let slot = self.place(reserved);
+        if slot.is_err() {
+            self.taken.fetch_sub(1, AcqRel);
+        }
+        // Whoever ended everything while this one was put into the map may have missed it.
+        slot.and_then(|slot| match self.drain.is_over() {
+            true => Err(Unavailable::Draining),
+            false => Ok(slot),
+        })
+    }
+
+    /// Finds an id that is free, and room among the owner's sessions.
+    fn place(
+        self: &Arc<Self>,
+        reserved: impl Fn(McpSessionId) -> Entry,
+    ) -> Result<Slot, Unavailable> {
         for _ in 0..ID_ATTEMPTS {
             let Some(id) = self.ids.next() else { break };
-            let entry = Arc::new(Entry::reserved(
-                id.clone(),
-                client.clone(),
-                Arc::downgrade(self),
-            ));
+            let entry = Arc::new(reserved(id.clone()));
+            // Listed first: whoever takes the entry out of the map takes it off the list.
+            self.list_for_owner(&entry)?;
             // Never overwritten: a generator that repeats itself must not hand over a session.
             if let Place::Vacant(place) = self.map.entry(id) {
                 place.insert(entry.clone());
@@ -77,14 +123,23 @@ impl Registry {
                     opened: false,
                 });
             }
+            self.unlist(&entry);
         }
-        self.taken.fetch_sub(1, AcqRel);
         Err(Unavailable::NoId)
     }
 
-    /// Begins a request of the session with this id, if that is open.
-    pub(crate) fn begin(&self, id: &[u8]) -> Option<InFlight> {
-        self.get(id)?.begin()
+    /// Begins a request of the session with this id, if that is open and of this scope and owner.
+    pub(crate) fn begin(
+        &self,
+        id: &[u8],
+        scope: &Scope,
+        owner: Option<&Owner>,
+    ) -> Option<InFlight> {
+        let entry = self.get(id)?;
+        match entry.belongs_to(scope, owner) {
+            true => entry.begin(),
+            false => None,
+        }
     }
 
     /// The open session with this id.
@@ -103,6 +158,16 @@ impl Registry {
             .collect()
     }
 
+    /// All sessions, those that are just opening included.
+    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+        self.map.iter().map(|place| place.value().clone()).collect()
+    }
+
+    /// All sessions of an owner, those that are just opening included.
+    pub(crate) fn of(&self, owner: &Owner) -> Vec<Arc<Entry>> {
+        lock(&self.holdings).of(owner)
+    }
+
     /// How many sessions are open.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Acquire)
@@ -111,6 +176,39 @@ impl Registry {
     /// Whether nothing is open or about to be.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken.load(Acquire) == 0
+    }
+
+    /// The longest id that a session of this registry can have, in bytes.
+    pub(crate) fn longest_id(&self) -> usize {
+        self.ids.longest()
+    }
+
+    pub(crate) fn drain(&self) -> &Arc<Drain> {
+        &self.drain
+    }
+
+    /// Opens no session any more. Ready at the deadline, when everything that was open has been
+    /// ended, or earlier where nothing is open.
+    pub(crate) async fn close(&self, patience: Duration) {
+        self.drain.begin(patience);
+        let streams = self.drain.streams();
+        let emptied = async {
+            loop {
+                streams.emptied().await;
+                let bell = self.drain.bell();
+                let rung = bell.notified();
+                if !self.is_empty() {
+                    rung.await;
+                } else if streams.is_empty() {
+                    return;
+                }
+            }
+        };
+        let _ = timeout(patience, emptied).await;
+        self.drain.finish();
+        for entry in self.all() {
+            self.end(&entry, EndReason::Drained);
+        }
     }
 
     pub(crate) fn reaper(&self) -> &Reaper {
@@ -141,7 +239,7 @@ impl Registry {
     fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
         // Again where a request came in between: it saves an idle session, but no other.
         while let Some(expired) = entry.expired(now, &self.limits) {
-            let phase = entry.end_expired(&expired);
+            let phase = entry.end_as_seen(&expired);
             self.leave(entry, phase);
         }
     }
@@ -153,12 +251,52 @@ impl Registry {
             .remove_if(Borrow::<[u8]>::borrow(&entry.id), |_, found| {
                 Arc::ptr_eq(found, entry)
             });
+        self.unlist(entry);
         self.taken.fetch_sub(1, AcqRel);
         if phase != Phase::Reserved {
             self.open.fetch_sub(1, AcqRel);
         }
-        entry.extras.close();
+        entry.extras.close(entry);
+        self.drain.look();
         true
+    }
+
+    /// Lists a new session under its owner.
+    fn list_for_owner(&self, entry: &Arc<Entry>) -> Result<(), Unavailable> {
+        let Some(owner) = &entry.owner else {
+            return Ok(());
+        };
+        while !lock(&self.holdings).add(owner, entry, self.max_per_owner) {
+            self.make_room_for(owner)?;
+        }
+        Ok(())
+    }
+
+    /// Where the owner has all the sessions that one may have, the one that has been idle longest
+    /// ends.
+    fn make_room_for(&self, owner: &Owner) -> Result<(), Unavailable> {
+        loop {
+            // A list of its own: leaving takes the lock.
+            let held = lock(&self.holdings).of(owner);
+            if held.len() < self.max_per_owner {
+                return Ok(());
+            }
+            let idle = held.iter().filter_map(|held| {
+                let (since, seen) = held.idle(EndReason::Evicted)?;
+                Some((since, held, seen))
+            });
+            let Some((_, oldest, seen)) = idle.min_by_key(|(since, ..)| *since) else {
+                return Err(Unavailable::OwnerFull);
+            };
+            let phase = oldest.end_as_seen(&seen);
+            self.leave(oldest, phase);
+        }
+    }
+
+    fn unlist(&self, entry: &Arc<Entry>) {
+        if let Some(owner) = &entry.owner {
+            lock(&self.holdings).remove(owner, entry);
+        }
     }
 
     fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
@@ -206,7 +344,7 @@ impl Drop for Registry {
     fn drop(&mut self) {
         for place in &self.map {
             if place.end(EndReason::GuardDropped).is_some() {
-                place.extras.close();
+                place.extras.close(&place);
             }
         }
     }
@@ -223,13 +361,25 @@ impl fmt::Debug for Registry {
     }
 }
 
+/// Who opens a session, and under which guard.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    pub(crate) client: Client,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) scope: Scope,
+}
+
 /// Why [`Registry::reserve`] found no place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unavailable {
+    /// The server is shutting down.
+    Draining,
     /// The limit is reached and every session is in use.
     Full,
     /// The generator made no valid id that is free.
     NoId,
+    /// The owner has as many sessions as one may have, and all are in use.
+    OwnerFull,
 }
 
 /// A reserved place: given back on drop, unless the session opened.
@@ -246,10 +396,10 @@ impl Slot {
     }
 
     /// The inner service opened the session. `None` if it was ended while it waited.
-    pub(crate) fn open(mut self, inner_id: Option<HeaderValue>, phase: Phase) -> Option<InFlight> {
+    pub(crate) fn open(mut self, phase: Phase) -> Option<InFlight> {
         // Counted first: whoever ends the session at once must find it counted.
         self.registry.open.fetch_add(1, AcqRel);
-        let Some(in_flight) = self.entry.open(inner_id, phase) else {
+        let Some(in_flight) = self.entry.open(phase) else {
             self.registry.open.fetch_sub(1, AcqRel);
             return None;
         };

@@ -1,0 +1,96 @@
+//! The word to an inner service that keeps a session of its own when the guard has ended the outer
+//! one (contract §5): a DELETE, so that it frees its state.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::forward;
+use super::head::PROTOCOL_VERSION;
+use crate::session::{EndReason, Entry, Farewell, Tally};
+
+/// The DELETEs that are under way, of all sessions of a guard.
+#[derive(Clone, Debug)]
+pub(crate) struct Farewells {
+    places: Arc<Semaphore>,
+    under_way: Arc<Tally>,
+}
+
+impl Farewells {
+    /// The farewell of a session that `inner` is about to open, as an answer to this request.
+    pub(crate) fn prepare<S>(&self, inner: S, parts: &Parts) -> Option<Farewell>
+    where
+        S: Service<Request<Body>> + Send + 'static,
+        S::Future: Send,
+    {
+        let runtime = Handle::try_current().ok()?;
+        let Self { places, under_way } = self.clone();
+        let uri = parts.uri.clone();
+        let host = parts.headers.get(HOST).cloned();
+        Some(Box::new(move |entry| {
+            if matches!(
+                entry.end_reason(),
+                Some(EndReason::Deleted | EndReason::InnerLost)
+            ) {
+                // It has been asked, or has said so itself.
+                return;
+            }
+            let (mut parts, ()) = Request::new(()).into_parts();
+            parts.method = Method::DELETE;
+            parts.uri = uri;
+            parts.headers = headers(host, entry);
+            forward::prepare(&mut parts, entry, None);
+            let request = Request::from_parts(parts, Body::empty());
+            let held = under_way.hold();
+            runtime.spawn(async move {
+                let _held = held;
+                let _place = places.acquire_owned().await;
+                let _ = timeout(PATIENCE, ask(inner, request)).await;
+            });
+        }))
+    }
+
+    /// Waits until none is under way.
+    pub(crate) async fn finished(&self) {
+        let _ = timeout(PATIENCE, self.under_way.emptied()).await;
+    }
+}
+
+impl Default for Farewells {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            under_way: Arc::default(),
+        }
+    }
+}
+
+async fn ask<S: Service<Request<Body>>>(mut inner: S, request: Request<Body>) {
+    if poll_fn(|cx| inner.poll_ready(cx)).await.is_ok() {
+        let _ = inner.call(request).await;
+    }
+}
+
+fn headers(host: Option<HeaderValue>, entry: &Entry) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if let Some(host) = host {
+        headers.insert(HOST, host);
+    }
+    let version = entry.protocol_version();
+    if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
+        headers.insert(&PROTOCOL_VERSION, version);
+    }
+    headers
+}
+
+const AT_ONCE: usize = 32;
+const PATIENCE: Duration = Duration::from_secs(5);

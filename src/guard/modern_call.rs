@@ -1,0 +1,153 @@
+//! The answer to a message of the modern era (contract §6, §5 "Drain"). There is no session that
+//! would end its event stream; a drain does. `subscriptions/listen` streams are counted.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{AcqRel, Acquire},
+};
+use std::task::{Context, Poll, ready};
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use http::header::CONTENT_LENGTH;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::answer::is_event_stream;
+use super::body::Tail;
+use super::head::{SESSION_ID, is_encoded};
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
+use crate::extract::McpMessage;
+use crate::session::{Drain, Held, Watch};
+
+/// A message of the modern era that the inner service is answering.
+#[derive(Debug)]
+pub(crate) struct ModernCall {
+    /// What a request that is cut off is told about; `None` on anything else, and on
+    /// `subscriptions/listen`, whose clients take the end of the stream for what it is.
+    request: Option<McpMessage>,
+    listener: Option<Listener>,
+    drain: Arc<Drain>,
+}
+
+impl ModernCall {
+    pub(crate) fn new(message: &McpMessage, listener: Option<Listener>, drain: Arc<Drain>) -> Self {
+        let is_call = message.request_id().is_some() && listener.is_none();
+        Self {
+            request: is_call.then(|| message.clone()),
+            listener,
+            drain,
+        }
+    }
+
+    /// Passes the answer on, without a session header; an event stream ends with the drain.
+    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = response.into_parts();
+        parts.headers.remove(&SESSION_ID);
+        let body = Body::new(body);
+        let may_end_early = is_event_stream(&parts.headers)
+            && body.size_hint().exact().is_none()
+            && !parts.headers.contains_key(CONTENT_LENGTH);
+        if !may_end_early {
+            return Response::from_parts(parts, body);
+        }
+        let stream = ModernStream {
+            body,
+            watch: Watch::default(),
+            request: self.request.filter(|_| !is_encoded(&parts.headers)),
+            tail: Tail::default(),
+            held: Some((self.drain.streams().hold(), self.listener)),
+            drain: self.drain,
+        };
+        Response::from_parts(parts, Body::new(stream))
+    }
+}
+
+/// One open `subscriptions/listen`; given back on drop.
+#[derive(Debug)]
+pub(crate) struct Listener(Arc<AtomicUsize>);
+
+impl Listener {
+    /// `None` beyond the limit.
+    pub(crate) fn take(open: &Arc<AtomicUsize>) -> Option<Self> {
+        open.fetch_update(AcqRel, Acquire, |open| (open < MOST).then_some(open + 1))
+            .ok()?;
+        Some(Self(open.clone()))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, AcqRel);
+    }
+}
+
+pin_project! {
+    /// An event stream that ends with the drain at the latest.
+    struct ModernStream {
+        body: Body,
+        #[pin]
+        watch: Watch,
+        request: Option<McpMessage>,
+        tail: Tail,
+        drain: Arc<Drain>,
+        // `None` once the stream is over.
+        held: Option<(Held, Option<Listener>)>,
+    }
+}
+
+impl HttpBody for ModernStream {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.project();
+        if this.held.is_none() {
+            return Poll::Ready(None);
+        }
+        if !this.drain.is_over() {
+            if let Poll::Ready(frame) = Pin::new(&mut *this.body).poll_frame(cx) {
+                match &frame {
+                    Some(Ok(frame)) => this.tail.push(frame.data_ref().map_or(&[], |data| data)),
+                    Some(Err(_)) | None => *this.held = None,
+                }
+                return Poll::Ready(frame);
+            }
+            ready!(
+                this.watch
+                    .poll(|| this.drain.bell(), || this.drain.is_over(), cx)
+            );
+        }
+        *this.held = None;
+        let request = this
+            .request
+            .as_ref()
+            .filter(|_| this.tail.is_between_events());
+        Poll::Ready(request.map(|request| {
+            let refusal = Refusal::of_message(RefusalReason::Draining, request.request_id());
+            Ok(Frame::data(refusal.to_event()))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+const MOST: usize = 1024;

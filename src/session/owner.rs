@@ -1,0 +1,201 @@
+//! Whose a session is (contract §5): who asks, and which sessions are theirs.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+
+use axum::BoxError;
+use http::request::Parts;
+
+use super::entry::Entry;
+
+/// Whose a session is.
+///
+/// Take what stays the same as long as the user does: issuer and subject of a token, or the key of
+/// an account. Never the token itself, which changes whenever it is refreshed and would lose the
+/// user's session, and never the id of a client program alone, which all of its users share.
+///
+/// `Debug` and `Display` show it; it is no secret, but it may be personal.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub struct Owner(Arc<Name>);
+
+#[derive(Eq, Hash, PartialEq)]
+struct Name {
+    issuer: Option<Box<str>>,
+    subject: Box<str>,
+}
+
+impl Owner {
+    /// An owner known by one key of any form. An empty key is no owner: requests for which a
+    /// resolver makes one are answered 500.
+    #[must_use]
+    pub fn new(key: impl Into<Box<str>>) -> Self {
+        Self(Arc::new(Name {
+            issuer: None,
+            subject: key.into(),
+        }))
+    }
+
+    /// The owner whom `issuer` knows as `subject`: the claims `iss` and `sub` of a token. Neither
+    /// may be empty.
+    #[must_use]
+    pub fn of(issuer: impl Into<Box<str>>, subject: impl Into<Box<str>>) -> Self {
+        Self(Arc::new(Name {
+            issuer: Some(issuer.into()),
+            subject: subject.into(),
+        }))
+    }
+
+    /// Who vouches for the subject; `None` for an owner known by one key.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.issuer.as_deref()
+    }
+
+    /// The subject, or the key.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    fn is_empty(&self) -> bool {
+        self.subject().is_empty() || self.issuer().is_some_and(str::is_empty)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.issuer() {
+            Some(issuer) => write!(f, "{} of {issuer}", self.subject()),
+            None => f.write_str(self.subject()),
+        }
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({self})")
+    }
+}
+
+/// Tells who sends a request; given to
+/// [`SessionGuardBuilder::owner`](crate::SessionGuardBuilder::owner), most often as a closure.
+///
+/// # Contract
+///
+/// - Called once a request, before any session is looked up, on the thread that serves the request:
+///   it must not block. What takes time (introspection, a database) belongs into an authentication
+///   layer outside the guard, which leaves its result in the request's extensions.
+/// - Everything in `request` that no outer layer has put there is the client's own word. Headers
+///   prove nothing unless somebody has checked them.
+/// - `Ok(None)` is nobody: an anonymous request opens and uses anonymous sessions only.
+/// - An error, a panic and an empty owner are answered 500, whatever session the request names; they
+///   are never taken for nobody. What the error says is not shown to the client.
+pub trait OwnerResolver: Send + Sync + 'static {
+    /// Who sends `request`; `None` is nobody.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the resolver from knowing.
+    fn resolve(&self, request: &Parts) -> Result<Option<Owner>, BoxError>;
+}
+
+impl<F> OwnerResolver for F
+where
+    F: Fn(&Parts) -> Result<Option<Owner>, BoxError> + Send + Sync + 'static,
+{
+    fn resolve(&self, request: &Parts) -> Result<Option<Owner>, BoxError> {
+        self(request)
+    }
+}
+
+/// How requests come by their owner.
+#[derive(Clone, Default)]
+pub(crate) struct OwnerSource {
+    pub(crate) resolver: Option<Arc<dyn OwnerResolver>>,
+    pub(crate) is_required: bool,
+}
+
+impl OwnerSource {
+    pub(crate) fn resolve(&self, parts: &Parts) -> Caller {
+        let Some(resolver) = &self.resolver else {
+            return Caller::Known(None);
+        };
+        match catch_unwind(AssertUnwindSafe(|| resolver.resolve(parts))) {
+            Ok(Ok(Some(owner))) if !owner.is_empty() => Caller::Known(Some(owner)),
+            Ok(Ok(None)) if self.is_required => Caller::Missing,
+            Ok(Ok(None)) => Caller::Known(None),
+            _ => Caller::Unresolved,
+        }
+    }
+}
+
+impl fmt::Debug for OwnerSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnerSource")
+            .field("has_resolver", &self.resolver.is_some())
+            .field("is_required", &self.is_required)
+            .finish()
+    }
+}
+
+/// Who sends a request.
+#[derive(Debug)]
+pub(crate) enum Caller {
+    /// `None` is nobody, where nobody may have sessions.
+    Known(Option<Owner>),
+    /// Nobody, where owners are required.
+    Missing,
+    /// The resolver failed.
+    Unresolved,
+}
+
+/// The part of a shared registry that one guard sees: its sessions' name, kept as a thin pointer
+/// because every session has one.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Scope(Option<Arc<String>>);
+
+impl Scope {
+    pub(crate) fn named(name: &str) -> Self {
+        Self((!name.is_empty()).then(|| Arc::new(name.to_owned())))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.0.as_deref().map_or("", String::as_str)
+    }
+}
+
+/// The sessions of each owner, those that are just opening included, by their address.
+#[derive(Default)]
+pub(super) struct Holdings(HashMap<Owner, HashMap<usize, Weak<Entry>>>);
+
+impl Holdings {
+    /// Adds a session unless its owner has `most` already.
+    pub(super) fn add(&mut self, owner: &Owner, entry: &Arc<Entry>, most: usize) -> bool {
+        let held = self.0.entry(owner.clone()).or_default();
+        let has_room = held.len() < most;
+        if has_room {
+            held.insert(address(entry), Arc::downgrade(entry));
+        }
+        has_room
+    }
+
+    pub(super) fn remove(&mut self, owner: &Owner, entry: &Arc<Entry>) {
+        if let Some(held) = self.0.get_mut(owner) {
+            held.remove(&address(entry));
+            if held.is_empty() {
+                self.0.remove(owner);
+            }
+        }
+    }
+
+    pub(super) fn of(&self, owner: &Owner) -> Vec<Arc<Entry>> {
+        let held = self.0.get(owner).into_iter().flat_map(HashMap::values);
+        held.filter_map(Weak::upgrade).collect()
+    }
+}
+
+fn address(entry: &Arc<Entry>) -> usize {
+    Arc::as_ptr(entry) as usize
+}
