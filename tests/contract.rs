@@ -9,10 +9,12 @@ mod support;
 use std::fmt;
 use std::io;
 
+use axum::BoxError;
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
+use http::request::Parts;
 use http::{Method, Request};
-use mcp_session_guard::{Era, Refusal, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{Era, Owner, Refusal, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::Value;
 
 use support::{INITIALIZE, INITIALIZED, PING, World, post, request};
@@ -243,6 +245,34 @@ rows! {
     stateless_and_modern_a_legacy_request_passes: send("POST /mcp\n{H}\n{J}\nx: y\n\n{PING}").under(|guard| guard.stateless().accept_modern()) => passes();
     stateless_and_modern_a_modern_request_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(|guard| guard.stateless().accept_modern()) => passes();
     stateless_and_modern_a_mismatch: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(|guard| guard.stateless().accept_modern()) => rpc(400, -32020, ANY, "9");
+    section_5_another_owners_id_on_post: send("POST /mcp\n{H}\n{J}\nuser: bob\nmcp-session-id: {live}\n\n{PING}").under(owned) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_another_owners_id_on_get: send("GET /mcp\n{H}\nuser: bob\nmcp-session-id: {live}").under(owned) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_another_owners_id_on_get_with_last_event_id: send("GET /mcp\n{H}\nuser: bob\nlast-event-id: 1\nmcp-session-id: {live}").under(owned) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_another_owners_id_on_delete: send("DELETE /mcp\n{H}\nuser: bob\nmcp-session-id: {live}").under(owned) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_initialize_with_another_owners_id: send("POST /mcp\n{H}\n{J}\nuser: bob\nmcp-session-id: {live}\n\n{INITIALIZE}").under(owned) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_the_owners_own_id_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{PING}").under(owned) => passes();
+    section_5_an_owner_opens: send("POST /mcp\n{H}\n{J}\nuser: bob\n\n{INITIALIZE}").under(owned) => passes();
+    section_5_a_failing_resolver_with_a_live_id: send("POST /mcp\n{H}\n{J}\nuser: fails\nmcp-session-id: {live}\n\n{PING}").under(owned) => rpc(500, -32603, ANY, "1");
+    section_5_a_failing_resolver_with_an_unknown_id: send("POST /mcp\n{H}\n{J}\nuser: fails\nmcp-session-id: nobody\n\n{PING}").under(owned) => rpc(500, -32603, ANY, "1");
+    section_5_a_failing_resolver_without_an_id: send("POST /mcp\n{H}\n{J}\nuser: fails\n\n{PING}").under(owned) => rpc(500, -32603, ANY, "1");
+    section_5_a_failing_resolver_on_initialize: send("POST /mcp\n{H}\n{J}\nuser: fails\n\n{INITIALIZE}").under(owned) => rpc(500, -32603, ANY, "0");
+    section_5_a_failing_resolver_on_a_notification: send("POST /mcp\n{H}\n{J}\nuser: fails\n\n{INITIALIZED}").under(owned) => rpc(500, -32603, ANY, "null");
+    section_5_a_failing_resolver_on_get: send("GET /mcp\n{H}\nuser: fails\nmcp-session-id: {live}").under(owned) => problem(500);
+    section_5_a_failing_resolver_on_get_with_an_unknown_id: send("GET /mcp\n{H}\nuser: fails\nmcp-session-id: nobody").under(owned) => problem(500);
+    section_5_a_failing_resolver_on_delete: send("DELETE /mcp\n{H}\nuser: fails\nmcp-session-id: {live}").under(owned) => problem(500);
+    section_5_a_panicking_resolver: send("POST /mcp\n{H}\n{J}\nuser: panics\nmcp-session-id: {live}\n\n{PING}").under(owned) => rpc(500, -32603, ANY, "1");
+    section_5_an_empty_owner: send("POST /mcp\n{H}\n{J}\nuser:\nmcp-session-id: {live}\n\n{PING}").under(owned) => rpc(500, -32603, ANY, "1");
+    section_5_an_empty_issuer: send("DELETE /mcp\n{H}\nuser: noissuer\nmcp-session-id: {live}").under(owned) => problem(500);
+    section_5_owner_required_initialize: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZE}").under(|guard| owned(guard).require_owner()) => rpc(403, -32600, ANY, "null");
+    section_5_owner_required_ping_without_id: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(|guard| owned(guard).require_owner()) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_owner_required_post: send("POST /mcp\n{H}\n{J}\nmcp-session-id: nobody\n\n{PING}").under(|guard| owned(guard).require_owner()) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_owner_required_get: send("GET /mcp\n{H}\nmcp-session-id: nobody").under(|guard| owned(guard).require_owner()) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_owner_required_delete: send("DELETE /mcp\n{H}\nmcp-session-id: nobody").under(|guard| owned(guard).require_owner()) => rpc(404, -32600, NOT_FOUND, "null");
+    section_5_owner_required_initialize_with_a_stale_id_under_the_option: send("POST /mcp\n{H}\n{J}\nmcp-session-id: nobody\n\n{INITIALIZE}").under(|guard| owned(guard).require_owner().reopen_stale_sessions()) => rpc(403, -32600, ANY, "null");
+    section_5_owner_required_an_owner_opens: send("POST /mcp\n{H}\n{J}\nuser: bob\n\n{INITIALIZE}").under(|guard| owned(guard).require_owner()) => passes();
+    section_5_owner_required_a_modern_request: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: server/discover\n\n{MODERN}").under(|guard| owned(guard).require_owner().accept_modern()) => rpc(403, -32600, ANY, "null");
+    section_5_owner_required_a_modern_request_of_an_owner_passes: send("POST /mcp\n{H}\n{J}\nuser: bob\nmcp-protocol-version: 2026-07-28\nmcp-method: server/discover\n\n{MODERN}").under(|guard| owned(guard).require_owner().accept_modern()) => passes();
+    section_5_a_failing_resolver_on_a_modern_request: send("POST /mcp\n{H}\n{J}\nuser: fails\nmcp-protocol-version: 2026-07-28\nmcp-method: server/discover\n\n{MODERN}").under(|guard| owned(guard).accept_modern()) => rpc(500, -32603, ANY, "9");
 }
 
 /// A request, as text.
@@ -259,6 +289,19 @@ fn send(text: &'static str) -> Sent {
         configure: |guard| guard,
         body: None,
     }
+}
+
+/// The header `user` names the owner; a few users are none.
+fn owned(guard: SessionGuardBuilder) -> SessionGuardBuilder {
+    guard.owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
+        match request.headers.get("user").map(|user| user.as_bytes()) {
+            None => Ok(None),
+            Some(b"fails") => Err("no such user".into()),
+            Some(b"panics") => panic!("the resolver panics"),
+            Some(b"noissuer") => Ok(Some(Owner::of("", "user"))),
+            Some(user) => Ok(Some(Owner::new(String::from_utf8_lossy(user)))),
+        }
+    })
 }
 
 fn stalls() -> Body {

@@ -1,0 +1,471 @@
+//! The end of a guard, and the word to an inner service whose session the guard has ended.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::stream;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use mcp_session_guard::{EndReason, McpSession, SessionGuardBuilder, SessionGuardLayer};
+use tokio::time::{Instant, advance, sleep, timeout};
+
+use support::{INITIALIZE, PING, World, bodiless, initialize_result, json_response, post};
+
+const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"slow"}}"#;
+const ENDED: &str =
+    r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":"c1"}"#;
+const SHUTTING_DOWN: &str = "The server is shutting down: try again, it or another will answer.";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Opens sessions, answers `tools/call` never or by an endless stream, and all else at once.
+fn slow(guard: SessionGuardLayer) -> World {
+    let handler = async |request: Request<Body>| {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let text = std::str::from_utf8(&body).unwrap();
+        if parts.method == Method::GET || text.contains("stream") {
+            return events();
+        }
+        if text.contains("slow") {
+            std::future::pending::<()>().await;
+        }
+        json_response(200, &initialize_result(&0.into()))
+    };
+    World::around(guard, Router::new().route("/mcp", any(handler)))
+}
+
+/// One event, then silence.
+fn events() -> Response {
+    let first = stream::iter([Ok::<_, Infallible>(Bytes::from(": hello\n\n"))]);
+    let frames = futures_util::StreamExt::chain(first, stream::pending());
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(Body::from_stream(frames))
+        .unwrap()
+}
+
+fn modern(method: &str) -> Request<Body> {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":"c1","method":"{method}","params":{{"name":"stream","_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
+    );
+    let mut request = post(None, body);
+    for (name, value) in [
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", method),
+        ("mcp-name", "stream"),
+    ] {
+        request.headers_mut().insert(name, value.parse().unwrap());
+    }
+    request
+}
+
+/// A stream whose first event has been read.
+async fn begun(response: Response) -> Body {
+    let mut body = response.into_body();
+    let first = timeout(SECOND, body.frame()).await.unwrap().unwrap();
+    assert_eq!(first.unwrap().into_data().unwrap(), ": hello\n\n");
+    body
+}
+
+/// What is left of a stream, which must be at its end.
+async fn rest(body: Body) -> String {
+    let rest = timeout(SECOND, to_bytes(body, usize::MAX)).await;
+    String::from_utf8(rest.expect("the stream ends").unwrap().into()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_refuses_newcomers_lets_sessions_go_on_and_ends_everything_at_its_deadline() {
+    let guard = SessionGuardLayer::new();
+    let world = slow(guard.clone());
+    let id = world.open().await;
+    let session = world.sessions.get(&id).unwrap();
+    let get = begun(world.send(bodiless(Method::GET, Some(&id))).await).await;
+    let streaming = CALL.replace("slow", "stream");
+    let streaming = begun(world.send(post(Some(&id), streaming)).await).await;
+    let waiting = tokio::spawn({
+        let (world, id) = (world.clone(), id.clone());
+        async move { world.ask(post(Some(&id), CALL)).await }
+    });
+    let begun = Instant::now();
+    let drain = tokio::spawn(guard.drain(10 * SECOND));
+    sleep(SECOND / 2).await;
+
+    let refused = world.ask(post(None, INITIALIZE)).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(
+        refused.headers["retry-after"], "10",
+        "the seconds left, rounded up"
+    );
+    assert_eq!(
+        refused.text(),
+        format!(
+            r#"{{"jsonrpc":"2.0","error":{{"code":-32603,"message":"{SHUTTING_DOWN}"}},"id":0}}"#
+        )
+    );
+    sleep(8 * SECOND).await;
+    let refused = world.ask(post(None, INITIALIZE)).await;
+    assert_eq!(refused.headers["retry-after"], "2");
+    assert_eq!(world.ping(&id).await, 200, "a live session goes on");
+    assert!(!waiting.is_finished());
+
+    drain.await.unwrap();
+    assert_eq!(begun.elapsed(), 10 * SECOND);
+    assert_eq!(session.end_reason(), Some(EndReason::Drained));
+    assert!(world.sessions.is_empty());
+    assert_eq!(rest(get).await, "");
+    assert_eq!(rest(streaming).await, format!("data: {ENDED}\n\n"));
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, answer.text()), (StatusCode::OK, ENDED));
+    assert_eq!(world.ping(&id).await, 404);
+    let refused = world.ask(post(None, INITIALIZE)).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.headers["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_is_over_early_where_nothing_is_open_any_more() {
+    let guard = SessionGuardLayer::new();
+    let world = World::new(guard.clone());
+    let begun = Instant::now();
+    guard.drain(10 * SECOND).await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+
+    let guard = SessionGuardLayer::new();
+    let world = World::new(guard.clone());
+    let ids = [world.open().await, world.open().await];
+    let drain = tokio::spawn(guard.drain(10 * SECOND));
+    for id in &ids {
+        sleep(SECOND).await;
+        assert!(!drain.is_finished());
+        world.ask(bodiless(Method::DELETE, Some(id))).await;
+    }
+    drain.await.unwrap();
+    assert_eq!(begun.elapsed(), 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = slow(guard.clone());
+    let listen = begun(world.send(modern("subscriptions/listen")).await).await;
+    let call = begun(world.send(modern("tools/call")).await).await;
+    let left = world.send(modern("tools/call")).await;
+    let begun = Instant::now();
+    let drain = tokio::spawn(guard.drain(10 * SECOND));
+    sleep(SECOND).await;
+    drop(left);
+    let during = world.send(modern("tools/call")).await;
+    assert_eq!(
+        during.status(),
+        200,
+        "modern requests go on until the deadline"
+    );
+    drain.await.unwrap();
+    assert_eq!(begun.elapsed(), 10 * SECOND);
+    assert_eq!(rest(listen).await, "");
+    let last = format!(
+        "data: {{\"jsonrpc\":\"2.0\",\"error\":{{\"code\":-32603,\"message\":\"{SHUTTING_DOWN}\"}},\"id\":\"c1\"}}\n\n"
+    );
+    assert_eq!(rest(call).await, last);
+    assert_eq!(
+        rest(during.into_body()).await,
+        last,
+        "its inner stream is not even asked"
+    );
+    let late = world.ask(modern("subscriptions/listen")).await;
+    assert_eq!(
+        (late.status.as_u16(), &late.headers["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_the_modern_era_is_over_when_its_last_stream_is_gone() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = slow(guard.clone());
+    let streams = [
+        world.send(modern("subscriptions/listen")).await,
+        world.send(modern("tools/call")).await,
+    ];
+    let begun = Instant::now();
+    let drain = tokio::spawn(guard.drain(10 * SECOND));
+    for stream in streams {
+        sleep(SECOND).await;
+        assert!(!drain.is_finished());
+        drop(stream);
+    }
+    drain.await.unwrap();
+    assert_eq!(begun.elapsed(), 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_is_under_way_at_the_deadline_opens_nothing() {
+    let guard = SessionGuardLayer::new();
+    let handler = async || {
+        sleep(20 * SECOND).await;
+        json_response(200, &initialize_result(&0.into()))
+    };
+    let world = World::around(guard.clone(), Router::new().route("/mcp", any(handler)));
+    let opening = tokio::spawn({
+        let world = world.clone();
+        async move { world.ask(post(None, INITIALIZE)).await }
+    });
+    advance(SECOND).await;
+    guard.drain(10 * SECOND).await;
+    let answer = opening.await.unwrap();
+    assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
+    assert!(world.sessions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_deadlines_the_earliest_counts_and_guards_that_share_drain_together() {
+    let files = SessionGuardLayer::new();
+    let mail = SessionGuardLayer::with_sessions(&files.sessions())
+        .scope("mail")
+        .build()
+        .unwrap();
+    let (world, shared) = (World::new(files.clone()), World::new(mail.clone()));
+    let session = world.open().await;
+    let session = world.sessions.get(&session).unwrap();
+    let first = tokio::spawn(files.drain(60 * SECOND));
+    sleep(SECOND).await;
+    let refused = shared.ask(post(None, INITIALIZE)).await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.headers["retry-after"]),
+        (503, &"59".parse().unwrap())
+    );
+    mail.drain(5 * SECOND).await;
+    assert_eq!(session.end_reason(), Some(EndReason::Drained));
+    timeout(SECOND, first)
+        .await
+        .expect("nothing is left to wait for")
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_given_up_ends_nothing() {
+    let guard = SessionGuardLayer::new();
+    let world = World::new(guard.clone());
+    let id = world.open().await;
+    assert!(timeout(SECOND, guard.drain(10 * SECOND)).await.is_err());
+    sleep(20 * SECOND).await;
+    assert_eq!(world.ping(&id).await, 200);
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+}
+
+// An inner service that keeps sessions of its own.
+
+type Told = Arc<Mutex<Vec<(HeaderMap, String, Option<EndReason>)>>>;
+
+/// Opens sessions under the id `own-<n>`, answers DELETE by `status`, and notes what DELETEs came.
+fn keeping(guard: SessionGuardBuilder, status: u16) -> (World, Told) {
+    let told = Told::default();
+    let deletes = told.clone();
+    let opened = Arc::new(Mutex::new(0));
+    let handler = move |request: Request<Body>| {
+        let (deletes, opened) = (deletes.clone(), opened.clone());
+        async move {
+            if request.method() == Method::DELETE {
+                let reason = McpSession::from_extensions(request.extensions())
+                    .unwrap()
+                    .end_reason();
+                let uri = request.uri().to_string();
+                deletes
+                    .lock()
+                    .unwrap()
+                    .push((request.headers().clone(), uri, reason));
+                return Response::builder()
+                    .status(status)
+                    .body(Body::empty())
+                    .unwrap();
+            }
+            let is_stream = request.headers().contains_key("x-events");
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            if body != INITIALIZE {
+                return Response::builder().status(202).body(Body::empty()).unwrap();
+            }
+            let mut response = match is_stream {
+                true => events(),
+                false => json_response(200, &initialize_result(&0.into())),
+            };
+            let mut opened = opened.lock().unwrap();
+            *opened += 1;
+            let id = format!("own-{opened}").parse().unwrap();
+            response.headers_mut().insert("mcp-session-id", id);
+            response
+        }
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    (World::around(guard.build().unwrap(), app), told)
+}
+
+fn telling() -> SessionGuardBuilder {
+    SessionGuardLayer::builder().end_inner_sessions()
+}
+
+fn ids(told: &Told) -> Vec<String> {
+    let told = told.lock().unwrap();
+    let mut ids: Vec<_> = told
+        .iter()
+        .map(|(headers, ..)| headers["mcp-session-id"].to_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    ids
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_is_told_of_the_sessions_that_the_guard_has_ended() {
+    let (world, told) = keeping(telling().lifetime(3600 * SECOND), 204);
+    let id = world.open().await;
+    world.sessions.end(&id);
+    sleep(SECOND).await;
+    {
+        let told = told.lock().unwrap();
+        let [(headers, uri, reason)] = &told[..] else {
+            panic!("one DELETE: {told:?}");
+        };
+        assert_eq!((uri.as_str(), *reason), ("/mcp", Some(EndReason::Revoked)));
+        let mut sent: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        sent.sort();
+        assert_eq!(
+            sent,
+            [
+                ("host", "localhost:8000"),
+                ("mcp-protocol-version", "2025-11-25"),
+                ("mcp-session-id", "own-1"),
+            ]
+        );
+    }
+    let id = world.open_and_use().await;
+    assert_eq!(
+        world.sessions.get(&id).unwrap().ended().await,
+        EndReason::Idle
+    );
+    world.open().await;
+    sleep(301 * SECOND).await;
+    assert_eq!(ids(&told), ["own-1", "own-2", "own-3"], "expired ones too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_is_not_told_what_it_knows_or_was_not_asked_to_hear() {
+    let (world, told) = keeping(SessionGuardLayer::builder(), 204);
+    let id = world.open().await;
+    world.sessions.end(&id);
+    sleep(SECOND).await;
+    assert_eq!(ids(&told), [""; 0], "off by default");
+
+    let (world, told) = keeping(telling(), 204);
+    let id = world.open().await;
+    assert_eq!(
+        world.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        204
+    );
+    sleep(SECOND).await;
+    assert_eq!(ids(&told), ["own-1"], "the client's DELETE alone");
+
+    let world = World::new(telling().build().unwrap());
+    let id = world.open().await;
+    world.sessions.end(&id);
+    sleep(SECOND).await;
+    assert_eq!(
+        world.inner.count(),
+        1,
+        "an inner service without an id is not asked"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_session_behind_an_answer_that_opened_none_outside_is_ended_too() {
+    let (world, told) = keeping(telling(), 204);
+    // The client leaves before it has the answer whole.
+    drop(world.send(post(None, INITIALIZE)).await);
+    let mut request = post(None, INITIALIZE);
+    request
+        .headers_mut()
+        .insert("x-events", "1".parse().unwrap());
+    // The stream never carries the response.
+    let stream = world.send(request).await;
+    sleep(61 * SECOND).await;
+    drop(stream);
+    assert_eq!(ids(&told), ["own-1", "own-2"]);
+    assert!(world.sessions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_until_the_inner_service_has_been_told_however_it_answers() {
+    for status in [204, 404, 405, 500] {
+        let guard = telling().build().unwrap();
+        let (deletes, world) = {
+            let told = Told::default();
+            let noted = told.clone();
+            let handler = async move |request: Request<Body>| {
+                if request.method() == Method::DELETE {
+                    sleep(SECOND).await;
+                    noted
+                        .lock()
+                        .unwrap()
+                        .push((request.headers().clone(), String::new(), None));
+                    return Response::builder()
+                        .status(status)
+                        .body(Body::empty())
+                        .unwrap();
+                }
+                let mut response = json_response(200, &initialize_result(&0.into()));
+                response
+                    .headers_mut()
+                    .insert("mcp-session-id", "own".parse().unwrap());
+                response
+            };
+            let app = Router::new().route("/mcp", any(handler));
+            (told, World::around(guard.clone(), app))
+        };
+        for _ in 0..100 {
+            world.open().await;
+        }
+        let begun = Instant::now();
+        guard.drain(SECOND).await;
+        // 100 of them, 32 at once, a second each.
+        assert_eq!(begun.elapsed(), 5 * SECOND);
+        assert_eq!(ids(&deletes).len(), 100);
+        assert_eq!(world.ask(post(None, PING)).await.status, 400);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_that_does_not_answer_holds_a_drain_up_for_five_seconds() {
+    let guard = telling().build().unwrap();
+    let handler = async |request: Request<Body>| {
+        if request.method() == Method::DELETE {
+            std::future::pending::<()>().await;
+        }
+        let mut response = json_response(200, &initialize_result(&0.into()));
+        response
+            .headers_mut()
+            .insert("mcp-session-id", "own".parse().unwrap());
+        response
+    };
+    let world = World::around(guard.clone(), Router::new().route("/mcp", any(handler)));
+    world.open().await;
+    let begun = Instant::now();
+    guard.drain(SECOND).await;
+    assert_eq!(begun.elapsed(), 6 * SECOND);
+}

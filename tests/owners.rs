@@ -1,0 +1,451 @@
+//! Whose a session is: strangers, refreshed tokens, limits per owner, scopes.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use http::request::Parts;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use mcp_session_guard::{
+    ConfigErrorKind, EndReason, McpSession, Owner, SessionGuardBuilder, SessionGuardLayer,
+};
+use proptest::prelude::*;
+use tokio::time::sleep;
+
+use support::{Answer, INITIALIZE, PING, World, bodiless, post};
+
+const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
+
+/// What an authentication layer leaves in the extensions; the token changes, the rest does not.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Claims {
+    issuer: &'static str,
+    subject: &'static str,
+    client: &'static str,
+    token: u32,
+}
+
+const ALICE: Claims = Claims {
+    issuer: "https://login.example",
+    subject: "alice",
+    client: "app",
+    token: 1,
+};
+const BOB: Claims = Claims {
+    subject: "bob",
+    ..ALICE
+};
+
+fn owned() -> SessionGuardBuilder {
+    SessionGuardLayer::builder()
+        .owner_from_extension(|claims: &Claims| Owner::of(claims.issuer, claims.subject))
+}
+
+fn world(guard: SessionGuardBuilder) -> World {
+    World::new(guard.build().unwrap())
+}
+
+fn by(claims: impl Into<Option<Claims>>, mut request: Request<Body>) -> Request<Body> {
+    if let Some(claims) = claims.into() {
+        request.extensions_mut().insert(claims);
+    }
+    request
+}
+
+async fn open(world: &World, claims: impl Into<Option<Claims>>) -> String {
+    let answer = world.ask(by(claims, post(None, INITIALIZE))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let id = answer.headers["mcp-session-id"].to_str().unwrap();
+    id.to_owned()
+}
+
+async fn ping(world: &World, claims: impl Into<Option<Claims>>, id: &str) -> u16 {
+    let answer = world.ask(by(claims, post(Some(id), PING))).await;
+    answer.status.as_u16()
+}
+
+/// What a caller is told on every method, as comparable text.
+async fn probe(world: &World, claims: Option<&Claims>, id: &str) -> Vec<String> {
+    let mut answers = Vec::new();
+    for mut request in [
+        post(Some(id), PING),
+        post(Some(id), INITIALIZE),
+        bodiless(Method::GET, Some(id)),
+        bodiless(Method::GET, Some(id)),
+        bodiless(Method::DELETE, Some(id)),
+    ] {
+        if answers.len() == 3 {
+            let value = "7".parse().unwrap();
+            request.headers_mut().insert("last-event-id", value);
+        }
+        let Answer {
+            status,
+            headers,
+            body,
+        } = world.ask(by(claims.cloned(), request)).await;
+        answers.push(format!("{status} {headers:?} {body:?}"));
+    }
+    answers
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_sees_byte_for_byte_an_unknown_id_and_the_session_lives() {
+    let world = world(owned());
+    let id = open(&world, ALICE).await;
+    world.inner.clear();
+    let session = world.sessions.get(&id).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    for stranger in [
+        Some(BOB),
+        None,
+        Some(Claims {
+            issuer: "https://other.example",
+            ..ALICE
+        }),
+    ] {
+        let real = probe(&world, stranger.as_ref(), &id).await;
+        assert_eq!(real, probe(&world, stranger.as_ref(), UNKNOWN).await);
+        assert!(real[0].starts_with("404"), "{}", real[0]);
+    }
+    assert_eq!(world.inner.count(), 0);
+    assert_eq!(session.in_flight(), 0);
+    assert_eq!(
+        session.idle(),
+        Duration::from_secs(60),
+        "a stranger does not refresh the clock"
+    );
+    assert_eq!(ping(&world, ALICE, &id).await, 200);
+}
+
+#[tokio::test]
+async fn a_refreshed_token_of_the_same_user_goes_on_in_the_session() {
+    let world = world(owned());
+    let id = open(&world, ALICE).await;
+    let refreshed = Claims {
+        token: 2,
+        client: "other app",
+        ..ALICE
+    };
+    assert_eq!(ping(&world, refreshed.clone(), &id).await, 200);
+    let answer = by(refreshed, bodiless(Method::DELETE, Some(&id)));
+    assert_eq!(world.ask(answer).await.status, 204);
+}
+
+#[tokio::test]
+async fn anonymous_sessions_are_nobodys_only() {
+    let world = world(owned());
+    let id = open(&world, None).await;
+    assert_eq!(world.sessions.get(&id).unwrap().owner(), None);
+    assert_eq!(ping(&world, ALICE, &id).await, 404);
+    assert_eq!(ping(&world, None, &id).await, 200);
+}
+
+proptest! {
+    #[test]
+    fn only_equal_issuer_and_subject_share_a_session(
+        opener in any_claims(), other in any_claims()
+    ) {
+        let same = match (&opener, &other) {
+            (None, None) => true,
+            (Some(a), Some(b)) => (a.issuer, a.subject) == (b.issuer, b.subject),
+            _ => false,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let status = runtime.block_on(async {
+            let world = world(owned());
+            let id = open(&world, opener).await;
+            ping(&world, other, &id).await
+        });
+        prop_assert_eq!(status, if same { 200 } else { 404 });
+    }
+}
+
+fn any_claims() -> impl Strategy<Value = Option<Claims>> {
+    let word = || prop::sample::select(vec!["a", "ab", "b", "a b", " "]);
+    let claims = (word(), word(), word(), any::<u32>());
+    prop::option::weighted(
+        0.8,
+        claims.prop_map(|(issuer, subject, client, token)| Claims {
+            issuer,
+            subject,
+            client,
+            token,
+        }),
+    )
+}
+
+#[test]
+fn owners_that_look_alike_when_written_together_differ() {
+    assert_ne!(Owner::of("a", "bc"), Owner::of("ab", "c"));
+    assert_ne!(Owner::of("a", "b"), Owner::new("b of a"));
+    assert_ne!(Owner::of("", "b"), Owner::new("b"));
+    assert_eq!(
+        Owner::of("https://login.example", "alice").to_string(),
+        "alice of https://login.example"
+    );
+}
+
+#[tokio::test]
+async fn the_resolver_runs_once_for_each_request() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    let guard = SessionGuardLayer::builder().owner(move |_: &Parts| -> Result<_, BoxError> {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Owner::new("one")))
+    });
+    let world = world(guard);
+    let id = open(&world, None).await;
+    ping(&world, None, &id).await;
+    ping(&world, None, UNKNOWN).await;
+    let get = world.send(bodiless(Method::GET, Some(&id))).await;
+    drop(get);
+    world.ask(bodiless(Method::DELETE, Some(&id))).await;
+    assert_eq!(runs.load(Ordering::Relaxed), 5);
+}
+
+#[tokio::test]
+async fn handlers_see_whose_session_it_is() {
+    let world = world(owned());
+    let id = open(&world, ALICE).await;
+    ping(&world, ALICE, &id).await;
+    let seen = world.inner.calls();
+    let owner = |session: &Option<McpSession>| session.as_ref()?.owner().cloned();
+    let alice = Owner::of("https://login.example", "alice");
+    assert!(
+        seen.iter()
+            .all(|seen| owner(&seen.session).as_ref() == Some(&alice))
+    );
+    assert_eq!(alice.issuer(), Some("https://login.example"));
+    assert_eq!(alice.subject(), "alice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_session_too_many_ends_the_owners_own_that_has_been_idle_longest() {
+    let world = world(owned().max_sessions_per_owner(3));
+    let other = open(&world, BOB).await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        sleep(Duration::from_secs(1)).await;
+        ids.push(open(&world, ALICE).await);
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(ping(&world, ALICE, &ids[0]).await, 200);
+    let oldest = world.sessions.get(&ids[1]).unwrap();
+    let fourth = open(&world, ALICE).await;
+    assert_eq!(oldest.end_reason(), Some(EndReason::Evicted));
+    for id in [&ids[0], &ids[2], &fourth] {
+        assert_eq!(ping(&world, ALICE, id).await, 200);
+    }
+    assert_eq!(ping(&world, BOB, &other).await, 200);
+    // Nobody's sessions are not counted.
+    for _ in 0..5 {
+        open(&world, None).await;
+    }
+    assert_eq!(world.sessions.len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_of_an_owners_sessions_are_in_use_another_is_503() {
+    let world = world(owned().max_sessions_per_owner(2));
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let id = open(&world, ALICE).await;
+        let get = by(ALICE, bodiless(Method::GET, Some(&id)));
+        streams.push(world.send(get).await);
+    }
+    let refused = world.ask(by(ALICE, post(None, INITIALIZE))).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.headers["retry-after"], "5");
+    assert_eq!(refused.json()["error"]["code"], -32603);
+    assert_eq!(refused.json()["id"], 0);
+    assert_eq!(world.sessions.len(), 2);
+    drop(streams.pop());
+    open(&world, ALICE).await;
+    assert_eq!(world.sessions.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_at_the_limit_pushes_out_nobody_else() {
+    let world = world(owned().max_sessions_per_owner(1).max_sessions(2));
+    let never_used = open(&world, BOB).await;
+    let id = open(&world, ALICE).await;
+    let stream = world
+        .send(by(ALICE, bodiless(Method::GET, Some(&id))))
+        .await;
+    let refused = world.ask(by(ALICE, post(None, INITIALIZE))).await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(ping(&world, BOB, &never_used).await, 200);
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_hundred_openings_of_one_owner_at_once_never_exceed_its_limit() {
+    let world = world(owned().max_sessions_per_owner(5));
+    let openings: Vec<_> = (0..100)
+        .map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move { world.ask(by(ALICE, post(None, INITIALIZE))).await.status })
+        })
+        .collect();
+    for opening in openings {
+        let status = opening.await.unwrap();
+        assert!(status == 200 || status == 503, "{status}");
+        assert!(world.sessions.len() <= 5);
+    }
+    for id in 0..7 {
+        let opened = world.ask(by(ALICE, post(None, INITIALIZE))).await;
+        assert_eq!(opened.status, 200, "opening {id}");
+    }
+    assert_eq!(world.sessions.len(), 5);
+}
+
+#[tokio::test]
+async fn all_sessions_of_an_owner_end_with_their_streams_and_nobody_elses() {
+    let world = world(owned());
+    let mut streams = Vec::new();
+    let mut ids = Vec::new();
+    for claims in [ALICE, ALICE, BOB] {
+        let id = open(&world, claims.clone()).await;
+        let get = by(claims, bodiless(Method::GET, Some(&id)));
+        streams.push(world.send(get).await.into_body());
+        ids.push(id);
+    }
+    let alice = Owner::of("https://login.example", "alice");
+    assert_eq!(world.sessions.end_owner(&alice), 2);
+    assert!(streams[0].frame().await.is_none());
+    assert!(streams[1].frame().await.is_none());
+    let pause = Duration::from_millis(20);
+    assert!(
+        tokio::time::timeout(pause, streams[2].frame())
+            .await
+            .is_err()
+    );
+    assert_eq!(ping(&world, ALICE, &ids[0]).await, 404);
+    assert_eq!(ping(&world, ALICE, &ids[1]).await, 404);
+    assert_eq!(ping(&world, BOB, &ids[2]).await, 200);
+    assert_eq!(world.sessions.end_owner(&alice), 0);
+    assert_eq!(world.sessions.end_all(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_is_just_opening_is_revoked_with_the_others() {
+    let (guard, gate) = (
+        owned().build().unwrap(),
+        Arc::new(tokio::sync::Notify::new()),
+    );
+    let opened = gate.clone();
+    let handler = async move || {
+        opened.notified().await;
+        support::json_response(200, &support::initialize_result(&0.into()))
+    };
+    let app = axum::Router::new().route("/mcp", axum::routing::post(handler));
+    let world = World::around(guard, app);
+    let opening = tokio::spawn({
+        let world = world.clone();
+        async move { world.ask(by(ALICE, post(None, INITIALIZE))).await }
+    });
+    let alice = Owner::of("https://login.example", "alice");
+    while world.sessions.end_owner(&alice) == 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.notify_one();
+    let answer = opening.await.unwrap();
+    assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
+    assert!(world.sessions.is_empty());
+}
+
+// Scopes.
+
+#[tokio::test]
+async fn an_id_of_one_scope_is_unknown_in_the_other() {
+    let files = SessionGuardLayer::builder().scope("files").build().unwrap();
+    let mail = SessionGuardLayer::with_sessions(&files.sessions()).scope("mail");
+    let (files, mail) = (World::new(files), world(mail));
+    let id = open(&files, None).await;
+    assert_eq!(
+        probe(&mail, None, &id).await,
+        probe(&mail, None, UNKNOWN).await
+    );
+    assert_eq!(mail.inner.count(), 0);
+    assert_eq!(ping(&files, None, &id).await, 200);
+    let other = open(&mail, None).await;
+    assert_eq!(ping(&mail, None, &other).await, 200);
+    assert_eq!(ping(&files, None, &other).await, 404);
+    assert_eq!(mail.sessions.len(), 2);
+    assert_eq!(mail.sessions.get(&id).unwrap().scope(), "files");
+    assert_eq!(files.sessions.get(&other).unwrap().scope(), "mail");
+    assert_eq!(mail.sessions.end_all(), 2);
+}
+
+#[tokio::test]
+async fn guards_that_share_their_sessions_share_the_limit_and_the_owners() {
+    let files = owned().max_sessions_per_owner(2).build().unwrap();
+    let mail = SessionGuardLayer::with_sessions(&files.sessions())
+        .scope("mail")
+        .owner_from_extension(|claims: &Claims| Owner::of(claims.issuer, claims.subject));
+    let (files, mail) = (World::new(files), world(mail));
+    let first = open(&files, ALICE).await;
+    open(&mail, ALICE).await;
+    open(&mail, ALICE).await;
+    assert_eq!(ping(&files, ALICE, &first).await, 404);
+    assert_eq!(files.sessions.len(), 2);
+    let alice = Owner::of("https://login.example", "alice");
+    assert_eq!(files.sessions.end_owner(&alice), 2);
+}
+
+// Bad configuration.
+
+#[test]
+fn settings_about_owners_that_would_have_no_effect_are_refused() {
+    for (guard, setting) in [
+        (
+            SessionGuardLayer::builder().require_owner(),
+            "require_owner",
+        ),
+        (
+            SessionGuardLayer::builder().max_sessions_per_owner(1),
+            "max_sessions_per_owner",
+        ),
+        (owned().stateless(), "owner"),
+        (owned().require_owner().stateless(), "require_owner"),
+        (owned().accept_modern().refuse_legacy(), "owner"),
+    ] {
+        let error = guard.build().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.setting()),
+            (ConfigErrorKind::Owner, setting)
+        );
+    }
+    let error = owned().max_sessions_per_owner(0).build().unwrap_err();
+    assert_eq!(error.kind(), ConfigErrorKind::Limit);
+}
+
+#[test]
+fn a_scope_must_be_named_where_sessions_are_shared_and_set_up_once() {
+    let sessions = SessionGuardLayer::new().sessions();
+    let sharing = || SessionGuardLayer::with_sessions(&sessions);
+    let refused = [
+        (sharing(), "scope"),
+        (sharing().scope("a b"), "scope"),
+        (sharing().scope("x".repeat(65)), "scope"),
+        (SessionGuardLayer::builder().scope("ä"), "scope"),
+        (sharing().scope("x").max_sessions(3), "max_sessions"),
+        (
+            sharing().scope("x").idle_timeout(Duration::from_secs(9)),
+            "idle_timeout",
+        ),
+    ];
+    for (guard, setting) in refused {
+        let error = guard.build().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.setting()),
+            (ConfigErrorKind::Scope, setting)
+        );
+    }
+    assert!(sharing().scope("x.y_z-1").body_limit(9).build().is_ok());
+}
