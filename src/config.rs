@@ -2,6 +2,7 @@
 
 mod error;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use http::request::Parts;
 
 pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::SessionGuardLayer;
+use crate::guard::RefusalReason;
 use crate::guard::era::is_version;
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
+use crate::observe::SessionHook;
 use crate::session::{
-    IdSource, Limits, Owner, OwnerResolver, OwnerSource, Registry, Scope, Sessions, nanos,
+    IdSource, Limits, Owner, OwnerResolver, OwnerSource, Registry, RegistrySettings, Scope,
+    Sessions, nanos,
 };
 
 /// Builds a [`SessionGuardLayer`] with settings other than the defaults.
@@ -62,6 +66,8 @@ pub struct SessionGuardBuilder {
     reopen_stale: bool,
     end_on_refused_delete: bool,
     end_inner_sessions: bool,
+    report_only: bool,
+    hooks: Hooks,
     owners: OwnerSource,
     scope: String,
     ids: IdSource,
@@ -92,6 +98,8 @@ impl SessionGuardBuilder {
             reopen_stale: false,
             end_on_refused_delete: false,
             end_inner_sessions: false,
+            report_only: false,
+            hooks: Hooks::default(),
             owners: OwnerSource::default(),
             scope: String::new(),
             ids: IdSource::default(),
@@ -325,6 +333,29 @@ impl SessionGuardBuilder {
         self
     }
 
+    /// Tells `hook` what happens to sessions: opened, confirmed, ended, refused. May be called more
+    /// than once; hooks are told in that order, after the log and the metrics. See [`SessionHook`]
+    /// for what a hook may do.
+    pub fn hook(mut self, hook: impl SessionHook) -> Self {
+        self.of_sessions = Some("hook");
+        self.hooks.0.push(Arc::new(hook));
+        self
+    }
+
+    /// Refuses nothing that a server without a guard would take, but tells of it: hooks, logs and
+    /// metrics hear of every refusal, and the request goes to the inner service as it came. For the
+    /// first days in front of a server that runs already. Default: off.
+    ///
+    /// Sessions are opened, kept and ended as always; past the limit, clients get none. Requests
+    /// that are let pass carry no session handle: take `Option<McpSession>` in handlers. Bodies that
+    /// are too large, late, broken or no JSON are refused all the same.
+    ///
+    /// **This protects nothing**: `Host`, `Origin` and owners are only looked at.
+    pub fn report_only(mut self) -> Self {
+        self.report_only = true;
+        self
+    }
+
     /// Makes session ids by `generator` instead of UUID v4: visible ASCII (0x21 to 0x7E), at most
     /// 128 bytes.
     ///
@@ -451,7 +482,13 @@ impl SessionGuardBuilder {
             Some(sessions) => sessions.registry().clone(),
             None => {
                 let per_owner = self.max_sessions_per_owner.unwrap_or(usize::MAX);
-                Registry::new(self.ids, limits, self.max_sessions, per_owner)
+                Registry::new(RegistrySettings {
+                    ids: self.ids,
+                    limits,
+                    max_sessions: self.max_sessions,
+                    max_per_owner: per_owner,
+                    hooks: self.hooks.0,
+                })
             }
         };
         let settings = Settings {
@@ -466,6 +503,7 @@ impl SessionGuardBuilder {
             reopen_stale: self.reopen_stale,
             end_on_refused_delete: self.end_on_refused_delete,
             end_inner_sessions: self.end_inner_sessions,
+            report_only: self.report_only,
             owners: self.owners,
             scope: Scope::named(&self.scope),
             longest_id: registry.longest_id(),
@@ -528,11 +566,37 @@ pub(crate) struct Settings {
     pub(crate) reopen_stale: bool,
     pub(crate) end_on_refused_delete: bool,
     pub(crate) end_inner_sessions: bool,
+    pub(crate) report_only: bool,
     pub(crate) owners: OwnerSource,
     pub(crate) scope: Scope,
     pub(crate) longest_id: usize,
     pub(crate) hosts: AllowedHosts,
     pub(crate) origins: AllowedOrigins,
+}
+
+impl Settings {
+    /// Whether report-only mode lets a request pass in spite of this. What can not be read at all
+    /// can not be passed on either (contract rows 10 to 12).
+    pub(crate) fn lets_pass(&self, reason: RefusalReason) -> bool {
+        self.report_only
+            && !matches!(
+                reason,
+                RefusalReason::BodyTooLarge
+                    | RefusalReason::BodyLate
+                    | RefusalReason::BodyBroken
+                    | RefusalReason::ParseError
+            )
+    }
+}
+
+/// The hooks in the order in which they were added.
+#[derive(Clone, Default)]
+struct Hooks(Vec<Arc<dyn SessionHook>>);
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} hooks", self.0.len())
+    }
 }
 
 /// What the legacy era gets.

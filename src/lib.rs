@@ -106,6 +106,7 @@ mod config;
 mod era_split;
 mod extract;
 mod guard;
+mod observe;
 mod session;
 
 pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
@@ -114,7 +115,10 @@ pub use crate::extract::{GuardRejection, McpMessage};
 pub use crate::guard::{
     Era, MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
 };
-pub use crate::session::{EndReason, McpSession, McpSessionId, Owner, OwnerResolver, Sessions};
+pub use crate::observe::{SessionEvent, SessionHook, SessionStats};
+pub use crate::session::{
+    EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, Sessions,
+};
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///

@@ -21,7 +21,7 @@ use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::config::Settings;
 use crate::extract::McpMessage;
-use crate::session::{EndReason, InFlight};
+use crate::session::{EndReason, Entry, InFlight};
 
 /// A request of a live session that the inner service is answering.
 #[derive(Debug)]
@@ -71,8 +71,9 @@ impl Call {
     pub(crate) fn ended(&self) -> Response<Body> {
         match self.message.as_ref().and_then(McpMessage::request_id) {
             Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id))
+                .told_by(self.in_flight.entry())
                 .into_response(self.version),
-            None => not_found(self.version),
+            None => not_found(self.version, self.in_flight.entry()),
         }
     }
 
@@ -183,8 +184,9 @@ impl Unclear {
                 if is_unknown_method(&read) {
                     return Response::from_parts(parts, Body::from(read));
                 }
-                self.call.in_flight.entry().leave(EndReason::InnerLost);
-                not_found(self.call.version)
+                let entry = self.call.in_flight.entry();
+                entry.leave(EndReason::InnerLost);
+                not_found(self.call.version, entry)
             }
         }
     }
@@ -229,8 +231,10 @@ pub(crate) fn never_buffer(headers: &mut HeaderMap) {
         .or_insert(HeaderValue::from_static("no-cache"));
 }
 
-pub(crate) fn not_found(version: Version) -> Response<Body> {
-    Refusal::of_message(RefusalReason::SessionNotFound, None).into_response(version)
+pub(crate) fn not_found(version: Version, entry: &Entry) -> Response<Body> {
+    Refusal::of_message(RefusalReason::SessionNotFound, None)
+        .told_by(entry)
+        .into_response(version)
 }
 
 fn is_empty<B: HttpBody>(body: &B) -> bool {

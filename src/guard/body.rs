@@ -2,6 +2,7 @@
 //! event stream ends when its session does.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
@@ -13,7 +14,8 @@ use super::opening::stream::OpeningStream;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
-use crate::session::{EndReason, Entry, InFlight, Watch};
+use crate::observe::Observers;
+use crate::session::{EndReason, Entry, InFlight, McpSession, Watch};
 
 pin_project! {
     /// A response body that is in flight until its end.
@@ -28,8 +30,16 @@ pin_project! {
 
 impl<B: Body> SessionBody<B> {
     pub(crate) fn new(inner: B, in_flight: InFlight, role: Role) -> Self {
+        let observers = match role.ends_with_session() {
+            true => in_flight.entry().observers(),
+            false => None,
+        };
+        if let Some(observers) = &observers {
+            observers.stream_opened(&McpSession::new(in_flight.entry().clone()));
+        }
         let mut tie = Tie {
             role,
+            observers,
             in_flight: Some(in_flight.into_body()),
         };
         if inner.is_end_stream() {
@@ -155,6 +165,8 @@ impl Role {
 #[derive(Debug)]
 struct Tie {
     role: Role,
+    /// Who is told of an event stream's end.
+    observers: Option<Arc<Observers>>,
     /// `None` once the body is over.
     in_flight: Option<InFlight>,
 }
@@ -189,7 +201,14 @@ impl Tie {
             } => {
                 in_flight.entry().extras.remove_stream(*number);
             }
+            Role::Opening => in_flight.entry().confirm(),
             _ => {}
+        }
+        if let Some(observers) = self.observers.take() {
+            let session = McpSession::new(in_flight.entry().clone());
+            // It is no longer in flight when that is told.
+            drop(in_flight);
+            observers.stream_closed(&session);
         }
     }
 

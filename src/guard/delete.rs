@@ -22,13 +22,13 @@ pub(crate) struct Deletion {
 }
 
 impl Deletion {
-    /// `None` where another is under way.
-    pub(crate) fn begin(mut session: InFlight) -> Option<Self> {
+    /// Gives the session back where another is under way.
+    pub(crate) fn begin(mut session: InFlight) -> Result<Self, InFlight> {
         if !session.entry().begin_delete() {
-            return None;
+            return Err(session);
         }
         session.admit();
-        Some(Self {
+        Ok(Self {
             session,
             is_refused: false,
         })

@@ -100,9 +100,14 @@ pub(crate) fn requested<'a>(
 /// Whether the version header is a date of 2026-07-28 or later.
 pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
     match version {
-        VersionHeader::Named(text) => is_date(text) && text >= FIRST_MODERN.as_bytes(),
+        VersionHeader::Named(text) => names_modern(text),
         VersionHeader::Absent | VersionHeader::Conflicting => false,
     }
+}
+
+/// Whether a version is a date of 2026-07-28 or later.
+pub(crate) fn names_modern(version: &[u8]) -> bool {
+    is_date(version) && version >= FIRST_MODERN.as_bytes()
 }
 
 /// A claim is any string but an earlier date: those revisions do not define the key, so nobody

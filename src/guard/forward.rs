@@ -10,6 +10,7 @@ use super::answer::LAST_EVENT_ID;
 use super::era::Era;
 use super::head::{SESSION_ID, Single, VersionHeader};
 use crate::extract::{Guarded, McpMessage};
+use crate::observe;
 use crate::session::{Entry, McpSession};
 
 /// Makes a request of a session ready for the inner service.
@@ -25,8 +26,10 @@ pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<Mcp
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
+    let session = McpSession::new(entry.clone());
+    observe::record(Some(&session), message.as_ref());
     parts.extensions.insert(Guarded {
-        session: Some(McpSession::new(entry.clone())),
+        session: Some(session),
         message,
         stream_era,
     });
@@ -34,6 +37,7 @@ pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<Mcp
 
 /// Makes a message ready where there are no sessions: the session header stays as it is.
 pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage) {
+    observe::record(None, Some(&message));
     parts.extensions.insert(Guarded {
         message: Some(message),
         ..Guarded::default()

@@ -9,6 +9,7 @@ pub(crate) mod stream;
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
-use crate::session::{Client, Farewell, Phase, Slot};
+use crate::observe;
+use crate::session::{Client, Entry, Farewell, McpSession, Phase, Slot};
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
@@ -40,6 +42,7 @@ pub(crate) struct Opening {
     request: Asked,
     /// For an inner service that keeps a session of its own.
     farewell: Option<Farewell>,
+    report_only: bool,
 }
 
 impl Opening {
@@ -48,12 +51,14 @@ impl Opening {
         message: &McpMessage,
         version: Version,
         farewell: Option<Farewell>,
+        report_only: bool,
     ) -> Self {
         let id = message.id().unwrap_or("null").into();
         Self {
             slot,
             request: Asked { id, version },
             farewell,
+            report_only,
         }
     }
 
@@ -66,7 +71,7 @@ impl Opening {
         let (mut parts, body) = response.into_parts();
         let inner_id = match take_inner_id(&mut parts.headers) {
             Ok(inner_id) => inner_id,
-            Err(UnusableId) => return self.request.refuse(RefusalReason::UnusableAnswer),
+            Err(UnusableId) => return self.unusable(parts, Body::new(body)),
         };
         let is_stream = is_event_stream(&parts.headers);
         let is_json = has_essence(&parts.headers, "application/json");
@@ -77,7 +82,7 @@ impl Opening {
             self.keep_inner(id);
         }
         if is_encoded(&parts.headers) {
-            return self.request.refuse(RefusalReason::UnusableAnswer);
+            return self.unusable(parts, Body::new(body));
         }
         if is_stream {
             return self.conclude_stream(parts, Body::new(body));
@@ -85,19 +90,36 @@ impl Opening {
         let body = Limited::new(body, LARGEST_ANSWER).collect();
         let body = match in_time(body).await {
             Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) | Err(_) => return self.request.refuse(RefusalReason::UnusableAnswer),
+            Ok(Err(_)) | Err(_) => {
+                return self
+                    .request
+                    .refuse(RefusalReason::UnusableAnswer, self.slot.entry());
+            }
         };
         let Some(Outcome::Result(protocol_version)) = self.request.outcome(&body) else {
             return Response::from_parts(parts, Body::from(body));
         };
         let entry = self.slot.entry().clone();
+        keep_version(&entry, protocol_version);
         let Some(in_flight) = self.slot.open(Phase::Live) else {
-            return self.request.refuse(RefusalReason::SessionEnded);
+            return self.request.refuse(RefusalReason::SessionEnded, &entry);
         };
-        entry.confirm(protocol_version);
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         let body = SessionBody::new(Body::from(body), in_flight, Role::Opening);
         Response::from_parts(parts, Body::new(body))
+    }
+
+    /// The answer can not be judged by its head.
+    fn unusable(self, parts: Parts, body: Body) -> Response<Body> {
+        let reason = RefusalReason::UnusableAnswer;
+        let entry = self.slot.entry();
+        match entry.observers() {
+            Some(observers) if self.report_only => {
+                Refusal::report(reason, &observers);
+                Response::from_parts(parts, body)
+            }
+            _ => self.request.refuse(reason, entry),
+        }
     }
 
     /// The inner service keeps a session of its own, whatever becomes of ours.
@@ -113,7 +135,7 @@ impl Opening {
     fn conclude_stream(self, mut parts: Parts, body: Body) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
-            return self.request.refuse(RefusalReason::SessionEnded);
+            return self.request.refuse(RefusalReason::SessionEnded, &entry);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         // The stream may end before its time.
@@ -159,8 +181,9 @@ impl Asked {
         })
     }
 
-    fn refuse(&self, reason: RefusalReason) -> Response<Body> {
-        self.refusal(reason).into_response(self.version)
+    fn refuse(&self, reason: RefusalReason, entry: &Entry) -> Response<Body> {
+        let refusal = self.refusal(reason).told_by(entry);
+        refusal.into_response(self.version)
     }
 
     fn refusal(&self, reason: RefusalReason) -> Refusal {
@@ -173,6 +196,15 @@ enum Outcome {
     Error,
     /// Opened, with this protocol version.
     Result(Option<Cow<'static, str>>),
+}
+
+/// Keeps the version that a result names, whatever it is.
+pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
+    let Some(version) = version else { return };
+    if era::names_modern(version.as_bytes()) {
+        observe::version_without_initialize(&McpSession::new(entry.clone()));
+    }
+    entry.keep_protocol_version(version);
 }
 
 /// What the client says of itself, fit to be shown and kept.

@@ -24,8 +24,9 @@ use super::modern_call::{Listener, ModernCall};
 use super::opening::{self, Opening};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use crate::extract::McpMessage;
-use crate::session::{Caller, Client, InFlight, Opener, Unavailable};
+use crate::extract::{Guarded, McpMessage};
+use crate::observe;
+use crate::session::{Caller, Client, InFlight, McpSession, Opener, Unavailable};
 
 /// A POST whose head passed.
 pub(crate) struct Post<S> {
@@ -70,6 +71,9 @@ where
         let settings = &self.shared.settings;
         let message = match message::read(&body, Bounds::of_requests(settings.json_depth)) {
             Ok(message) => message,
+            Err(flaw) if self.shared.settings.lets_pass(flaw.reason) => {
+                return self.report(flaw.reason, body.clone());
+            }
             Err(flaw) => return self.refuse(flaw.reason, flaw.id.map(str::as_bytes)),
         };
         let session = self
@@ -88,6 +92,7 @@ where
         );
         let verdict = match judged {
             Ok(verdict) => verdict,
+            Err(reason) if settings.lets_pass(reason) => return self.report(reason, body.clone()),
             Err(reason) => return self.refuse_message(reason, &message),
         };
         let era = match verdict {
@@ -110,7 +115,8 @@ where
 
     /// The body did not come (rows 10 and 11).
     pub(super) fn refuse_body(self, reason: RefusalReason, intake: Intake) -> State<S> {
-        let response = Refusal::of_head(reason).into_response(self.parts.version);
+        let refusal = Refusal::of_head(reason).told(self.shared.registry.observers());
+        let response = refusal.into_response(self.parts.version);
         let rest = match reason {
             // It broke off: nothing more can come.
             RefusalReason::BodyBroken => None,
@@ -124,10 +130,15 @@ where
             forward::prepare_stateless(&mut self.parts, message);
             return self.go(body, Next::Pass);
         };
+        let entry = session.entry();
+        let negotiated = entry.protocol_version();
+        if negotiated.is_some() && message.era().version() != negotiated {
+            observe::version_mismatch(&McpSession::new(entry.clone()));
+        }
         let call = Call::post(session, &message, &self.parts, &self.shared.settings);
         if message.method() == Some("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
-            call.in_flight.entry().confirm(None);
+            call.in_flight.entry().confirm();
         }
         forward::prepare(&mut self.parts, call.in_flight.entry(), Some(message));
         self.go(body, Next::Call(call))
@@ -168,6 +179,9 @@ where
         };
         let slot = match self.shared.registry.reserve(opener) {
             Ok(slot) => slot,
+            Err(unavailable) if settings.report_only => {
+                return self.report(unavailable.into(), body);
+            }
             Err(unavailable) => return self.refuse_with(unavailable.into(), &message),
         };
         let farewell = settings
@@ -178,7 +192,13 @@ where
             })
             .flatten();
         let entry = slot.entry().clone();
-        let opening = Opening::new(slot, &message, self.parts.version, farewell);
+        let opening = Opening::new(
+            slot,
+            &message,
+            self.parts.version,
+            farewell,
+            settings.report_only,
+        );
         forward::prepare(&mut self.parts, &entry, Some(message));
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
@@ -209,7 +229,7 @@ where
             &supported,
             era::requested(message, version).unwrap_or("unknown"),
         );
-        State::answer(refusal.into_response(self.parts.version), None)
+        self.answer(refusal)
     }
 
     fn refuse_with(self, reason: RefusalReason, message: &McpMessage) -> State<S> {
@@ -217,12 +237,27 @@ where
         if reason == RefusalReason::Draining {
             refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
         }
-        State::answer(refusal.into_response(self.parts.version), None)
+        self.answer(refusal)
     }
 
     fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
-        let response = Refusal::of_message(reason, id).into_response(self.parts.version);
-        State::answer(response, None)
+        self.answer(Refusal::of_message(reason, id))
+    }
+
+    fn answer(self, refusal: Refusal) -> State<S> {
+        let refusal = refusal.told(self.shared.registry.observers());
+        State::answer(refusal.into_response(self.parts.version), None)
+    }
+
+    /// Report-only mode: the request goes on as it came.
+    fn report(mut self, reason: RefusalReason, body: Bytes) -> State<S> {
+        Refusal::report(reason, self.shared.registry.observers());
+        self.parts.extensions.insert(Guarded::default());
+        let request = Request::from_parts(self.parts, Body::from(body));
+        match self.is_ready {
+            true => State::go(self.inner, request, Next::Pass),
+            false => State::ready(self.inner, request, Next::Pass),
+        }
     }
 }
 

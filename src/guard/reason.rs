@@ -1,9 +1,11 @@
 //! Every reason to refuse, written once: status, code, text (contract §3).
 
+use std::fmt;
+
 use http::StatusCode;
 
 /// The reasons of [`Refusal`](super::Refusal), in the order in which the guard judges.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum RefusalReason {
     /// `Host` is missing, repeated, malformed, or unlike the request target's (400).
@@ -95,6 +97,98 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
+    pub(crate) const ALL: [Self; 41] = [
+        Self::HostMalformed,
+        Self::HostNotAllowed,
+        Self::OriginNotAllowed,
+        Self::MethodNotAllowed,
+        Self::OnlyPost,
+        Self::RepeatedSessionId,
+        Self::HopByHopMcpHeader,
+        Self::StreamWithoutSession,
+        Self::SessionNotFound,
+        Self::OwnerUnresolved,
+        Self::OwnerRequired,
+        Self::UnsupportedVersionHeader,
+        Self::ConflictingVersionHeaders,
+        Self::UnsupportedMediaType,
+        Self::BodyTooLarge,
+        Self::BodyLate,
+        Self::BodyBroken,
+        Self::ParseError,
+        Self::NotOneMessage,
+        Self::TooDeep,
+        Self::InvalidEnvelope,
+        Self::InvalidId,
+        Self::AmbiguousKeys,
+        Self::ModernEra,
+        Self::ModernResponse,
+        Self::ClaimNotText,
+        Self::ClaimMissing,
+        Self::ModernInitialize,
+        Self::HeaderMismatch,
+        Self::UnsupportedVersion,
+        Self::LegacyEra,
+        Self::TooManyListeners,
+        Self::InitializeWithoutId,
+        Self::AlreadyInitialized,
+        Self::MissingSessionId,
+        Self::TooManySessions,
+        Self::TooManyOwnSessions,
+        Self::Draining,
+        Self::IdGeneratorFailed,
+        Self::UnusableAnswer,
+        Self::SessionEnded,
+    ];
+
+    /// The reason's name in logs and metrics, in snake case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HostMalformed => "host_malformed",
+            Self::HostNotAllowed => "host_not_allowed",
+            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::OnlyPost => "only_post",
+            Self::RepeatedSessionId => "repeated_session_id",
+            Self::HopByHopMcpHeader => "hop_by_hop_mcp_header",
+            Self::StreamWithoutSession => "stream_without_session",
+            Self::SessionNotFound => "session_not_found",
+            Self::OwnerUnresolved => "owner_unresolved",
+            Self::OwnerRequired => "owner_required",
+            Self::UnsupportedVersionHeader => "unsupported_version_header",
+            Self::ConflictingVersionHeaders => "conflicting_version_headers",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyLate => "body_late",
+            Self::BodyBroken => "body_broken",
+            Self::ParseError => "parse_error",
+            Self::NotOneMessage => "not_one_message",
+            Self::TooDeep => "too_deep",
+            Self::InvalidEnvelope => "invalid_envelope",
+            Self::InvalidId => "invalid_id",
+            Self::AmbiguousKeys => "ambiguous_keys",
+            Self::ModernEra => "modern_era",
+            Self::ModernResponse => "modern_response",
+            Self::ClaimNotText => "claim_not_text",
+            Self::ClaimMissing => "claim_missing",
+            Self::ModernInitialize => "modern_initialize",
+            Self::HeaderMismatch => "header_mismatch",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::LegacyEra => "legacy_era",
+            Self::TooManyListeners => "too_many_listeners",
+            Self::InitializeWithoutId => "initialize_without_id",
+            Self::AlreadyInitialized => "already_initialized",
+            Self::MissingSessionId => "missing_session_id",
+            Self::TooManySessions => "too_many_sessions",
+            Self::TooManyOwnSessions => "too_many_own_sessions",
+            Self::Draining => "draining",
+            Self::IdGeneratorFailed => "id_generator_failed",
+            Self::UnusableAnswer => "unusable_answer",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+
     pub(super) fn status(self) -> StatusCode {
         match self {
             Self::SessionEnded => StatusCode::OK,
@@ -241,73 +335,39 @@ impl RefusalReason {
     }
 }
 
+impl fmt::Display for RefusalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::RefusalReason::*;
     use super::*;
 
-    const ALL: [RefusalReason; 41] = [
-        HostMalformed,
-        HostNotAllowed,
-        OriginNotAllowed,
-        MethodNotAllowed,
-        OnlyPost,
-        RepeatedSessionId,
-        HopByHopMcpHeader,
-        StreamWithoutSession,
-        SessionNotFound,
-        OwnerUnresolved,
-        OwnerRequired,
-        UnsupportedVersionHeader,
-        ConflictingVersionHeaders,
-        UnsupportedMediaType,
-        BodyTooLarge,
-        BodyLate,
-        BodyBroken,
-        ParseError,
-        NotOneMessage,
-        TooDeep,
-        InvalidEnvelope,
-        InvalidId,
-        AmbiguousKeys,
-        ModernEra,
-        ModernResponse,
-        ClaimNotText,
-        ClaimMissing,
-        ModernInitialize,
-        HeaderMismatch,
-        UnsupportedVersion,
-        LegacyEra,
-        TooManyListeners,
-        InitializeWithoutId,
-        AlreadyInitialized,
-        MissingSessionId,
-        TooManySessions,
-        TooManyOwnSessions,
-        Draining,
-        IdGeneratorFailed,
-        UnusableAnswer,
-        SessionEnded,
-    ];
-
     #[test]
     fn every_refusal_is_listed_here_in_order() {
         assert!(
-            ALL.iter()
+            RefusalReason::ALL
+                .iter()
                 .enumerate()
                 .all(|(place, reason)| *reason as usize == place)
         );
-        assert_eq!(ALL.len(), SessionEnded as usize + 1);
+        assert_eq!(RefusalReason::ALL.len(), SessionEnded as usize + 1);
     }
 
     #[test]
     fn every_text_is_its_own_and_stands_in_json_as_it_is() {
-        for reason in ALL {
+        for reason in RefusalReason::ALL {
             let text = reason.message();
             println!("{} {} {text}", reason.status().as_u16(), reason.code());
             assert_eq!(serde_json::to_string(text).unwrap(), format!("\"{text}\""));
             assert_eq!(
-                ALL.iter().filter(|other| other.message() == text).count(),
+                RefusalReason::ALL
+                    .iter()
+                    .filter(|other| other.message() == text)
+                    .count(),
                 1,
                 "{text}"
             );
@@ -317,7 +377,8 @@ mod tests {
     #[test]
     fn codes_are_only_those_of_the_specifications() {
         assert!(
-            ALL.iter()
+            RefusalReason::ALL
+                .iter()
                 .all(|reason| matches!(reason.code(), -32603..=-32600 | -32700 | -32020 | -32022))
         );
     }

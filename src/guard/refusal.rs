@@ -15,6 +15,8 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode, Version};
 
 use super::reason::RefusalReason;
+use crate::observe::Observers;
+use crate::session::Entry;
 
 /// Why the guard answered instead of the inner service; found in the extensions of its responses,
 /// so that an outer layer can count and log refusals.
@@ -47,6 +49,7 @@ pub struct Refusal {
     data: Option<Box<str>>,
     /// After how many seconds a 503 may be tried again.
     retry_after: u64,
+    is_only_reported: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +68,7 @@ impl Refusal {
             body: RefusalBody::Problem,
             data: None,
             retry_after: RETRY_AFTER_SECONDS,
+            is_only_reported: false,
         }
     }
 
@@ -75,6 +79,7 @@ impl Refusal {
             body: RefusalBody::Message(id.map(Bytes::copy_from_slice)),
             data: None,
             retry_after: RETRY_AFTER_SECONDS,
+            is_only_reported: false,
         }
     }
 
@@ -93,6 +98,37 @@ impl Refusal {
             retry_after,
             ..self
         }
+    }
+
+    /// Has whoever watches the sessions told.
+    pub(crate) fn told(self, observers: &Observers) -> Self {
+        observers.refused(&self);
+        self
+    }
+
+    /// The same, where a session is all that there is at hand.
+    pub(crate) fn told_by(self, entry: &Entry) -> Self {
+        match entry.observers() {
+            Some(observers) => self.told(&observers),
+            None => self,
+        }
+    }
+
+    /// Has whoever watches told that the request would be refused, if it were not for
+    /// [report-only mode](crate::SessionGuardBuilder::report_only).
+    pub(crate) fn report(reason: RefusalReason, observers: &Observers) {
+        observers.refused(&Self {
+            is_only_reported: true,
+            ..Self::of_head(reason)
+        });
+    }
+
+    /// Whether the request was let pass all the same, in
+    /// [report-only mode](crate::SessionGuardBuilder::report_only). Such a refusal is told to hooks,
+    /// logs and metrics alone.
+    #[must_use]
+    pub fn is_only_reported(&self) -> bool {
+        self.is_only_reported
     }
 
     /// Why.

@@ -117,7 +117,14 @@ where
         let admission = match self.admit(&parts) {
             Ok(admission) => admission,
             Err(reason) => {
-                let response = Refusal::of_head(reason).into_response(parts.version);
+                let observers = shared.registry.observers();
+                if settings.lets_pass(reason) {
+                    Refusal::report(reason, observers);
+                    parts.extensions.insert(Guarded::default());
+                    return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
+                }
+                let refusal = Refusal::of_head(reason).told(observers);
+                let response = refusal.into_response(parts.version);
                 return ResponseFuture::answer(response, &parts, Intake::new(body, settings));
             }
         };
@@ -144,15 +151,15 @@ where
                 ResponseFuture::call(self.inner.call(Request::from_parts(parts, body)), call)
             }
             Admission::End(session) => match Deletion::begin(session) {
-                Some(deletion) if deletion.entry().inner_id().is_some() => {
+                Ok(deletion) if deletion.entry().inner_id().is_some() => {
                     forward::prepare(&mut parts, deletion.entry(), None);
                     let answer = self.inner.call(Request::from_parts(parts, body));
                     ResponseFuture::wait(deletion.ask(answer, !settings.end_on_refused_delete))
                 }
                 deletion => {
                     let response = match deletion {
-                        Some(deletion) => deletion.end(),
-                        None => not_found(parts.version),
+                        Ok(deletion) => deletion.end(),
+                        Err(session) => not_found(parts.version, session.entry()),
                     };
                     ResponseFuture::answer(response, &parts, Intake::new(body, settings))
                 }

@@ -13,13 +13,14 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use http::HeaderValue;
 
-use super::EndReason;
 use super::clock;
 use super::extras::Extras;
 use super::id::McpSessionId;
 use super::owner::{Owner, Scope};
 use super::registry::Registry;
 use super::state::{Phase, State};
+use super::{EndReason, McpSession};
+use crate::observe::Observers;
 
 /// One session, shared by the registry, its handles and whatever is in flight for it.
 pub(crate) struct Entry {
@@ -125,15 +126,28 @@ impl Entry {
         })
     }
 
-    /// The result names this version, if any: a provisional session is live.
-    pub(crate) fn confirm(&self, protocol_version: Option<Cow<'static, str>>) {
-        if let Some(version) = protocol_version {
-            let _ = self.protocol_version.set(version);
-        }
-        let _ = self.state.fetch_update(AcqRel, Acquire, |word| {
+    /// The result names this version.
+    pub(crate) fn keep_protocol_version(&self, protocol_version: Cow<'static, str>) {
+        let _ = self.protocol_version.set(protocol_version);
+    }
+
+    /// The client has the result: a provisional session is live.
+    pub(crate) fn confirm(self: &Arc<Self>) {
+        let confirmed = self.state.fetch_update(AcqRel, Acquire, |word| {
             let state = State(word);
-            (state.phase() == Phase::Provisional).then(|| state.with_phase(Phase::Live).0)
+            (state.is_usable() && !state.is_confirmed())
+                .then(|| state.with_phase(Phase::Live).0 | State::CONFIRMED)
         });
+        if confirmed.is_ok()
+            && let Some(observers) = self.observers()
+        {
+            observers.confirmed(&McpSession::new(self.clone()));
+        }
+    }
+
+    /// Who is told what happens to it; `None` if the guard is gone.
+    pub(crate) fn observers(&self) -> Option<Arc<Observers>> {
+        Some(self.registry.upgrade()?.observers().clone())
     }
 
     /// A request names this session. `None` if its id is not good.

@@ -3,9 +3,9 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderValue;
 use uuid::Uuid;
@@ -31,6 +31,13 @@ impl McpSessionId {
     pub fn as_str(&self) -> &str {
         // A hyphenated UUID is ASCII, so the default is never taken.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// A short keyed hash of the id, for logs and pages. The key is drawn anew by every process.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Fingerprint(KEY.hash_one(self))
     }
 
     pub(crate) fn to_header(&self) -> HeaderValue {
@@ -72,6 +79,23 @@ impl Eq for McpSessionId {}
 impl fmt::Debug for McpSessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("McpSessionId(..)")
+    }
+}
+
+/// What stands for a session id where the id itself must not be shown. `Display` writes 16
+/// hexadecimal digits.
+#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Fingerprint(u64);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

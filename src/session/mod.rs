@@ -22,13 +22,15 @@ pub(crate) use self::clock::nanos;
 pub(crate) use self::drain::Drain;
 pub(crate) use self::entry::{Client, Entry, InFlight, Limits};
 pub(crate) use self::extras::{Farewell, Watch};
-pub use self::id::McpSessionId;
+pub use self::id::{Fingerprint, McpSessionId};
 pub(crate) use self::id::{IdSource, is_well_formed};
 pub(crate) use self::owner::{Caller, OwnerSource, Scope};
 pub use self::owner::{Owner, OwnerResolver};
-pub(crate) use self::registry::{Opener, Registry, Slot, Unavailable};
+pub(crate) use self::registry::{Opener, Registry, RegistrySettings, Slot, Unavailable};
 pub(crate) use self::state::Phase;
 pub(crate) use self::tally::{Held, Tally};
+
+use crate::observe::SessionStats;
 
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.
 ///
@@ -55,6 +57,13 @@ impl McpSession {
     #[must_use]
     pub fn id(&self) -> &McpSessionId {
         &self.entry.id
+    }
+
+    /// A short keyed hash of the id, for logs and pages: it tells sessions apart and nothing of the
+    /// id, and differs from process to process.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.entry.id.fingerprint()
     }
 
     /// The protocol version that the answer to `initialize` named; `None` before it came, or if
@@ -211,6 +220,12 @@ impl Sessions {
         self.registry.get(id.as_bytes()).map(McpSession::new)
     }
 
+    /// What has happened so far, in numbers.
+    #[must_use]
+    pub fn stats(&self) -> SessionStats {
+        self.registry.stats()
+    }
+
     /// All open sessions, in no order. Allocates one list; requests go on meanwhile.
     #[must_use]
     pub fn snapshot(&self) -> Vec<McpSession> {
@@ -261,7 +276,7 @@ impl fmt::Debug for Sessions {
 }
 
 /// Why a session ended.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum EndReason {
@@ -291,7 +306,7 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Abandoned,
         Self::Deleted,
         Self::Drained,
@@ -305,11 +320,35 @@ impl EndReason {
         Self::Unconfirmed,
     ];
 
+    /// The reason's name in logs and metrics, in snake case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Abandoned => "abandoned",
+            Self::Deleted => "deleted",
+            Self::Drained => "drained",
+            Self::Evicted => "evicted",
+            Self::GuardDropped => "guard_dropped",
+            Self::Idle => "idle",
+            Self::InnerLost => "inner_lost",
+            Self::Lifetime => "lifetime",
+            Self::NeverUsed => "never_used",
+            Self::Revoked => "revoked",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
     fn from_code(code: u8) -> Self {
         Self::ALL
             .get(usize::from(code))
             .copied()
             .unwrap_or(Self::Abandoned)
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -21,7 +21,8 @@ use super::id::{IdSource, McpSessionId};
 use super::owner::{Holdings, Owner, Scope};
 use super::reaper::Reaper;
 use super::state::Phase;
-use super::{EndReason, clock};
+use super::{EndReason, McpSession, clock};
+use crate::observe::{Observers, SessionHook, SessionStats};
 
 /// All sessions of one guard, or of several that share them.
 pub(crate) struct Registry {
@@ -44,15 +45,27 @@ pub(crate) struct Registry {
     /// When a full registry last looked for expired sessions.
     last_reclaim: AtomicU64,
     reaper: Reaper,
+    observers: Arc<Observers>,
+}
+
+/// What a registry is built with.
+pub(crate) struct RegistrySettings {
+    pub(crate) ids: IdSource,
+    pub(crate) limits: Limits,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_per_owner: usize,
+    pub(crate) hooks: Vec<Arc<dyn SessionHook>>,
 }
 
 impl Registry {
-    pub(crate) fn new(
-        ids: IdSource,
-        limits: Limits,
-        max_sessions: usize,
-        max_per_owner: usize,
-    ) -> Arc<Self> {
+    pub(crate) fn new(settings: RegistrySettings) -> Arc<Self> {
+        let RegistrySettings {
+            ids,
+            limits,
+            max_sessions,
+            max_per_owner,
+            hooks,
+        } = settings;
         Arc::new(Self {
             map: DashMap::default(),
             ids,
@@ -67,6 +80,7 @@ impl Registry {
             drain: Arc::default(),
             last_reclaim: AtomicU64::new(0),
             reaper: Reaper::new(&limits),
+            observers: Arc::new(Observers::new(hooks)),
         })
     }
 
@@ -173,6 +187,17 @@ impl Registry {
         self.open.load(Acquire)
     }
 
+    /// What has happened so far.
+    pub(crate) fn stats(&self) -> SessionStats {
+        let open = self.open();
+        let opening = self.taken.load(Acquire).saturating_sub(open);
+        self.observers.counters.read(open, opening)
+    }
+
+    pub(crate) fn observers(&self) -> &Arc<Observers> {
+        &self.observers
+    }
+
     /// Whether nothing is open or about to be.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken.load(Acquire) == 0
@@ -257,6 +282,7 @@ impl Registry {
             self.open.fetch_sub(1, AcqRel);
         }
         entry.extras.close(entry);
+        self.tell_end(entry, phase);
         self.drain.look();
         true
     }
@@ -290,6 +316,14 @@ impl Registry {
             };
             let phase = oldest.end_as_seen(&seen);
             self.leave(oldest, phase);
+        }
+    }
+
+    /// A session that never opened has no end to be told of.
+    fn tell_end(&self, entry: &Arc<Entry>, phase: Phase) {
+        if let (true, Some(reason)) = (phase != Phase::Reserved, entry.end_reason()) {
+            let session = McpSession::new(entry.clone());
+            self.observers.ended(&session, reason);
         }
     }
 
@@ -343,8 +377,9 @@ impl Drop for Registry {
     /// Streams end and waiters are told, however long they outlive the guard.
     fn drop(&mut self) {
         for place in &self.map {
-            if place.end(EndReason::GuardDropped).is_some() {
+            if let Some(phase) = place.end(EndReason::GuardDropped) {
                 place.extras.close(&place);
+                self.tell_end(&place, phase);
             }
         }
     }
@@ -406,6 +441,8 @@ impl Slot {
         self.opened = true;
         lock(&self.registry.unused).push(&self.entry);
         self.registry.reaper.wake(&self.registry);
+        let session = McpSession::new(self.entry.clone());
+        self.registry.observers.opened(&session);
         Some(in_flight)
     }
 }

@@ -25,6 +25,7 @@ impl State {
     pub(super) const PHASE: u64 = 0b11;
     pub(super) const USED: u64 = 1 << 2;
     pub(super) const DELETING: u64 = 1 << 3;
+    pub(super) const CONFIRMED: u64 = 1 << 4;
     pub(super) const REASON_SHIFT: u32 = 8;
     pub(super) const IN_FLIGHT_SHIFT: u32 = 16;
     pub(super) const ONE_IN_FLIGHT: u64 = 1 << Self::IN_FLIGHT_SHIFT;
@@ -65,6 +66,10 @@ impl State {
 
     pub(super) fn is_used(self) -> bool {
         self.0 & Self::USED != 0
+    }
+
+    pub(super) fn is_confirmed(self) -> bool {
+        self.0 & Self::CONFIRMED != 0
     }
 
     pub(super) fn in_flight(self) -> u64 {

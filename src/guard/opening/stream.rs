@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::events::EventReader;
-use super::{Asked, LARGEST_ANSWER, Outcome};
+use super::{Asked, LARGEST_ANSWER, Outcome, keep_version};
 use crate::guard::body::Tail;
 use crate::guard::reason::RefusalReason;
 use crate::session::{EndReason, Entry};
@@ -39,7 +39,10 @@ impl OpeningStream {
             response = response.take().or_else(|| self.request.outcome(message));
         });
         match response {
-            Some(Outcome::Result(protocol_version)) => entry.confirm(protocol_version),
+            Some(Outcome::Result(protocol_version)) => {
+                keep_version(entry, protocol_version);
+                entry.confirm();
+            }
             Some(Outcome::Error) => {
                 entry.leave(EndReason::Abandoned);
             }

@@ -1,0 +1,63 @@
+//! Metrics on the facade `metrics` (feature `metrics`). Names follow OpenTelemetry's conventions for
+//! MCP where these know the thing (`mcp.server.session.duration`); no label but a reason.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use super::hooks::{SessionEvent, SessionHook};
+
+/// Hands every event on to the recorder that is installed.
+pub(super) struct Metrics(());
+
+impl Metrics {
+    /// Tells the recorder, if there is one already, what the metrics mean.
+    pub(super) fn described() -> Self {
+        describe_gauge!(OPEN, Unit::Count, "Sessions that are open.");
+        describe_counter!(OPENED, Unit::Count, "Sessions opened.");
+        describe_counter!(ENDED, Unit::Count, "Sessions ended, by reason.");
+        describe_histogram!(DURATION, Unit::Seconds, "How long sessions were open.");
+        describe_gauge!(STREAMS, Unit::Count, "Event streams that are open.");
+        describe_counter!(REFUSED, Unit::Count, "Requests refused, by reason.");
+        describe_counter!(
+            REPORTED,
+            Unit::Count,
+            "Requests that report-only mode let pass, by the reason to refuse them."
+        );
+        Self(())
+    }
+}
+
+impl SessionHook for Metrics {
+    fn on_event(&self, event: &SessionEvent<'_>) {
+        match event {
+            SessionEvent::Opened { .. } => {
+                counter!(OPENED).increment(1);
+                gauge!(OPEN).increment(1);
+            }
+            SessionEvent::Confirmed { .. } => {}
+            SessionEvent::StreamOpened { .. } => gauge!(STREAMS).increment(1),
+            SessionEvent::StreamClosed { .. } => gauge!(STREAMS).decrement(1),
+            SessionEvent::Refused { refusal } => {
+                let name = match refusal.is_only_reported() {
+                    true => REPORTED,
+                    false => REFUSED,
+                };
+                counter!(name, "reason" => refusal.reason().as_str()).increment(1);
+            }
+            SessionEvent::Ended { reason, lived, .. } => {
+                counter!(ENDED, "reason" => reason.as_str()).increment(1);
+                gauge!(OPEN).decrement(1);
+                histogram!(DURATION).record(*lived);
+            }
+        }
+    }
+}
+
+const OPEN: &str = "mcp.server.session.active";
+const OPENED: &str = "mcp.server.session.opened";
+const ENDED: &str = "mcp.server.session.ended";
+const DURATION: &str = "mcp.server.session.duration";
+const STREAMS: &str = "mcp.server.session.streams";
+const REFUSED: &str = "mcp.server.request.refused";
+const REPORTED: &str = "mcp.server.request.reported";

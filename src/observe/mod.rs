@@ -1,0 +1,90 @@
+//! What can be seen of sessions from outside: hooks, log events, metrics, and a count of everything.
+//!
+//! Whoever is told is told once, after the fact, and without any lock held.
+
+mod hooks;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod stats;
+mod trace;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+pub use self::hooks::{SessionEvent, SessionHook};
+use self::stats::Counters;
+pub use self::stats::SessionStats;
+pub(crate) use self::trace::{record, version_mismatch, version_without_initialize};
+use crate::guard::Refusal;
+use crate::session::{EndReason, McpSession};
+
+/// All who are told what happens to the sessions of a registry.
+#[derive(Default)]
+pub(crate) struct Observers {
+    pub(crate) counters: Counters,
+    hooks: Vec<Arc<dyn SessionHook>>,
+}
+
+impl Observers {
+    pub(crate) fn new(hooks: Vec<Arc<dyn SessionHook>>) -> Self {
+        let mut all: Vec<Arc<dyn SessionHook>> = vec![Arc::new(trace::Log)];
+        #[cfg(feature = "metrics")]
+        all.push(Arc::new(metrics::Metrics::described()));
+        all.extend(hooks);
+        Self {
+            counters: Counters::default(),
+            hooks: all,
+        }
+    }
+
+    pub(crate) fn opened(&self, session: &McpSession) {
+        self.counters.opened();
+        self.tell(&SessionEvent::Opened { session });
+    }
+
+    pub(crate) fn confirmed(&self, session: &McpSession) {
+        self.tell(&SessionEvent::Confirmed { session });
+    }
+
+    pub(crate) fn stream_opened(&self, session: &McpSession) {
+        self.counters.stream_opened();
+        self.tell(&SessionEvent::StreamOpened { session });
+    }
+
+    pub(crate) fn stream_closed(&self, session: &McpSession) {
+        self.counters.stream_closed();
+        self.tell(&SessionEvent::StreamClosed { session });
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        self.counters.refused(refusal);
+        self.tell(&SessionEvent::Refused { refusal });
+    }
+
+    pub(crate) fn ended(&self, session: &McpSession, reason: EndReason) {
+        self.counters.ended(reason);
+        let lived = session.age();
+        self.tell(&SessionEvent::Ended {
+            session,
+            reason,
+            lived,
+        });
+    }
+
+    /// A hook that panics must not take the caller along, who may be another client's request or
+    /// the sweep; the next one is told all the same.
+    fn tell(&self, event: &SessionEvent<'_>) {
+        for hook in &self.hooks {
+            let _ = catch_unwind(AssertUnwindSafe(|| hook.on_event(event)));
+        }
+    }
+}
+
+impl fmt::Debug for Observers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observers")
+            .field("hooks", &self.hooks.len())
+            .finish_non_exhaustive()
+    }
+}

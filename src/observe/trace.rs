@@ -1,0 +1,88 @@
+//! Log events and span fields, by `tracing`. Of a session they show its fingerprint, never its id;
+//! of a request nothing that the client wrote but its method, and that only in a span that asks.
+
+use tracing::field::display;
+use tracing::level_filters::LevelFilter;
+use tracing::{Span, debug, info, warn};
+
+use super::hooks::{SessionEvent, SessionHook};
+use crate::extract::McpMessage;
+use crate::guard::Refusal;
+use crate::session::McpSession;
+
+/// Logs what happens, under the target `mcp_session_guard`.
+pub(super) struct Log;
+
+impl SessionHook for Log {
+    fn on_event(&self, event: &SessionEvent<'_>) {
+        match event {
+            SessionEvent::Opened { session } => {
+                info!(target: TARGET, session = %session.fingerprint(), "session opened");
+            }
+            SessionEvent::Confirmed { session } => {
+                debug!(target: TARGET, session = %session.fingerprint(), "session confirmed");
+            }
+            SessionEvent::StreamOpened { .. } | SessionEvent::StreamClosed { .. } => {}
+            SessionEvent::Refused { refusal } => log_refusal(refusal),
+            SessionEvent::Ended {
+                session,
+                reason,
+                lived,
+            } => {
+                let session = session.fingerprint();
+                info!(target: TARGET, %session, %reason, ?lived, "session ended");
+            }
+        }
+    }
+}
+
+/// Anybody can be refused as often as they like, so that is told quietly, unless it is the
+/// server's own trouble.
+fn log_refusal(refusal: &Refusal) {
+    let reason = refusal.reason();
+    let status = refusal.status().as_u16();
+    if refusal.is_only_reported() {
+        info!(target: TARGET, %reason, status, "request would be refused");
+    } else if refusal.status().is_server_error() {
+        warn!(target: TARGET, %reason, status, "request refused");
+    } else {
+        debug!(target: TARGET, %reason, status, "request refused");
+    }
+}
+
+/// Fills the fields of the current span that a layer outside has declared empty.
+pub(crate) fn record(session: Option<&McpSession>, message: Option<&McpMessage>) {
+    if LevelFilter::current() == LevelFilter::OFF {
+        return;
+    }
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(session) = session {
+        if span.has_field(SESSION) {
+            span.record(SESSION, display(session.fingerprint()));
+        }
+        if let Some(version) = session.protocol_version() {
+            span.record("mcp.protocol.version", version);
+        }
+    }
+    if let Some(method) = message.and_then(McpMessage::method) {
+        span.record("mcp.method.name", method);
+    }
+}
+
+/// A client names another version than the one that its session negotiated.
+pub(crate) fn version_mismatch(session: &McpSession) {
+    let session = session.fingerprint();
+    debug!(target: TARGET, %session, "request names another protocol version than was negotiated");
+}
+
+/// The inner service opened a session under a version that has none.
+pub(crate) fn version_without_initialize(session: &McpSession) {
+    let session = session.fingerprint();
+    warn!(target: TARGET, %session, "the inner service answered initialize with a protocol version that has no initialize");
+}
+
+const TARGET: &str = "mcp_session_guard";
+const SESSION: &str = "mcp.session.fingerprint";
