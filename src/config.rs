@@ -394,7 +394,7 @@ impl SessionGuardBuilder {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.origins = AllowedOrigins::listed(origins);
+        self.origins = AllowedOrigins::listed("allowed_origins", origins);
         self
     }
 

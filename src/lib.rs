@@ -67,7 +67,8 @@
 //!
 //! Tracing, CORS, authentication, request ids and compression go outside the guard (added after
 //! it); whatever needs the session goes inside. CORS inside answers preflights, but refusals then
-//! carry no CORS headers and pages can not read them. A layer inside that encodes the answer to
+//! carry no CORS headers and pages can not read them; the function `cors` (feature `cors`) makes a
+//! CORS layer with the headers that MCP needs. A layer inside that encodes the answer to
 //! `initialize`, although the guard takes `Accept-Encoding` off it, makes it 502, for an encoded
 //! answer can not be judged.
 //!
@@ -92,7 +93,7 @@
 //!
 //! `guard/` is the way of a request, its files in the order in which a request meets them (its
 //! `mod.rs` has the table); `session/` is what the guard knows; `config.rs` is every setting;
-//! `extract.rs` is what handlers see.
+//! `extract.rs` is what handlers see; `cors.rs` (feature `cors`) is what browsers need.
 //!
 //! # Requirements
 //!
@@ -103,6 +104,8 @@
 #![forbid(unsafe_code)]
 
 mod config;
+#[cfg(feature = "cors")]
+mod cors;
 mod era_split;
 mod extract;
 mod guard;
@@ -110,6 +113,8 @@ mod observe;
 mod session;
 
 pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
+#[cfg(feature = "cors")]
+pub use crate::cors::cors;
 pub use crate::era_split::{EraSplit, EraSplitFuture};
 pub use crate::extract::{GuardRejection, McpMessage};
 pub use crate::guard::{

@@ -1,7 +1,8 @@
 use std::error::Error;
 use std::fmt;
 
-/// A setting that can not work, found by [`SessionGuardBuilder::build`](crate::SessionGuardBuilder::build).
+/// A setting that can not work, found by [`SessionGuardBuilder::build`](crate::SessionGuardBuilder::build)
+/// or by `cors` (feature `cors`).
 #[derive(Clone, Debug)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
@@ -24,7 +25,7 @@ impl ConfigError {
         self.kind
     }
 
-    /// The name of the setter.
+    /// The name of the setter, or `cors`.
     #[must_use]
     pub fn setting(&self) -> &'static str {
         self.setting

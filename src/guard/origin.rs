@@ -66,7 +66,7 @@ impl AllowedHosts {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let listed = read_all(hosts, ConfigErrorKind::Host, |host| {
+        let listed = read_all("allowed_hosts", hosts, ConfigErrorKind::Host, |host| {
             Host::parse(host).map(Host::to_owned)
         })?;
         Ok(Self { any: false, listed })
@@ -106,12 +106,13 @@ impl AllowedOrigins {
         }
     }
 
-    pub(crate) fn listed<I>(origins: I) -> Result<Self, ConfigError>
+    /// `setting` is what an error names.
+    pub(crate) fn listed<I>(setting: &'static str, origins: I) -> Result<Self, ConfigError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let listed = read_all(origins, ConfigErrorKind::Origin, |origin| {
+        let listed = read_all(setting, origins, ConfigErrorKind::Origin, |origin| {
             Origin::parse(origin).map(Origin::to_owned)
         })?;
         Ok(Self {
@@ -121,7 +122,7 @@ impl AllowedOrigins {
         })
     }
 
-    fn contains(&self, origin: &Origin<&str>) -> bool {
+    pub(crate) fn contains(&self, origin: &Origin<&str>) -> bool {
         if self.loopback {
             return origin.is_web() && LOOPBACK.contains(&origin.host.name);
         }
@@ -231,13 +232,13 @@ impl PartialEq for Name<&str> {
 
 /// `scheme://host[:port]`, nothing behind it.
 #[derive(Clone, Copy, Debug)]
-struct Origin<T> {
+pub(crate) struct Origin<T> {
     scheme: T,
     host: Host<T>,
 }
 
 impl<'a> Origin<&'a str> {
-    fn parse(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let (scheme, host) = std::str::from_utf8(text).ok()?.split_once("://")?;
         let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             && scheme
@@ -313,6 +314,7 @@ fn request_host(parts: &Parts) -> Result<Host<&str>, RefusalReason> {
 
 /// Reads a configured list; the error names the first entry that can not be read.
 fn read_all<I, T>(
+    setting: &'static str,
     texts: I,
     kind: ConfigErrorKind,
     read: impl Fn(&[u8]) -> Option<T>,
@@ -321,15 +323,11 @@ where
     I: IntoIterator,
     I::Item: AsRef<str>,
 {
-    let (setting, form) = match kind {
-        ConfigErrorKind::Host => (
-            "allowed_hosts",
-            "`host` or `host:port`, IPv6 as `[::1]`, without a scheme, a path or a wildcard",
-        ),
-        _ => (
-            "allowed_origins",
-            "`scheme://host` or `scheme://host:port`, without a path or a wildcard",
-        ),
+    let form = match kind {
+        ConfigErrorKind::Host => {
+            "`host` or `host:port`, IPv6 as `[::1]`, without a scheme, a path or a wildcard"
+        }
+        _ => "`scheme://host` or `scheme://host:port`, without a path or a wildcard",
     };
     let read = |text: I::Item| {
         let text = text.as_ref();

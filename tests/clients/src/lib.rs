@@ -1,6 +1,7 @@
 //! Starts the servers that the clients of this package are let loose on, and tells honestly which
 //! outside programs are there.
 
+mod browser;
 pub mod suite;
 
 use std::env;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use libtest_mimic::{Failed, Trial};
+
+pub use crate::browser::Browser;
 
 /// An example that serves MCP, running; stopped on drop.
 #[derive(Debug)]

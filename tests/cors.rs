@@ -1,0 +1,313 @@
+//! Pages of other origins in front of the guard, in process. A real browser is in `tests/clients`.
+
+mod support;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::{any, post as on_post};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    HeaderName, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
+use mcp_session_guard::{ConfigErrorKind, SessionGuardBuilder, SessionGuardLayer, cors};
+use tower::ServiceExt;
+use tower_http::cors::{AllowHeaders, CorsLayer};
+
+use support::{Answer, INITIALIZE, PING, World, bodiless, post};
+
+const PAGE: &str = "https://app.example.com";
+const FOREIGN: &str = "https://evil.example";
+
+/// What the page's browser asks before the page's script may send this.
+fn preflight(origin: &str, method: &str, headers: &str) -> Request<Body> {
+    Request::options("/mcp")
+        .header("host", "localhost:8000")
+        .header(ORIGIN, origin)
+        .header("access-control-request-method", method)
+        .header("access-control-request-headers", headers)
+        .body(Body::empty())
+        .unwrap()
+}
+
+fn of_page(origin: &str, mut request: Request<Body>) -> Request<Body> {
+    let origin = HeaderValue::from_str(origin).unwrap();
+    request.headers_mut().insert(ORIGIN, origin);
+    request
+}
+
+/// A guard and the CORS layer around it, for the same origins.
+fn world(origins: &[&str]) -> World {
+    built(origins, SessionGuardLayer::builder())
+}
+
+fn built(origins: &[&str], guard: SessionGuardBuilder) -> World {
+    let guard = guard.allowed_origins(origins).build().unwrap();
+    behind(World::new(guard), cors(origins).unwrap())
+}
+
+fn behind(mut world: World, cors: CorsLayer) -> World {
+    world.app = world.app.layer(cors);
+    world
+}
+
+/// The names in a list of names, sorted.
+fn names(headers: &HeaderMap, list: HeaderName) -> Vec<String> {
+    let all = headers.get_all(list);
+    let all = all
+        .iter()
+        .flat_map(|value| value.to_str().unwrap().split(','));
+    let mut names: Vec<_> = all.map(|name| name.trim().to_lowercase()).collect();
+    names.sort();
+    names
+}
+
+/// Asserts that the page's script can read the answer.
+fn assert_readable(answer: &Answer) {
+    let headers = &answer.headers;
+    assert_eq!(headers[ACCESS_CONTROL_ALLOW_ORIGIN], PAGE, "{answer:?}");
+    assert_eq!(
+        names(headers, ACCESS_CONTROL_EXPOSE_HEADERS),
+        [
+            "mcp-protocol-version",
+            "mcp-session-id",
+            "retry-after",
+            "www-authenticate"
+        ],
+        "{answer:?}"
+    );
+    // A cache between must not give this page's answer to another one.
+    assert!(names(headers, VARY).contains(&"origin".to_owned()));
+}
+
+fn assert_unreadable(answer: &Answer) {
+    let origin = answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN);
+    assert_eq!(origin, None, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_before_the_guard() {
+    let world = world(&[PAGE]);
+    let sent = "authorization,content-type,mcp-protocol-version,mcp-session-id";
+    for method in ["GET", "POST", "DELETE"] {
+        let answer = world.ask(preflight(PAGE, method, sent)).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers[ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);
+        assert_eq!(
+            names(&answer.headers, ACCESS_CONTROL_ALLOW_METHODS),
+            ["delete", "get", "post"]
+        );
+        assert_eq!(
+            names(&answer.headers, ACCESS_CONTROL_ALLOW_HEADERS),
+            [
+                "accept",
+                "authorization",
+                "content-type",
+                "last-event-id",
+                "mcp-method",
+                "mcp-name",
+                "mcp-protocol-version",
+                "mcp-session-id"
+            ]
+        );
+        assert_eq!(answer.headers[ACCESS_CONTROL_MAX_AGE], "7200");
+        let headers = &answer.headers;
+        assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS));
+    }
+    assert_eq!(world.inner.count(), 0);
+}
+
+#[tokio::test]
+async fn a_page_reads_its_session_id_and_what_follows() {
+    let world = world(&[PAGE]);
+    let opened = world.ask(of_page(PAGE, post(None, INITIALIZE))).await;
+    assert_eq!(opened.status, 200);
+    assert_readable(&opened);
+    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+
+    let ping = world.ask(of_page(PAGE, post(Some(id), PING))).await;
+    assert_eq!(ping.status, 200);
+    assert_readable(&ping);
+    let ended = of_page(PAGE, bodiless(Method::DELETE, Some(id)));
+    let ended = world.ask(ended).await;
+    assert_eq!(ended.status, 204);
+    assert_readable(&ended);
+}
+
+#[tokio::test]
+async fn a_page_reads_every_kind_of_refusal() {
+    let world = built(&[PAGE], SessionGuardLayer::builder().max_sessions(1));
+    let id = world.open_and_use().await;
+    world.inner.clear();
+    let foreign_host = |mut request: Request<Body>| {
+        let host = HeaderValue::from_static("evil.example");
+        request.headers_mut().insert("host", host);
+        request
+    };
+    let refusals = [
+        (400, post(None, PING)),
+        (400, post(Some(&id), INITIALIZE)),
+        (400, post(Some(&id), "no JSON")),
+        (403, foreign_host(post(Some(&id), PING))),
+        (404, post(Some("ended-long-ago"), PING)),
+        (405, bodiless(Method::PUT, Some(&id))),
+        (503, post(None, INITIALIZE)),
+    ];
+    for (status, request) in refusals {
+        let answer = world.ask(of_page(PAGE, request)).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_readable(&answer);
+        assert!(!answer.body.is_empty());
+        assert_eq!(answer.headers.contains_key(RETRY_AFTER), status == 503);
+        assert_eq!(answer.headers.contains_key(ALLOW), status == 405);
+    }
+    assert_eq!(world.inner.count(), 0);
+}
+
+#[tokio::test]
+async fn a_page_that_is_not_listed_gets_no_leave() {
+    let world = world(&[PAGE]);
+    for origin in [
+        FOREIGN,
+        "null",
+        "http://app.example.com",
+        "http://localhost",
+    ] {
+        assert_unreadable(&world.ask(preflight(origin, "POST", "content-type")).await);
+        let refused = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        assert_eq!(refused.status, 403, "{origin}");
+        assert_unreadable(&refused);
+    }
+    assert_eq!(world.inner.count(), 0);
+    assert!(world.sessions.is_empty());
+}
+
+#[tokio::test]
+async fn an_empty_list_lets_no_page_in() {
+    let world = world(&[]);
+    assert_unreadable(&world.ask(preflight(PAGE, "POST", "content-type")).await);
+    assert_unreadable(&world.ask(of_page(PAGE, post(None, INITIALIZE))).await);
+    assert_eq!(world.inner.count(), 0);
+}
+
+#[tokio::test]
+async fn who_is_no_page_is_not_concerned() {
+    let world = world(&[PAGE]);
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), PING)).await;
+    assert_eq!(answer.status, 200);
+    assert_unreadable(&answer);
+}
+
+#[test]
+fn an_origin_that_can_not_be_one_is_an_error() {
+    let bad = [
+        "*",
+        "null",
+        "",
+        " ",
+        "app.example.com",
+        "https://",
+        "https://*",
+        "https://*.example.com",
+        "https://app.example.com/",
+        "https://app.example.com/page",
+        "https://user@app.example.com",
+        "https://app.example.com:99999",
+        "https://app.example.com, https://other.example.com",
+        "https://app.example.com\n",
+    ];
+    for origin in bad {
+        let error = cors([PAGE, origin]).unwrap_err();
+        assert_eq!(error.kind(), ConfigErrorKind::Origin);
+        assert_eq!(error.setting(), "cors");
+        let message = format!(
+            "cors can not hold {origin:?}: write `scheme://host` or `scheme://host:port`, without \
+             a path or a wildcard"
+        );
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+/// Otherwise a page would pass one of them only, and its author would look for the reason long.
+#[tokio::test]
+async fn the_guard_and_the_layer_read_origins_alike() {
+    let listed = [
+        "HTTPS://App.Example.com:443",
+        "http://192.0.2.1:8080",
+        "http://[2001:DB8::1]",
+        "chrome-extension://abcdefghijklmnop",
+    ];
+    let world = world(&listed);
+    let origins = [
+        (PAGE, true),
+        ("https://app.example.com:443", true),
+        ("https://app.example.com:8443", false),
+        ("http://app.example.com", false),
+        ("https://sub.app.example.com", false),
+        ("https://app.example.com.evil.example", false),
+        ("http://192.0.2.1:8080", true),
+        ("http://192.0.2.1", false),
+        ("http://[2001:db8::1]", true),
+        ("http://[2001:db8::2]", false),
+        ("chrome-extension://abcdefghijklmnop", true),
+        ("chrome-extension://ponmlkjihgfedcba", false),
+        ("https://app.example.com/", false),
+        ("*", false),
+    ];
+    for (origin, passes) in origins {
+        let answer = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        assert_eq!(answer.status == StatusCode::OK, passes, "{origin}");
+        let allowed = answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN);
+        let expected = passes.then(|| HeaderValue::from_static(origin));
+        assert_eq!(allowed, expected.as_ref(), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_the_tools_own_need_a_list_of_their_own() {
+    let sent = "mcp-method,mcp-name,mcp-param-region";
+    let asked = || preflight(PAGE, "POST", sent);
+    let fixed = world(&[PAGE]).ask(asked()).await;
+    let fixed = names(&fixed.headers, ACCESS_CONTROL_ALLOW_HEADERS);
+    assert!(!fixed.contains(&"mcp-param-region".to_owned()));
+
+    let layer = cors([PAGE]).unwrap();
+    let layer = layer.allow_headers(AllowHeaders::mirror_request());
+    let mirrored = behind(World::new(SessionGuardLayer::new()), layer);
+    let mirrored = mirrored.ask(asked()).await;
+    assert_eq!(mirrored.headers[ACCESS_CONTROL_ALLOW_HEADERS], sent);
+    assert_eq!(mirrored.headers[ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);
+}
+
+#[tokio::test]
+async fn it_stands_outside_the_guard_in_every_right_mount() {
+    let guard = || SessionGuardLayer::builder().allowed_origins([PAGE]).build();
+    let (guard, cors) = (guard().unwrap(), cors([PAGE]).unwrap());
+    let inner = || async { "reached" };
+    let (one, two, three) = (guard.clone(), guard.clone(), guard);
+    let mounts: [Router; 3] = [
+        Router::new()
+            .route("/mcp", on_post(inner).get(inner).layer(one))
+            .layer(cors.clone()),
+        Router::new()
+            .route("/mcp", on_post(inner).get(inner).layer(two))
+            .route_layer(cors.clone()),
+        Router::new()
+            .route("/mcp", any(inner))
+            .route_layer(three)
+            .route_layer(cors),
+    ];
+    for app in mounts {
+        let asked = preflight(PAGE, "DELETE", "mcp-session-id");
+        let answer = Answer::of(app.clone().oneshot(asked).await.unwrap()).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers[ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);
+
+        let call = of_page(PAGE, post(Some("ended-long-ago"), PING));
+        let answer = Answer::of(app.oneshot(call).await.unwrap()).await;
+        assert_eq!(answer.status, 404);
+        assert_readable(&answer);
+    }
+}
