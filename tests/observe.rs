@@ -1,0 +1,598 @@
+//! What can be seen of sessions: hooks, logs, metrics, counts; and that no id is among it.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::response::Response;
+use axum::routing::any;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use mcp_session_guard::{
+    EndReason, McpSession, Owner, Refusal, RefusalReason, SessionEvent, SessionGuardBuilder,
+    SessionGuardLayer, Sessions,
+};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tokio::time::sleep;
+use tracing::field::Empty;
+use tracing::instrument::WithSubscriber;
+use tracing::{Instrument, info_span};
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use support::{
+    INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post,
+};
+
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// A hook that writes down in words what it is told.
+fn listening() -> (SessionGuardBuilder, Told) {
+    let told = Told::default();
+    let hook = told.clone();
+    let guard = SessionGuardLayer::builder().hook(move |event: &SessionEvent<'_>| {
+        let word = match event {
+            SessionEvent::Opened { session, .. } => {
+                assert_eq!(session.end_reason(), None);
+                "opened".to_owned()
+            }
+            SessionEvent::Confirmed { .. } => "confirmed".to_owned(),
+            SessionEvent::StreamOpened { .. } => "stream".to_owned(),
+            SessionEvent::StreamClosed { .. } => "stream closed".to_owned(),
+            SessionEvent::Refused { refusal, .. } => format!("refused {}", refusal.reason()),
+            SessionEvent::Ended {
+                session,
+                reason,
+                lived,
+                ..
+            } => {
+                assert_eq!(session.end_reason(), Some(*reason));
+                format!("ended {reason} after {} s", lived.as_secs())
+            }
+            _ => "something new".to_owned(),
+        };
+        hook.lock().unwrap().push(word);
+    });
+    (guard, told)
+}
+
+fn take(told: &Told) -> Vec<String> {
+    std::mem::take(&mut told.lock().unwrap())
+}
+
+fn world(guard: SessionGuardBuilder) -> World {
+    World::new(guard.build().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_told_of_a_sessions_whole_life_once_and_in_order() {
+    let (guard, told) = listening();
+    let world = world(guard);
+    let id = world.open().await;
+    assert_eq!(take(&told), ["opened", "confirmed"]);
+    world.ask(post(Some(&id), INITIALIZED)).await;
+    assert_eq!(world.ping(&id).await, 200);
+    assert_eq!(
+        take(&told),
+        [""; 0],
+        "a request that passes is nothing to tell"
+    );
+    let get = world.send(bodiless(Method::GET, Some(&id))).await;
+    sleep(Duration::from_secs(7)).await;
+    assert_eq!(
+        world.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        204
+    );
+    assert_eq!(take(&told), ["stream", "ended deleted after 7 s"]);
+    assert!(get.into_body().frame().await.is_none());
+    assert_eq!(take(&told), ["stream closed"]);
+    assert_eq!(world.ping(&id).await, 404);
+    assert_eq!(take(&told), ["refused session_not_found"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_whose_answer_is_not_taken_is_opened_and_ended_but_never_confirmed() {
+    let (guard, told) = listening();
+    let world = world(guard);
+    drop(world.send(post(None, INITIALIZE)).await);
+    assert_eq!(take(&told), ["opened", "ended abandoned after 0 s"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initialize_that_opens_nothing_is_not_told() {
+    let (guard, told) = listening();
+    let handler = async || json_response(500, &serde_json::json!({}));
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(guard.build().unwrap(), app);
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 500);
+    assert_eq!(take(&told), [""; 0]);
+    assert_eq!(world.sessions.stats().opened, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_stream_confirms_its_session_when_the_response_passes() {
+    let (guard, told) = listening();
+    let handler = async || {
+        let frames = [
+            ": hello\n\n".to_owned(),
+            format!("data: {}\n\n", initialize_result(&0.into())),
+        ];
+        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(futures_util::stream::iter(frames)))
+            .unwrap()
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(guard.build().unwrap(), app);
+    let mut body = world.send(post(None, INITIALIZE)).await.into_body();
+    body.frame().await;
+    assert_eq!(take(&told), ["opened", "stream"]);
+    body.frame().await;
+    assert_eq!(take(&told), ["confirmed"]);
+    assert!(body.frame().await.is_none());
+    assert_eq!(take(&told), ["stream closed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_end_is_told_with_its_reason() {
+    let (guard, told) = listening();
+    let guard = guard
+        .max_sessions(2)
+        .lifetime(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let world = World::new(guard.clone());
+    let ended = |told: &Told| {
+        let told = take(told).into_iter();
+        let ends = told.filter_map(|word| {
+            let reason = word.strip_prefix("ended ")?.split(' ').next()?;
+            Some(reason.to_owned())
+        });
+        ends.collect::<Vec<_>>()
+    };
+    world.open().await;
+    sleep(Duration::from_secs(1)).await;
+    world.open().await;
+    world.open().await;
+    assert_eq!(ended(&told), ["evicted"]);
+    sleep(Duration::from_secs(310)).await;
+    assert_eq!(ended(&told), ["never_used"; 2]);
+    let id = world.open_and_use().await;
+    world.sessions.end(&id);
+    assert_eq!(ended(&told), ["revoked"]);
+    world.open_and_use().await;
+    sleep(Duration::from_secs(1900)).await;
+    assert_eq!(ended(&told), ["idle"]);
+    let id = world.open_and_use().await;
+    let stream = world.send(bodiless(Method::GET, Some(&id))).await;
+    sleep(Duration::from_secs(3700)).await;
+    assert_eq!(ended(&told), ["lifetime"]);
+    drop(stream);
+    world.open_and_use().await;
+    guard.drain(Duration::from_secs(5)).await;
+    assert_eq!(ended(&told), ["drained"]);
+
+    let (guard, told) = listening();
+    let world = self::world(guard);
+    world.open().await;
+    drop(world);
+    assert_eq!(ended(&told), ["guard_dropped"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_told_wherever_they_are_made() {
+    let (guard, told) = listening();
+    let world = world(guard.body_limit(1000).max_sessions(1));
+    let id = world.open_and_use().await;
+    take(&told);
+    world.ask(bodiless(Method::PUT, None)).await;
+    world.ask(post(None, PING)).await;
+    world.ask(post(None, "{")).await;
+    world.ask(post(None, " ".repeat(1001))).await;
+    world.ask(post(None, INITIALIZE)).await;
+    world.ask(post(Some(&id), INITIALIZE)).await;
+    assert_eq!(
+        take(&told),
+        [
+            "refused method_not_allowed",
+            "refused missing_session_id",
+            "refused parse_error",
+            "refused body_too_large",
+            "refused too_many_sessions",
+            "refused already_initialized",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_call_in_flight_is_told_as_a_refusal_too() {
+    let (guard, told) = listening();
+    let handler = async |request: Request<Body>| {
+        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        if body != INITIALIZE {
+            std::future::pending::<()>().await;
+        }
+        json_response(200, &initialize_result(&0.into()))
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(guard.build().unwrap(), app);
+    let id = world.open().await;
+    let waiting = tokio::spawn({
+        let (world, id) = (world.clone(), id.clone());
+        async move { world.ask(post(Some(&id), PING)).await.status }
+    });
+    sleep(Duration::from_secs(1)).await;
+    take(&told);
+    world.sessions.end(&id);
+    assert_eq!(waiting.await.unwrap(), 200);
+    assert_eq!(
+        take(&told),
+        ["ended revoked after 1 s", "refused session_ended"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_may_panic_and_call_back_into_the_registry() {
+    let (guard, told) = listening();
+    let sessions = Arc::new(Mutex::new(None::<Sessions>));
+    let later = sessions.clone();
+    let guard = guard
+        .hook(|_: &SessionEvent<'_>| panic!("a hook panics"))
+        .hook(move |event: &SessionEvent<'_>| {
+            let sessions = later.lock().unwrap().clone();
+            let Some(sessions) = sessions else { return };
+            match event {
+                SessionEvent::Opened { session, .. } => {
+                    assert_eq!(sessions.len(), 1);
+                    session.state_or_insert_with(|| 7_u8);
+                }
+                // Ends the session in the midst of what it is told of.
+                SessionEvent::StreamOpened { session, .. } => assert!(session.end()),
+                SessionEvent::Ended { session, .. } => {
+                    assert!(sessions.get(session.id().as_str()).is_none());
+                    assert_eq!(sessions.end_all(), 0);
+                    assert_eq!(sessions.stats().ended[&EndReason::Revoked], 1);
+                }
+                _ => drop(sessions.snapshot()),
+            }
+        })
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    *sessions.lock().unwrap() = Some(world.sessions.clone());
+    let id = world.open().await;
+    let session = world.sessions.get(&id).unwrap();
+    assert_eq!(session.state::<u8>().as_deref(), Some(&7));
+    let get = world.send(bodiless(Method::GET, Some(&id))).await;
+    assert!(get.into_body().frame().await.is_none());
+    assert_eq!(world.ping(&id).await, 404);
+    assert_eq!(
+        take(&told),
+        [
+            "opened",
+            "confirmed",
+            "stream",
+            "ended revoked after 0 s",
+            "stream closed",
+            "refused session_not_found",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_counts_what_has_happened() {
+    let world = world(SessionGuardLayer::builder());
+    assert_eq!(
+        world.sessions.stats(),
+        SessionGuardLayer::new().sessions().stats()
+    );
+    let ids = [world.open().await, world.open().await, world.open().await];
+    let get = world.send(bodiless(Method::GET, Some(&ids[0]))).await;
+    world.sessions.end(&ids[1]);
+    world.ask(bodiless(Method::DELETE, Some(&ids[2]))).await;
+    world.ping("nobody").await;
+    world.ping("nobody").await;
+    world.ask(post(None, PING)).await;
+    let stats = world.sessions.stats();
+    assert_eq!(
+        (stats.open, stats.opening, stats.open_streams, stats.opened),
+        (1, 0, 1, 3)
+    );
+    assert_eq!(
+        stats.ended,
+        BTreeMap::from([(EndReason::Deleted, 1), (EndReason::Revoked, 1)])
+    );
+    assert_eq!(
+        stats.refused,
+        BTreeMap::from([
+            (RefusalReason::SessionNotFound, 2),
+            (RefusalReason::MissingSessionId, 1),
+        ])
+    );
+    assert!(stats.reported.is_empty());
+    drop(get);
+    assert_eq!(world.sessions.stats().open_streams, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_count_what_has_happened_by_bounded_labels() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let world = world(SessionGuardLayer::builder().report_only());
+    let ids = [world.open().await, world.open().await];
+    let get = world.send(bodiless(Method::GET, Some(&ids[0]))).await;
+    sleep(Duration::from_secs(2)).await;
+    world.ask(bodiless(Method::DELETE, Some(&ids[1]))).await;
+    world.ping("nobody").await;
+    world.ask(post(None, "{")).await;
+    let read: BTreeMap<String, String> = snapshotter
+        .snapshot()
+        .into_vec()
+        .into_iter()
+        .map(|(key, _, description, value)| {
+            assert!(description.is_some(), "{key:?} is described");
+            let labels = key
+                .key()
+                .labels()
+                .map(|label| format!("{}={}", label.key(), label.value()));
+            let name = format!(
+                "{} {}",
+                key.key().name(),
+                labels.collect::<Vec<_>>().join(",")
+            );
+            let value = match value {
+                DebugValue::Counter(count) => count.to_string(),
+                DebugValue::Gauge(level) => level.to_string(),
+                DebugValue::Histogram(values) => format!("{values:?}"),
+            };
+            (name, value)
+        })
+        .collect();
+    let expected = [
+        ("mcp.server.request.refused reason=parse_error", "1"),
+        ("mcp.server.request.reported reason=session_not_found", "1"),
+        ("mcp.server.session.active ", "1"),
+        ("mcp.server.session.duration ", "[2.0]"),
+        ("mcp.server.session.ended reason=deleted", "1"),
+        ("mcp.server.session.opened ", "2"),
+        ("mcp.server.session.streams ", "1"),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(read, BTreeMap::from(expected));
+    drop(get);
+}
+
+/// Everything that is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static + use<> {
+        let log = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
+    let log = Log::default();
+    let run = async {
+        let world = world(SessionGuardLayer::builder());
+        let id = world.open_and_use().await;
+        let span = info_span!(
+            "request",
+            mcp.session.fingerprint = Empty,
+            mcp.method.name = Empty,
+            mcp.protocol.version = Empty
+        );
+        world.ping(&id).instrument(span).await;
+        world.ping(&id).instrument(info_span!("no fields")).await;
+        world.ping("nobody").await;
+        let mut request = post(Some(&id), PING);
+        let header = request.headers_mut();
+        header.insert("mcp-protocol-version", "2025-06-18".parse().unwrap());
+        world.ask(request).await;
+        let session = world.sessions.get(&id).unwrap();
+        world.sessions.end(&id);
+        session.fingerprint().to_string()
+    };
+    let session = run.with_subscriber(log.subscriber()).await;
+    let text = log.text();
+    for line in [
+        format!("INFO mcp_session_guard: session opened session={session}"),
+        format!("DEBUG mcp_session_guard: session confirmed session={session}"),
+        format!("mcp.session.fingerprint={session}"),
+        "mcp.method.name=\"ping\"".to_owned(),
+        "mcp.protocol.version=\"2025-11-25\"".to_owned(),
+        "DEBUG mcp_session_guard: request refused reason=session_not_found status=404".to_owned(),
+        format!(
+            "DEBUG mcp_session_guard: request names another protocol version than was negotiated session={session}"
+        ),
+        format!("INFO mcp_session_guard: session ended session={session} reason=revoked lived=0ns"),
+    ] {
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_is_logged() {
+    let log = Log::default();
+    let handler = async || {
+        let body = initialize_result(&0.into()).to_string();
+        let body = body.replace("2025-11-25", "2026-07-28");
+        json_response(200, &serde_json::from_str(&body).unwrap())
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(SessionGuardLayer::new(), app);
+    world.open().with_subscriber(log.subscriber()).await;
+    let text = log.text();
+    assert!(
+        text.contains("WARN mcp_session_guard: the inner service answered initialize with"),
+        "{text}"
+    );
+}
+
+/// An inner service with ids of its own, which must not show either.
+async fn own_ids(request: Request<Body>) -> Response {
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let mut response = match &body[..] {
+        b"" => Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(futures_util::stream::pending::<
+                Result<String, std::convert::Infallible>,
+            >()))
+            .unwrap(),
+        _ if body == INITIALIZE => json_response(200, &initialize_result(&0.into())),
+        _ => json_response(202, &serde_json::Value::Null),
+    };
+    if body == INITIALIZE {
+        let own = "an-inner-id-that-is-secret".parse().unwrap();
+        response.headers_mut().insert("mcp-session-id", own);
+    }
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let log = Log::default();
+    let printed = Arc::new(Mutex::new(String::new()));
+    let hook = printed.clone();
+    let guard = SessionGuardLayer::builder()
+        .hook(move |event: &SessionEvent<'_>| {
+            hook.lock()
+                .unwrap()
+                .push_str(&format!("{event:?} {event:#?}\n"));
+        })
+        .owner(
+            |request: &http::request::Parts| -> Result<_, axum::BoxError> {
+                Ok(request.headers.get("user").map(|_| Owner::new("somebody")))
+            },
+        )
+        .end_inner_sessions()
+        .accept_modern()
+        .max_sessions(20)
+        .build()
+        .unwrap();
+    let world = World::around(guard.clone(), Router::new().route("/mcp", any(own_ids)));
+    let print = |what: &dyn std::fmt::Debug| {
+        printed
+            .lock()
+            .unwrap()
+            .push_str(&format!("{what:?} {what:#?}\n"));
+    };
+    let run = async {
+        let mut ids = Vec::new();
+        for turn in 0..40 {
+            let answer = world.send(post(None, INITIALIZE)).await;
+            let id = answer.headers()["mcp-session-id"]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            print(&answer);
+            drop(to_bytes(answer.into_body(), usize::MAX).await);
+            let session: McpSession = world.sessions.get(&id).unwrap();
+            print(&session);
+            print(session.id());
+            print(&world.send(post(Some(&id), PING)).await);
+            let stream = world.send(bodiless(Method::GET, Some(&id))).await;
+            print(&stream);
+            for refused in [
+                post(Some(&id), INITIALIZE),
+                post(Some(&id), "{"),
+                post(Some(&format!("{id}0")), PING),
+                bodiless(Method::PUT, Some(&id)),
+            ] {
+                let answer = world.send(refused).await;
+                print(&answer);
+                print(&answer.extensions().get::<Refusal>());
+                print(&to_bytes(answer.into_body(), usize::MAX).await);
+            }
+            // In the query, in a cookie and in the body an id means nothing, and is not repeated.
+            let mut elsewhere = post(
+                None,
+                PING.replace("1", &format!("\"{id}x\""))
+                    .replacen("2.0", "1.0", 1),
+            );
+            *elsewhere.uri_mut() = format!("/mcp?mcp-session-id={id}").parse().unwrap();
+            elsewhere
+                .headers_mut()
+                .insert("cookie", format!("mcp-session-id={id}").parse().unwrap());
+            assert_eq!(world.send(elsewhere).await.status(), 400);
+            match turn % 4 {
+                0 => drop(world.send(bodiless(Method::DELETE, Some(&id))).await),
+                1 => drop(session.end()),
+                2 => drop(world.sessions.end(&id)),
+                _ => {}
+            }
+            drop(stream);
+            ids.push(id);
+        }
+        print(&guard);
+        print(&world.sessions);
+        print(&world.sessions.stats());
+        print(&world.sessions.snapshot());
+        sleep(Duration::from_secs(3 * 3600)).await;
+        guard.drain(Duration::from_secs(1)).await;
+        ids
+    };
+    let ids = run.with_subscriber(log.subscriber()).await;
+    let metrics = format!("{:?}", snapshotter.snapshot().into_vec());
+    let printed = printed.lock().unwrap();
+    assert!(log.text().lines().count() > 200 && printed.lines().count() > 1000);
+    for id in ids
+        .iter()
+        .map(String::as_str)
+        .chain(["an-inner-id-that-is-secret"])
+    {
+        for text in [&log.text(), &metrics, &*printed] {
+            assert!(!text.contains(id), "{id} shows");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fingerprints_tell_sessions_apart_and_stay_the_same() {
+    let world = world(SessionGuardLayer::builder());
+    let ids = [world.open().await, world.open().await];
+    let prints = ids
+        .each_ref()
+        .map(|id| world.sessions.get(id).unwrap().fingerprint());
+    assert_ne!(prints[0], prints[1]);
+    assert_eq!(
+        prints[0],
+        world.sessions.get(&ids[0]).unwrap().fingerprint()
+    );
+    let text = prints[0].to_string();
+    assert!(
+        text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        "{text}"
+    );
+}

@@ -1,0 +1,298 @@
+//! Report-only mode: what would be refused is told, and goes to the inner service as it came.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use http::{Method, Request, StatusCode};
+use mcp_session_guard::{
+    Owner, RefusalReason, SessionEvent, SessionGuardBuilder, SessionGuardLayer,
+};
+use tokio::time::sleep;
+
+use support::{INITIALIZE, INITIALIZED, PING, World, bodiless, post, request};
+
+const H: &str = "host: localhost\n";
+const J: &str = "content-type: application/json\n";
+
+fn reporting() -> SessionGuardBuilder {
+    SessionGuardLayer::builder().report_only()
+}
+
+/// A guard with a list of what it has reported.
+fn world(guard: SessionGuardBuilder) -> (World, Arc<Mutex<Vec<RefusalReason>>>) {
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let hook = reported.clone();
+    let guard = guard.hook(move |event: &SessionEvent<'_>| {
+        if let SessionEvent::Refused { refusal, .. } = event {
+            assert!(refusal.is_only_reported());
+            hook.lock().unwrap().push(refusal.reason());
+        }
+    });
+    (World::new(guard.build().unwrap()), reported)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() {
+    use RefusalReason::*;
+    let ping = |head: &str| format!("POST /mcp\n{head}{J}\n{PING}");
+    let body = |body: &str| format!("POST /mcp\n{H}{J}mcp-session-id: {{live}}\n\n{body}");
+    let deep = format!("{}{}", "[".repeat(70), "]".repeat(70));
+    for (text, reason) in [
+        (ping(""), HostMalformed),
+        (ping("host: evil.example\n"), HostNotAllowed),
+        (ping(&format!("{H}origin: null\n")), OriginNotAllowed),
+        (format!("PUT /mcp\n{H}"), MethodNotAllowed),
+        (
+            ping(&format!("{H}mcp-session-id: {{live}}\nmcp-session-id: x\n")),
+            RepeatedSessionId,
+        ),
+        (
+            ping(&format!("{H}connection: mcp-session-id\n")),
+            HopByHopMcpHeader,
+        ),
+        (format!("GET /mcp\n{H}"), StreamWithoutSession),
+        (
+            format!("DELETE /mcp\n{H}mcp-protocol-version: 2026-07-28\n"),
+            OnlyPost,
+        ),
+        (
+            ping(&format!("{H}mcp-session-id: nobody\n")),
+            SessionNotFound,
+        ),
+        (ping(&format!("{H}mcp-session-id: a b\n")), SessionNotFound),
+        (
+            format!("GET /mcp\n{H}mcp-session-id: nobody\nlast-event-id: 7\n"),
+            SessionNotFound,
+        ),
+        (
+            format!("DELETE /mcp\n{H}mcp-session-id: {{ended}}\n"),
+            SessionNotFound,
+        ),
+        (
+            format!("GET /mcp\n{H}mcp-session-id: {{live}}\nmcp-protocol-version: x\n"),
+            UnsupportedVersionHeader,
+        ),
+        (
+            format!("POST /mcp\n{H}content-type: text/plain\n\nhello"),
+            UnsupportedMediaType,
+        ),
+        (
+            format!("POST /mcp\n{H}{J}content-encoding: gzip\n\n\u{1f}"),
+            UnsupportedMediaType,
+        ),
+        (body(&format!("[{PING}]")), NotOneMessage),
+        (
+            body(&format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{deep}}}"#
+            )),
+            TooDeep,
+        ),
+        (
+            body(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#),
+            InvalidEnvelope,
+        ),
+        (
+            body(r#"{"jsonrpc":"2.0","id":1.5,"method":"x"}"#),
+            InvalidId,
+        ),
+        (
+            body(r#"{"jsonrpc":"2.0","id":1,"id":1,"method":"x"}"#),
+            AmbiguousKeys,
+        ),
+        (
+            body(
+                r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#,
+            ),
+            ModernEra,
+        ),
+        (
+            ping(&format!(
+                "{H}mcp-session-id: {{live}}\nmcp-protocol-version: 2025-01-01\n"
+            )),
+            UnsupportedVersionHeader,
+        ),
+        (
+            body(r#"{"jsonrpc":"2.0","method":"initialize"}"#),
+            InitializeWithoutId,
+        ),
+        (body(INITIALIZE), AlreadyInitialized),
+        (
+            ping(&format!(
+                "{H}mcp-session-id: nobody\nmcp-protocol-version: 2026-07-28\n"
+            )),
+            SessionNotFound,
+        ),
+        (ping(H), MissingSessionId),
+        (
+            format!("POST /mcp\n{H}{J}\n{INITIALIZED}"),
+            MissingSessionId,
+        ),
+    ] {
+        let reason = match reason {
+            // With a stale id under a modern header row 15 comes first.
+            SessionNotFound if text.contains("2026-07-28") && text.contains("POST") => ModernEra,
+            other => other,
+        };
+        let (world, reported) = world(reporting());
+        let live = world.open_and_use().await;
+        let ended = world.open().await;
+        world.sessions.end(&ended);
+        world.inner.clear();
+        let text = text.replace("{live}", &live).replace("{ended}", &ended);
+        let asked = request(&text);
+        let (method, headers) = (asked.method().clone(), asked.headers().clone());
+        let answer = world.send(asked).await;
+        assert_eq!(*reported.lock().unwrap(), [reason], "{text}");
+        assert!(answer.status().is_success(), "{text}");
+        let seen = world.inner.calls();
+        let [seen] = &seen[..] else {
+            panic!("the inner service is called once: {text}");
+        };
+        assert_eq!((&seen.method, &seen.headers), (&method, &headers), "{text}");
+        let sent = text.split_once("\n\n").map_or("", |(_, body)| body);
+        assert_eq!(seen.body, sent, "{text}");
+        assert!(
+            seen.session.is_none() && seen.message.is_none(),
+            "no handle: {text}"
+        );
+        assert_eq!(world.sessions.len(), 1);
+        assert_eq!(world.sessions.get(&live).unwrap().in_flight(), 0);
+        assert_eq!(world.sessions.stats().reported[&reason], 1);
+        assert!(world.sessions.stats().refused.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_read_is_refused_all_the_same() {
+    let world = World::new(reporting().body_limit(200).build().unwrap());
+    let stalls = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+    let breaks = Body::from_stream(stream::iter([Err::<Bytes, _>("broken")]));
+    for (body, status) in [
+        (Body::from("x".repeat(201)), 413),
+        (stalls, 408),
+        (breaks, 400),
+        (Body::from("{"), 400),
+        (Body::empty(), 400),
+        (Body::from("\u{feff}{}"), 400),
+    ] {
+        assert_eq!(world.ask(post(None, body)).await.status, status);
+    }
+    let mut declared = post(None, PING);
+    let length = "201".parse().unwrap();
+    declared.headers_mut().insert("content-length", length);
+    assert_eq!(world.ask(declared).await.status, 413);
+    assert_eq!(world.inner.count(), 0);
+    assert!(world.sessions.stats().reported.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_are_opened_used_and_ended_as_always() {
+    let (world, reported) = world(reporting());
+    let id = world.open_and_use().await;
+    assert_eq!(world.ping(&id).await, 200);
+    let seen = world.inner.calls().pop().unwrap();
+    assert_eq!(seen.session.unwrap().id().as_str(), id);
+    assert!(!seen.headers.contains_key("mcp-session-id"));
+    assert_eq!(
+        world.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        204
+    );
+    assert!(reported.lock().unwrap().is_empty());
+    let id = world.open_and_use().await;
+    sleep(Duration::from_secs(1800)).await;
+    assert_eq!(
+        world.ping(&id).await,
+        200,
+        "an expired one passes, without a session"
+    );
+    assert_eq!(*reported.lock().unwrap(), [RefusalReason::SessionNotFound]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_limit_clients_get_no_session() {
+    let (world, reported) = world(reporting().max_sessions(1));
+    world.open_and_use().await;
+    let answer = world.ask(post(None, INITIALIZE)).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.headers.contains_key("mcp-session-id"));
+    assert_eq!(answer.json()["result"]["protocolVersion"], "2025-11-25");
+    assert_eq!(*reported.lock().unwrap(), [RefusalReason::TooManySessions]);
+    assert_eq!(world.sessions.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn owners_are_looked_at_and_strangers_pass_without_a_session() {
+    let guard = reporting()
+        .owner(
+            |request: &http::request::Parts| -> Result<_, axum::BoxError> {
+                match request
+                    .headers
+                    .get("user")
+                    .map(|user| user.to_str().unwrap())
+                {
+                    Some("fails") => Err("no".into()),
+                    user => Ok(user.map(Owner::new)),
+                }
+            },
+        )
+        .require_owner();
+    let (world, reported) = world(guard);
+    let by = |user: &str, mut request: Request<Body>| {
+        request.headers_mut().insert("user", user.parse().unwrap());
+        request
+    };
+    let opened = world.ask(by("alice", post(None, INITIALIZE))).await;
+    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    for request in [
+        by("bob", post(Some(id), PING)),
+        by("fails", post(Some(id), PING)),
+        post(None, INITIALIZE),
+    ] {
+        let answer = world.ask(request).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(!answer.headers.contains_key("mcp-session-id"));
+        assert!(world.inner.calls().pop().unwrap().session.is_none());
+    }
+    assert_eq!(
+        *reported.lock().unwrap(),
+        [
+            RefusalReason::SessionNotFound,
+            RefusalReason::OwnerUnresolved,
+            RefusalReason::OwnerRequired,
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_initialize_that_can_not_be_judged_passes_without_a_session() {
+    let guard = reporting().build().unwrap();
+    let sessions = guard.sessions();
+    for (name, values) in [
+        ("content-encoding", &["gzip"][..]),
+        ("mcp-session-id", &["a", "b"]),
+        ("mcp-session-id", &[""]),
+    ] {
+        let handler = move || async move {
+            let mut answer = http::Response::builder().header("content-type", "application/json");
+            for value in values {
+                answer = answer.header(name, *value);
+            }
+            answer.body(Body::from("some bytes")).unwrap()
+        };
+        let app = axum::Router::new().route("/mcp", axum::routing::any(handler));
+        let world = World::around(guard.clone(), app);
+        let answer = world.ask(post(None, INITIALIZE)).await;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (StatusCode::OK, "some bytes")
+        );
+        assert_eq!(answer.headers.get_all(name).iter().count(), values.len());
+        assert!(world.sessions.is_empty());
+    }
+    assert_eq!(sessions.stats().reported[&RefusalReason::UnusableAnswer], 3);
+}
