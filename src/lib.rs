@@ -80,6 +80,36 @@
 //! clients fall back to `initialize`; [`SessionGuardBuilder`] has the table of the five mixes.
 //! [`Era`] tells a handler which one it serves, [`EraSplit`] gives each a service of its own.
 //!
+//! # Whose session it is
+//!
+//! An id alone is a bearer secret. Tell the guard whose each request is
+//! ([`owner`](SessionGuardBuilder::owner),
+//! [`owner_from_extension`](SessionGuardBuilder::owner_from_extension)) and a session is its opener's
+//! only: everybody else is answered as if the id had never been. [`Sessions::end_owner`] logs an
+//! owner out. Guards that [share](SessionGuardLayer::with_sessions) their sessions keep them apart by
+//! [scope](SessionGuardBuilder::scope).
+//!
+//! # Shutting down
+//!
+//! An open event stream keeps a graceful shutdown waiting for ever. [`SessionGuardLayer::drain`],
+//! awaited inside its signal, refuses newcomers, lets sessions go on until a deadline, and then ends
+//! them and every stream.
+//!
+//! # Seeing what happens
+//!
+//! - [`Sessions::stats`]: numbers, at any time; [`Sessions::snapshot`]: the sessions themselves.
+//! - [`SessionHook`]: is told when sessions open, are confirmed, end, and when requests are refused.
+//! - Logs by `tracing`, target `mcp_session_guard`: openings and ends at INFO, refusals at DEBUG, the
+//!   server's own trouble at WARN. A span that declares the fields `mcp.session.fingerprint`,
+//!   `mcp.method.name` or `mcp.protocol.version` as [empty](tracing::field::Empty) has them filled.
+//! - Metrics on the facade `metrics`, with the feature of that name: `mcp.server.session.active`,
+//!   `.opened`, `.ended` (by `reason`), `.duration` (seconds), `.streams`, and
+//!   `mcp.server.request.refused` and `.reported` (by `reason`).
+//! - [`report_only`](SessionGuardBuilder::report_only) tells of what would be refused, before you let
+//!   it be refused.
+//!
+//! None of these shows an id; a keyed [`Fingerprint`] stands for it.
+//!
 //! # What it answers
 //!
 //! The [`contract`] lists every answer, row by row, and the reasons. Two rules explain most of it:
@@ -127,8 +157,8 @@ pub use crate::session::{
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///
-/// Not built yet: owners, scopes, drain, report-only, hooks, and the DELETE to an inner service for
-/// a session that the guard ended. Everything else is tested row by row in `tests/contract.rs`.
+/// Tested row by row in `tests/contract.rs`. Not built yet: sessions kept outside the process
+/// (*handed over*).
 ///
 #[doc = include_str!("../CONTRACT.md")]
 #[cfg(doc)]
