@@ -596,3 +596,31 @@ async fn fingerprints_tell_sessions_apart_and_stay_the_same() {
         "{text}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_ended_in_anothers_request_does_not_sign_that_requests_span() {
+    let log = Log::default();
+    let run = async {
+        let guard = SessionGuardLayer::builder()
+            .end_inner_sessions()
+            .max_sessions(1);
+        let app = Router::new().route("/mcp", any(own_ids));
+        let world = World::around(guard.build().unwrap(), app);
+        let id = world.open().await;
+        let evicted = world.sessions.get(&id).unwrap().fingerprint();
+        let span = info_span!("request", mcp.session.fingerprint = Empty);
+        let id = world.open().instrument(span).await;
+        let opened = world.sessions.get(&id).unwrap().fingerprint();
+        (evicted, opened)
+    };
+    let (evicted, opened) = run.with_subscriber(log.subscriber()).await;
+    let text = log.text();
+    assert!(
+        text.contains(&format!("mcp.session.fingerprint={opened}")),
+        "{text}"
+    );
+    assert!(
+        !text.contains(&format!("mcp.session.fingerprint={evicted}")),
+        "{text}"
+    );
+}

@@ -48,7 +48,7 @@ impl Farewells {
             parts.method = Method::DELETE;
             parts.uri = uri;
             parts.headers = headers(host, entry);
-            forward::prepare(&mut parts, entry, None);
+            forward::attach(&mut parts, entry, None);
             let request = Request::from_parts(parts, Body::empty());
             let held = under_way.hold();
             runtime.spawn(async move {

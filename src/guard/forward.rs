@@ -15,6 +15,12 @@ use crate::session::{Entry, McpSession};
 
 /// Makes a request of a session ready for the inner service.
 pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<McpMessage>) {
+    observe::record(Some(entry), message.as_ref());
+    attach(parts, entry, message);
+}
+
+/// Gives a request the session's handle, and the inner service's own id or none.
+pub(crate) fn attach(parts: &mut Parts, entry: &Arc<Entry>, message: Option<McpMessage>) {
     let stream_era = match message {
         Some(_) => None,
         None => {
@@ -26,10 +32,8 @@ pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<Mcp
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
-    let session = McpSession::new(entry.clone());
-    observe::record(Some(&session), message.as_ref());
     parts.extensions.insert(Guarded {
-        session: Some(session),
+        session: Some(McpSession::new(entry.clone())),
         message,
         stream_era,
     });

@@ -1,6 +1,8 @@
 //! Log events and span fields, by `tracing`. Of a session they show its fingerprint, never its id;
 //! of a request nothing that the client wrote but its method, and that only in a span that asks.
 
+use std::sync::Arc;
+
 use tracing::field::display;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, info, warn};
@@ -8,7 +10,7 @@ use tracing::{Span, debug, info, warn};
 use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
 use crate::guard::Refusal;
-use crate::session::McpSession;
+use crate::session::{Entry, McpSession};
 
 /// Logs what happens, under the target `mcp_session_guard`.
 pub(super) struct Log;
@@ -51,7 +53,7 @@ fn log_refusal(refusal: &Refusal) {
 }
 
 /// Fills the fields of the current span that a layer outside has declared empty.
-pub(crate) fn record(session: Option<&McpSession>, message: Option<&McpMessage>) {
+pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
     if LevelFilter::current() == LevelFilter::OFF {
         return;
     }
@@ -59,11 +61,11 @@ pub(crate) fn record(session: Option<&McpSession>, message: Option<&McpMessage>)
     if span.is_disabled() {
         return;
     }
-    if let Some(session) = session {
+    if let Some(entry) = entry {
         if span.has_field(SESSION) {
-            span.record(SESSION, display(session.fingerprint()));
+            span.record(SESSION, display(entry.id.fingerprint()));
         }
-        if let Some(version) = session.protocol_version() {
+        if let Some(version) = entry.protocol_version() {
             span.record("mcp.protocol.version", version);
         }
     }
