@@ -65,12 +65,24 @@
 //!   clients can not end their sessions.
 //! - `route_layer` on a router without routes panics when building; that is axum's own check.
 //!
-//! Tracing, CORS, authentication, request ids and compression go outside the guard (added after
-//! it); whatever needs the session goes inside. CORS inside answers preflights, but refusals then
-//! carry no CORS headers and pages can not read them; the function `cors` (feature `cors`) makes a
-//! CORS layer with the headers that MCP needs. A layer inside that encodes the answer to
-//! `initialize`, although the guard takes `Accept-Encoding` off it, makes it 502, for an encoded
-//! answer can not be judged.
+//! # Order of layers
+//!
+//! What is added later stands outside. From outside in (`examples/per_route.rs` has them all,
+//! `tests/layers.rs` shows each mistake):
+//!
+//! | layer | side | on the other side |
+//! |---|---|---|
+//! | sensitive headers | outermost | the log shows session ids |
+//! | request ids, tracing | outside | refusals have no request id and are not traced |
+//! | catch-panic | either | nothing: a panic is a 500 and no place is lost |
+//! | CORS | outside | preflights reach the handler, pages can not read refusals |
+//! | rate limit | outside | whoever guesses session ids is not slowed down |
+//! | authentication | outside | the guard knows no owner: 403, 404 |
+//! | request decompression | outside | compressed messages are 415, it is never reached |
+//! | response compression | outside | a call's event stream that is cut off ends without its last event; an answer to `initialize` that is encoded unasked is 502 |
+//! | body limit | outside, or the guard's own | the handler's 413 is not the guard's |
+//! | timeout | either | it cuts calls whatever the side: choose it longer than the longest; event streams have begun and go on |
+//! | what needs the session | inside | extractors answer 500 and name the layer |
 //!
 //! Clones of one layer share their sessions; layers built separately share none.
 //!

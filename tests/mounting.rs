@@ -23,8 +23,9 @@ use http::{Method, Request, StatusCode};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use mcp_session_guard::{
-    ConfigError, EndReason, GuardRejection, McpMessage, McpSession, McpSessionId, Refusal,
-    RefusalReason, ResponseFuture, SessionGuard, SessionGuardBuilder, SessionGuardLayer, Sessions,
+    ConfigError, EndReason, Fingerprint, GuardRejection, McpMessage, McpSession, McpSessionId,
+    Owner, Refusal, RefusalReason, ResponseFuture, SessionEvent, SessionGuard, SessionGuardBuilder,
+    SessionGuardLayer, SessionStats, Sessions,
 };
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -556,6 +557,10 @@ fn public_types_are_send_sync_clone_and_debug() {
     all::<GuardRejection>();
     all::<ConfigError>();
     all::<EndReason>();
+    all::<Owner>();
+    all::<Fingerprint>();
+    all::<SessionStats>();
+    all::<SessionEvent<'static>>();
 
     // It holds axum's body, which is not `Sync`.
     fn future<T: Future + Send + Debug + 'static>() {}

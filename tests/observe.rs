@@ -3,7 +3,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,10 +21,9 @@ use tokio::time::sleep;
 use tracing::field::Empty;
 use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, info_span};
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use support::{
-    INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post,
+    INITIALIZE, INITIALIZED, Log, PING, World, bodiless, initialize_result, json_response, post,
 };
 
 type Told = Arc<Mutex<Vec<String>>>;
@@ -366,36 +364,6 @@ async fn metrics_count_what_has_happened_by_bounded_labels() {
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(read, BTreeMap::from(expected));
     drop(get);
-}
-
-/// Everything that is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static + use<> {
-        let log = self.clone();
-        tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish()
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // every test file uses its own part
 
 use std::convert::Infallible;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -13,6 +14,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Version};
 use mcp_session_guard::{Era, McpMessage, McpSession, SessionGuardLayer, Sessions};
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1.0"}}}"#;
 pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -234,4 +236,34 @@ pub fn request(text: &str) -> Request<Body> {
         request = request.header(name, value.trim());
     }
     request.body(Body::from(body.to_owned())).unwrap()
+}
+
+/// Everything that is logged under its subscriber.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + 'static + use<> {
+        let log = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_span_events(FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(move || log.clone())
+            .finish()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(text)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,0 +1,272 @@
+//! The guard among other layers: what each order does, and how a wrong one shows.
+
+mod support;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::{HeaderName, StatusCode, header};
+use mcp_session_guard::{Owner, SessionGuardBuilder, SessionGuardLayer};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::{DefaultMakeSpan, TraceLayer};
+use tracing::instrument::WithSubscriber;
+
+use support::{INITIALIZE, Log, PING, World, initialize_result, json_response, post};
+
+const SECOND: Duration = Duration::from_secs(1);
+const SLOW: &str = r#"{"jsonrpc":"2.0","id":1,"method":"slow"}"#;
+const PANICS: &str = r#"{"jsonrpc":"2.0","id":1,"method":"panics"}"#;
+
+async fn mcp(request: Request) -> Response {
+    let body = to_bytes(request.into_body(), usize::MAX).await;
+    let Ok(body) = body else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let text = std::str::from_utf8(&body).unwrap();
+    if text.contains("slow") {
+        tokio::time::sleep(10 * SECOND).await;
+    }
+    assert!(!text.contains("panics"), "the handler panics");
+    json_response(200, &initialize_result(&0.into()))
+}
+
+/// On which side of the guard a layer stands. `route_layer` goes around what is there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Side {
+    Inside,
+    Outside,
+}
+use Side::{Inside, Outside};
+
+fn world(side: Side, guard: SessionGuardBuilder, add: impl Fn(Router) -> Router) -> World {
+    let guard = guard.build().unwrap();
+    let sessions = guard.sessions();
+    let app = Router::new().route("/mcp", any(mcp));
+    let app = match side {
+        Inside => add(app).route_layer(guard),
+        Outside => add(app.route_layer(guard)),
+    };
+    World {
+        app,
+        sessions,
+        inner: support::Recorder::default(),
+    }
+}
+
+fn on(side: Side, add: impl Fn(Router) -> Router) -> World {
+    world(side, SessionGuardLayer::builder(), add)
+}
+
+fn header<'a>(answer: &'a support::Answer, name: &str) -> Option<&'a str> {
+    answer.headers.get(name)?.to_str().ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn catch_panic_turns_a_panic_into_500_on_either_side_and_no_place_is_lost() {
+    for side in [Outside, Inside] {
+        let world = on(side, |app| app.route_layer(CatchPanicLayer::new()));
+        let id = world.open().await;
+        assert_eq!(
+            world.ask(post(Some(&id), PANICS)).await.status,
+            500,
+            "{side:?}"
+        );
+        assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+        let opening = INITIALIZE.replace("2025-11-25", "panics");
+        assert_eq!(world.ask(post(None, opening)).await.status, 500);
+        assert_eq!(world.sessions.stats().opening, 0);
+        assert_eq!(world.ping(&id).await, 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_cuts_calls_on_either_side_and_the_session_goes_on() {
+    for side in [Outside, Inside] {
+        let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
+        let world = on(side, |app| app.route_layer(timeout));
+        let id = world.open().await;
+        assert_eq!(
+            world.ask(post(Some(&id), SLOW)).await.status,
+            504,
+            "{side:?}"
+        );
+        assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+        let opening = INITIALIZE.replace("2025-11-25", "slow");
+        assert_eq!(world.ask(post(None, opening)).await.status, 504);
+        assert_eq!(world.sessions.stats().opening, 0);
+        assert_eq!(world.ping(&id).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn compression_outside_compresses_every_answer_and_inside_all_but_openings() {
+    let gzip = |mut request: http::Request<Body>| {
+        let value = "gzip".parse().unwrap();
+        request.headers_mut().insert("accept-encoding", value);
+        request
+    };
+    for (side, opening) in [(Outside, Some("gzip")), (Inside, None)] {
+        let world = on(side, |app| app.route_layer(CompressionLayer::new()));
+        let answer = world.ask(gzip(post(None, INITIALIZE))).await;
+        assert_eq!(header(&answer, "content-encoding"), opening, "{side:?}");
+        let id = header(&answer, "mcp-session-id").unwrap();
+        let answer = world.ask(gzip(post(Some(id), PING))).await;
+        assert_eq!(
+            header(&answer, "content-encoding"),
+            Some("gzip"),
+            "{side:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn decompression_of_requests_inside_is_never_reached() {
+    // `gzip -n` of a ping.
+    let zipped: &[u8] = &[
+        0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xab, 0x56, 0xca, 0x2a, 0xce,
+        0xcf, 0x2b, 0x2a, 0x48, 0x56, 0xb2, 0x52, 0x32, 0xd2, 0x33, 0x50, 0xd2, 0x51, 0xca, 0x4c,
+        0x51, 0xb2, 0x32, 0xd4, 0x51, 0xca, 0x4d, 0x2d, 0xc9, 0xc8, 0x07, 0x32, 0x95, 0x0a, 0x32,
+        0xf3, 0xd2, 0x95, 0x6a, 0x01, 0xf4, 0x17, 0x99, 0xac, 0x28, 0x00, 0x00, 0x00,
+    ];
+    for (side, status) in [(Outside, 200), (Inside, 415)] {
+        let world = on(side, |app| {
+            app.route_layer(RequestDecompressionLayer::new())
+        });
+        let id = world.open().await;
+        let mut request = post(Some(&id), zipped);
+        let value = "gzip".parse().unwrap();
+        request.headers_mut().insert("content-encoding", value);
+        assert_eq!(world.ask(request).await.status, status, "{side:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_smaller_body_limit_outside_is_the_guards_refusal_and_inside_the_handlers() {
+    for (side, content_type) in [
+        (Outside, "application/problem+json"),
+        (Inside, "text/plain; charset=utf-8"),
+    ] {
+        let world = on(side, |app| app.route_layer(RequestBodyLimitLayer::new(200)));
+        let id = world.open().await;
+        let chunked = Body::from_stream(futures_util::stream::iter([Ok::<_, io::Error>(
+            PING.to_owned() + &" ".repeat(200),
+        )]));
+        let answer = world.ask(post(Some(&id), chunked)).await;
+        assert_eq!(answer.status, 413, "{side:?}");
+        assert_eq!(header(&answer, "content-type"), Some(content_type));
+    }
+}
+
+#[tokio::test]
+async fn request_ids_outside_are_on_refusals_too() {
+    for (side, on_refusal) in [(Outside, true), (Inside, false)] {
+        let world = on(side, |app| {
+            app.route_layer(PropagateRequestIdLayer::x_request_id())
+                .route_layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        });
+        let refused = world.ask(post(None, PING)).await;
+        assert_eq!(
+            header(&refused, "x-request-id").is_some(),
+            on_refusal,
+            "{side:?}"
+        );
+        let passed = world.ask(post(None, INITIALIZE)).await;
+        assert!(header(&passed, "x-request-id").is_some());
+    }
+}
+
+#[tokio::test]
+async fn authentication_inside_is_too_late_for_the_guard_to_know_owners() {
+    async fn authenticate(mut request: Request, next: Next) -> Response {
+        let Some(user) = request.headers().get(header::AUTHORIZATION) else {
+            return StatusCode::UNAUTHORIZED.into_response();
+        };
+        let owner = Owner::new(user.to_str().unwrap());
+        request.extensions_mut().insert(owner);
+        next.run(request).await
+    }
+    for (side, with_token, without) in [(Outside, 200, 401), (Inside, 403, 403)] {
+        let guard = SessionGuardLayer::builder()
+            .owner_from_extension(Owner::clone)
+            .require_owner();
+        let world = world(side, guard, |app| app.route_layer(from_fn(authenticate)));
+        let mut request = post(None, INITIALIZE);
+        let value = "alice".parse().unwrap();
+        request.headers_mut().insert("authorization", value);
+        assert_eq!(world.ask(request).await.status, with_token, "{side:?}");
+        assert_eq!(
+            world.ask(post(None, INITIALIZE)).await.status,
+            without,
+            "{side:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_must_see_every_request_goes_outside() {
+    let seen = Arc::new(Mutex::new(0));
+    for (side, sees) in [(Outside, 3), (Inside, 1)] {
+        *seen.lock().unwrap() = 0;
+        let counted = seen.clone();
+        let world = on(side, move |app| {
+            let counted = counted.clone();
+            app.route_layer(from_fn(move |request: Request, next: Next| {
+                *counted.lock().unwrap() += 1;
+                next.run(request)
+            }))
+        });
+        // A rate limiter that stands inside does not slow down who guesses ids.
+        world.open().await;
+        world.ping("guess").await;
+        world.ping("another-guess").await;
+        assert_eq!(*seen.lock().unwrap(), sees, "{side:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_of_headers_shows_the_id_unless_the_header_was_marked_sensitive_outside_of_it() {
+    let trace = || {
+        let span = DefaultMakeSpan::new()
+            .level(tracing::Level::INFO)
+            .include_headers(true);
+        TraceLayer::new_for_http().make_span_with(span)
+    };
+    let hidden = || {
+        let names = [
+            header::AUTHORIZATION,
+            HeaderName::from_static("mcp-session-id"),
+        ];
+        SetSensitiveRequestHeadersLayer::new(names)
+    };
+    let right = on(Outside, |app| {
+        app.route_layer(trace()).route_layer(hidden())
+    });
+    let wrong = on(Outside, |app| {
+        app.route_layer(hidden()).route_layer(trace())
+    });
+    for (world, shows) in [(right, false), (wrong, true)] {
+        let log = Log::default();
+        let run = async {
+            let id = world.open().await;
+            world.ping(&id).await;
+            id
+        };
+        let id = run.with_subscriber(log.subscriber()).await;
+        let log = log.text();
+        assert!(log.contains("mcp-session-id"), "{log}");
+        assert_eq!(log.contains(&id), shows, "{log}");
+    }
+}
