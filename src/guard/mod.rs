@@ -23,7 +23,7 @@ mod delete;
 pub(crate) mod era;
 mod forward;
 mod future;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "_internals"))]
 pub(crate) mod fuzzing;
 mod head;
 mod intake;
