@@ -176,12 +176,12 @@ pub use crate::session::{
 #[cfg(doc)]
 pub mod contract {}
 
-/// The readers, for the targets of `fuzz/` alone.
-#[cfg(fuzzing)]
+/// The readers, for `benches/` and the targets of `fuzz/` alone.
+#[cfg(any(fuzzing, feature = "_internals"))]
 #[doc(hidden)]
 #[allow(missing_docs, missing_debug_implementations)]
 pub mod fuzzing {
-    pub use crate::guard::fuzzing::{ReadMessage, read_events, read_message};
+    pub use crate::guard::fuzzing::{ReadMessage, is_message, read_events, read_message};
 }
 
 /// The README's code compiles.

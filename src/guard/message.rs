@@ -5,19 +5,22 @@
 //! Parsers disagree on everything else
 //! (<https://bishopfox.com/blog/json-interoperability-vulnerabilities>), and a guard that saw
 //! another message than its inner service would guard nothing.
+//!
+//! `envelope` and `fields` say what is taken from a message; `scanner` knows JSON's grammar, with
+//! `nest`, `string`, `plain` and `number` for its parts.
 
+mod envelope;
 mod fields;
-mod json;
+mod nest;
+mod number;
+mod plain;
+mod scanner;
+mod string;
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::Deserializer;
-use serde_json::value::RawValue;
-
-use self::fields::{Fields, FieldsSeed};
-use self::json::{Depth, Findings, Skip, Text, key_seed, no_object};
+use self::envelope::Envelope;
+use self::scanner::{DEEPEST, Malformed, Scanner};
 use super::reason::RefusalReason;
 
 /// One message.
@@ -109,32 +112,28 @@ impl Bounds {
 
 /// Reads one message.
 pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage<'_>> {
-    let findings = Findings::default();
-    let mut envelope = Envelope {
-        longest_id: bounds.id,
-        is_strict: bounds.is_strict,
-        ..Envelope::default()
-    };
-    let parsed = std::str::from_utf8(body).ok().and_then(|text| {
-        let mut json = Deserializer::from_str(text);
-        let depth = Depth::top(bounds.depth, &findings);
-        let read = json.deserialize_any(EnvelopeVisitor {
-            depth,
-            envelope: &mut envelope,
+    let mut scanner = Scanner::new(body, bounds.depth);
+    let mut envelope = Envelope::new(bounds);
+    let parsed = envelope
+        .read(&mut scanner)
+        .and_then(|()| scanner.end())
+        .and_then(|()| match scanner.is_ascii() {
+            true => Ok(()),
+            false => check_utf_8(body),
         });
-        read.and_then(|()| json.end()).ok()
-    });
     let judged = match parsed {
-        // serde_json gives a document up behind its 127th level.
-        None if findings.deepest() >= SERDE_JSON_DEPTH => Err(RefusalReason::TooDeep),
-        None => {
+        // A document is given up behind this level, whatever follows.
+        Err(Malformed) if scanner.deepest() >= DEEPEST && check_utf_8(body).is_ok() => {
+            Err(RefusalReason::TooDeep)
+        }
+        Err(Malformed) => {
             return Err(NoMessage {
                 reason: RefusalReason::ParseError,
                 id: None,
             });
         }
-        Some(()) if findings.deepest() > bounds.depth => Err(RefusalReason::TooDeep),
-        Some(()) => envelope.judge(&findings),
+        Ok(()) if scanner.deepest() > bounds.depth => Err(RefusalReason::TooDeep),
+        Ok(()) => envelope.judge(scanner.has_private_key()),
     };
     match judged {
         Ok(kind) => Ok(envelope.into_message(kind)),
@@ -145,230 +144,14 @@ pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage
     }
 }
 
-/// The top level of a document, read but not judged.
-#[derive(Default)]
-struct Envelope<'a> {
-    longest_id: usize,
-    is_strict: bool,
-    is_object: bool,
-    is_version_2: bool,
-    id: Option<&'a RawValue>,
-    /// `Some(None)`: there, but no string.
-    method: Option<Option<Cow<'a, str>>>,
-    params: Fields<'a>,
-    result: Option<Fields<'a>>,
-    has_error: bool,
-    repeats_id: bool,
-    ambiguous: bool,
+/// `std` takes longer for this, beyond ASCII, than everything else together.
+fn check_utf_8(body: &[u8]) -> Result<(), Malformed> {
+    simdutf8::basic::from_utf8(body)
+        .map(|_| ())
+        .map_err(|_| Malformed)
 }
 
-impl<'a> Envelope<'a> {
-    fn judge(&self, findings: &Findings) -> Result<MessageKind, RefusalReason> {
-        if !self.is_object {
-            return Err(RefusalReason::NotOneMessage);
-        }
-        let kind = match (&self.method, self.result.is_some(), self.has_error) {
-            _ if self.is_strict && !self.is_version_2 => {
-                return Err(RefusalReason::InvalidEnvelope);
-            }
-            (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
-            (Some(Some(_)), false, false) => MessageKind::Notification,
-            (None, true, false) | (None, false, true) => MessageKind::Response,
-            _ => return Err(RefusalReason::InvalidEnvelope),
-        };
-        let may_lack_id = kind == MessageKind::Notification || self.has_error;
-        let lacks_id = self
-            .id
-            .is_none_or(|id| self.has_error && id.get() == "null");
-        if !(self.valid_id().is_some() || may_lack_id && lacks_id) {
-            return Err(RefusalReason::InvalidId);
-        }
-        let is_ambiguous = self.ambiguous || self.params.ambiguous || findings.has_private_key();
-        match self.is_strict && is_ambiguous {
-            true => Err(RefusalReason::AmbiguousKeys),
-            false => Ok(kind),
-        }
-    }
-
-    /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
-    /// the server's own.
-    fn request_id(&self) -> Option<&'a str> {
-        let is_response = self.method.is_none() && (self.result.is_some() || self.has_error);
-        if is_response || self.repeats_id {
-            None
-        } else {
-            self.valid_id()
-        }
-    }
-
-    fn valid_id(&self) -> Option<&'a str> {
-        self.id
-            .map(RawValue::get)
-            .filter(|id| is_valid_id(id, self.longest_id))
-    }
-
-    fn into_message(self, kind: MessageKind) -> Message<'a> {
-        Message {
-            kind,
-            id: self.valid_id(),
-            method: self.method.flatten(),
-            is_error: self.has_error,
-            claim: self.params.claim,
-            name: self.params.name,
-            uri: self.params.uri,
-            protocol_version: match self.result {
-                Some(result) => result.protocol_version,
-                None => self.params.protocol_version,
-            },
-            client_name: self.params.client_name,
-            client_version: self.params.client_version,
-        }
-    }
-}
-
-struct EnvelopeVisitor<'a, 'e, 'd> {
-    depth: Depth<'d>,
-    envelope: &'e mut Envelope<'a>,
-}
-
-impl<'a> Visitor<'a> for EnvelopeVisitor<'a, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON document")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { depth, envelope } = self;
-        let inside = depth.enter();
-        envelope.is_object = true;
-        let mut seen = 0_u8;
-        let mut others = Vec::new();
-        while let Some(key) = map.next_key_seed(TopKeySeed(inside))? {
-            if let Some(bit) = key.bit() {
-                let repeated = seen & bit != 0;
-                seen |= bit;
-                envelope.ambiguous |= repeated;
-                envelope.repeats_id |= repeated && matches!(key, TopKey::Id);
-            }
-            match key {
-                TopKey::JsonRpc => {
-                    let text = map.next_value_seed(Text { depth: inside })?;
-                    envelope.is_version_2 = text.is_some_and(|text| text == "2.0");
-                }
-                TopKey::Id => envelope.id = Some(map.next_value()?),
-                TopKey::Method => {
-                    envelope.method = Some(map.next_value_seed(Text { depth: inside })?);
-                }
-                TopKey::Params => {
-                    envelope.params = map.next_value_seed(FieldsSeed { depth: inside })?;
-                }
-                TopKey::Result => {
-                    envelope.result = Some(map.next_value_seed(FieldsSeed { depth: inside })?);
-                }
-                TopKey::Error => {
-                    let is_null = map.next_value_seed(Skip { depth: inside })?;
-                    // Some servers write both members and leave one empty.
-                    envelope.has_error = envelope.is_strict || !is_null;
-                }
-                TopKey::Folded { is_id } => {
-                    envelope.ambiguous = true;
-                    envelope.repeats_id |= is_id;
-                    map.next_value_seed(Skip { depth: inside })?;
-                }
-                TopKey::Other(name) => {
-                    // Once it is refused the rest need not be compared.
-                    if !envelope.ambiguous {
-                        let is_over = others.len() == MOST_OTHERS;
-                        envelope.ambiguous = is_over || others.contains(&name);
-                        others.push(name);
-                    }
-                    map.next_value_seed(Skip { depth: inside })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    no_object!(());
-}
-
-/// A key of the message object.
-enum TopKey<'a> {
-    JsonRpc,
-    Id,
-    Method,
-    Params,
-    Result,
-    Error,
-    /// One of these only after case folding: parsers that fold would read it.
-    Folded {
-        is_id: bool,
-    },
-    Other(Cow<'a, str>),
-}
-
-impl TopKey<'_> {
-    fn bit(&self) -> Option<u8> {
-        Some(match self {
-            Self::JsonRpc => 1,
-            Self::Id => 2,
-            Self::Method => 4,
-            Self::Params => 8,
-            Self::Result => 16,
-            Self::Error => 32,
-            Self::Folded { .. } | Self::Other(_) => return None,
-        })
-    }
-}
-
-key_seed!(TopKeySeed -> TopKey<'a>, |key| match &*key {
-    "jsonrpc" => TopKey::JsonRpc,
-    "id" => TopKey::Id,
-    "method" => TopKey::Method,
-    "params" => TopKey::Params,
-    "result" => TopKey::Result,
-    "error" => TopKey::Error,
-    text => match folds_to_reserved(text) {
-        Some(reserved) => TopKey::Folded { is_id: reserved == "id" },
-        None => TopKey::Other(key),
-    },
-});
-
-/// The reserved key that `key` equals after case folding: ASCII, U+017F (long s), U+212A (kelvin).
-fn folds_to_reserved(key: &str) -> Option<&'static str> {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    RESERVED
-        .into_iter()
-        .find(|reserved| key.chars().map(fold).eq(reserved.chars()))
-}
-
-/// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
-/// none: some parsers read a float.
-fn is_valid_id(raw: &str, longest: usize) -> bool {
-    if let Some(string) = raw.strip_prefix('"') {
-        // `RawValue` checks the grammar but not that escapes name characters.
-        return string.len() - 1 <= longest && serde_json::from_str::<Cow<'_, str>>(raw).is_ok();
-    }
-    let digits = raw.strip_prefix('-').unwrap_or(raw);
-    digits.bytes().all(|byte| byte.is_ascii_digit())
-        && raw != "-0"
-        && digits
-            .parse::<u64>()
-            .is_ok_and(|value| value <= MAX_SAFE_INTEGER)
-}
-
-const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-/// How many members that JSON-RPC does not know a message may have.
-const MOST_OTHERS: usize = 64;
-/// How many levels serde_json reads before it gives a document up.
-const SERDE_JSON_DEPTH: usize = 127;
 const LONGEST_ID: usize = 256;
-const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ pub(crate) mod era;
 mod farewell;
 mod forward;
 mod future;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, feature = "_internals"))]
 pub(crate) mod fuzzing;
 mod head;
 mod intake;

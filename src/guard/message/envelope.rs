@@ -1,0 +1,234 @@
+//! The top level of a document.
+
+use std::borrow::Cow;
+
+use super::fields::Fields;
+use super::scanner::{Malformed, Scanner};
+use super::string::Quoted;
+use super::{Bounds, Message, MessageKind};
+use crate::guard::reason::RefusalReason;
+
+/// A document, read but not judged.
+#[derive(Debug)]
+pub(super) struct Envelope<'a> {
+    bounds: Bounds,
+    is_object: bool,
+    is_version_2: bool,
+    /// As it was written.
+    id: Option<&'a [u8]>,
+    /// The same, where it is one that JSON-RPC and every parser know.
+    valid_id: Option<&'a str>,
+    /// `Some(None)`: there, but no string.
+    method: Option<Option<Cow<'a, str>>>,
+    params: Fields<'a>,
+    result: Option<Fields<'a>>,
+    has_error: bool,
+    /// The reserved keys that were seen, a bit each.
+    seen: u8,
+    others: Vec<Cow<'a, [u8]>>,
+    repeats_id: bool,
+    ambiguous: bool,
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            is_object: false,
+            is_version_2: false,
+            id: None,
+            valid_id: None,
+            method: None,
+            params: Fields::default(),
+            result: None,
+            has_error: false,
+            seen: 0,
+            others: Vec::new(),
+            repeats_id: false,
+            ambiguous: false,
+        }
+    }
+
+    /// Reads a document; what was read in front of an error stays.
+    pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
+        let Some(mut members) = scanner.object()? else {
+            return Ok(());
+        };
+        self.is_object = true;
+        while let Some(key) = members.next(scanner)? {
+            let key = self.note(key);
+            scanner.colon()?;
+            match key {
+                TopKey::JsonRpc => {
+                    let text = scanner.text()?;
+                    self.is_version_2 = text.is_some_and(|text| text == "2.0");
+                }
+                TopKey::Id => {
+                    let id = scanner.raw()?;
+                    self.id = Some(id);
+                    self.valid_id = valid_id(id, self.bounds.id);
+                }
+                TopKey::Method => self.method = Some(scanner.text()?),
+                TopKey::Params => {
+                    self.params = Fields::default();
+                    self.params.read(scanner)?;
+                }
+                TopKey::Result => {
+                    let mut result = Fields::default();
+                    result.read(scanner)?;
+                    self.result = Some(result);
+                }
+                TopKey::Error => {
+                    let is_null = scanner.peek()? == b'n';
+                    scanner.skip()?;
+                    // Some servers write both members and leave one empty.
+                    self.has_error = self.bounds.is_strict || !is_null;
+                }
+                TopKey::Other => scanner.skip()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, key: Cow<'a, [u8]>) -> TopKey {
+        let known = TopKey::of(&key);
+        if known == TopKey::Other {
+            self.note_other(key);
+            return known;
+        }
+        let repeated = self.seen & known as u8 != 0;
+        self.seen |= known as u8;
+        self.ambiguous |= repeated;
+        self.repeats_id |= repeated && known == TopKey::Id;
+        known
+    }
+
+    fn note_other(&mut self, key: Cow<'a, [u8]>) {
+        if let Some(reserved) = folds_to_reserved(&key) {
+            self.ambiguous = true;
+            self.repeats_id |= reserved == "id";
+        } else if !self.ambiguous {
+            // Once it is refused the rest need not be compared.
+            let is_over = self.others.len() == MOST_OTHERS;
+            self.ambiguous = is_over || self.others.contains(&key);
+            self.others.push(key);
+        }
+    }
+
+    pub(super) fn judge(&self, has_private_key: bool) -> Result<MessageKind, RefusalReason> {
+        if !self.is_object {
+            return Err(RefusalReason::NotOneMessage);
+        }
+        let is_strict = self.bounds.is_strict;
+        let kind = match (&self.method, self.result.is_some(), self.has_error) {
+            _ if is_strict && !self.is_version_2 => return Err(RefusalReason::InvalidEnvelope),
+            (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
+            (Some(Some(_)), false, false) => MessageKind::Notification,
+            (None, true, false) | (None, false, true) => MessageKind::Response,
+            _ => return Err(RefusalReason::InvalidEnvelope),
+        };
+        let may_lack_id = kind == MessageKind::Notification || self.has_error;
+        let lacks_id = self.id.is_none_or(|id| self.has_error && id == b"null");
+        if !(self.valid_id.is_some() || may_lack_id && lacks_id) {
+            return Err(RefusalReason::InvalidId);
+        }
+        let is_ambiguous = self.ambiguous || self.params.ambiguous || has_private_key;
+        match is_strict && is_ambiguous {
+            true => Err(RefusalReason::AmbiguousKeys),
+            false => Ok(kind),
+        }
+    }
+
+    /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
+    /// the server's own.
+    pub(super) fn request_id(&self) -> Option<&'a str> {
+        let is_response = self.method.is_none() && (self.result.is_some() || self.has_error);
+        if is_response || self.repeats_id {
+            None
+        } else {
+            self.valid_id
+        }
+    }
+
+    pub(super) fn into_message(self, kind: MessageKind) -> Message<'a> {
+        Message {
+            kind,
+            id: self.valid_id,
+            method: self.method.flatten(),
+            is_error: self.has_error,
+            claim: self.params.claim,
+            name: self.params.name,
+            uri: self.params.uri,
+            protocol_version: match self.result {
+                Some(result) => result.protocol_version,
+                None => self.params.protocol_version,
+            },
+            client_name: self.params.client_name,
+            client_version: self.params.client_version,
+        }
+    }
+}
+
+/// A key of the message object, as a bit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+enum TopKey {
+    Other = 0,
+    JsonRpc = 1,
+    Id = 2,
+    Method = 4,
+    Params = 8,
+    Result = 16,
+    Error = 32,
+}
+
+impl TopKey {
+    fn of(key: &[u8]) -> Self {
+        match key {
+            b"jsonrpc" => Self::JsonRpc,
+            b"id" => Self::Id,
+            b"method" => Self::Method,
+            b"params" => Self::Params,
+            b"result" => Self::Result,
+            b"error" => Self::Error,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The reserved key that `key` equals after case folding, so that parsers that fold would read it:
+/// ASCII, U+017F (long s), U+212A (kelvin).
+fn folds_to_reserved(key: &[u8]) -> Option<&'static str> {
+    let fold = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    let key = std::str::from_utf8(key).ok()?;
+    RESERVED
+        .into_iter()
+        .find(|reserved| key.chars().map(fold).eq(reserved.chars()))
+}
+
+/// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
+/// none: some parsers read a float.
+fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
+    let text = std::str::from_utf8(raw).ok()?;
+    let is_valid = if let Some(string) = text.strip_prefix('"') {
+        // It was read without regard to what its escapes name.
+        string.len() - 1 <= longest && Quoted::read(raw, true).is_ok()
+    } else {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        digits.bytes().all(|byte| byte.is_ascii_digit())
+            && text != "-0"
+            && digits
+                .parse::<u64>()
+                .is_ok_and(|value| value <= MAX_SAFE_INTEGER)
+    };
+    is_valid.then_some(text)
+}
+
+const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+/// How many members that JSON-RPC does not know a message may have.
+const MOST_OTHERS: usize = 64;
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;

@@ -1,0 +1,345 @@
+//! A strict pull reader of JSON (RFC 8259): values that nobody asks for are checked and skipped.
+//!
+//! It neither recurses nor, but for escapes and for nests that are refused, allocates.
+
+use std::borrow::Cow;
+
+use super::nest::Nest;
+use super::number;
+use super::string::Quoted;
+
+/// The body breaks JSON's grammar, or nests deeper than anybody reads.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Malformed;
+
+/// Stands before the next value, key or punctuation of a body.
+///
+/// What nests deeper than it may is *foreign*: refused already, and read on only for the id that
+/// may follow. Of foreign text the grammar is checked, and nothing else.
+#[derive(Debug)]
+pub(super) struct Scanner<'a> {
+    body: &'a [u8],
+    at: usize,
+    /// How many objects and arrays are open.
+    level: usize,
+    max_depth: usize,
+    deepest: usize,
+    has_private_key: bool,
+    is_ascii: bool,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(body: &'a [u8], max_depth: usize) -> Self {
+        Self {
+            body,
+            at: 0,
+            level: 0,
+            max_depth,
+            deepest: 0,
+            has_private_key: false,
+            is_ascii: true,
+        }
+    }
+
+    /// How many levels were entered, not counting those within foreign text.
+    pub(super) fn deepest(&self) -> usize {
+        self.deepest
+    }
+
+    /// Whether a key, at any level, means something to serde_json alone: its `Value` replaces
+    /// `{"$serde_json::private::RawValue": "…"}` by what the string says, unseen by any guard.
+    pub(super) fn has_private_key(&self) -> bool {
+        self.has_private_key
+    }
+
+    /// Whether what was read is ASCII; if not, nobody has checked yet that it is UTF-8.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.is_ascii
+    }
+
+    /// The next byte that is no white space.
+    #[inline]
+    pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
+        while let Some(byte) = self.body.get(self.at) {
+            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
+                return Ok(*byte);
+            }
+            self.at += 1;
+        }
+        Err(Malformed)
+    }
+
+    /// Nothing may follow but white space.
+    pub(super) fn end(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Err(Malformed) => Ok(()),
+            Ok(_) => Err(Malformed),
+        }
+    }
+
+    /// Steps into an object; any other value is skipped.
+    pub(super) fn object(&mut self) -> Result<Option<Members>, Malformed> {
+        if self.is_foreign() || self.peek()? != b'{' {
+            self.skip()?;
+            return Ok(None);
+        }
+        self.enter()?;
+        Ok(Some(Members { is_first: true }))
+    }
+
+    /// Between a key and its value.
+    #[inline]
+    pub(super) fn colon(&mut self) -> Result<(), Malformed> {
+        if self.peek()? != b':' {
+            return Err(Malformed);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// A value that is taken if it is a string.
+    pub(super) fn text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
+        if self.is_foreign() || self.peek()? != b'"' {
+            self.skip()?;
+            return Ok(None);
+        }
+        self.string(true)?.text().map(Some)
+    }
+
+    /// Any value as it was written, read like foreign text.
+    pub(super) fn raw(&mut self) -> Result<&'a [u8], Malformed> {
+        self.peek()?;
+        let start = self.at;
+        let level = std::mem::replace(&mut self.level, FOREIGN);
+        self.skip()?;
+        self.level = level;
+        Ok(&self.body[start..self.at])
+    }
+
+    /// A value that nobody needs.
+    pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+        let mut nest = Nest::default();
+        loop {
+            if nest.innermost() == Some(b'{') {
+                self.key()?;
+                self.colon()?;
+            }
+            match self.peek()? {
+                b'"' => {
+                    self.string(!self.is_foreign())?;
+                }
+                b'-' | b'0'..=b'9' => {
+                    self.at += number::read(&self.body[self.at..], !self.is_foreign())?;
+                }
+                open @ (b'{' | b'[') => {
+                    self.enter()?;
+                    nest.push(open);
+                    if self.peek()? != closing(open) {
+                        continue;
+                    }
+                }
+                b'n' => self.literal(b"null")?,
+                b't' => self.literal(b"true")?,
+                b'f' => self.literal(b"false")?,
+                _ => return Err(Malformed),
+            }
+            // A value has ended, or an empty object or array is about to.
+            loop {
+                let Some(open) = nest.innermost() else {
+                    return Ok(());
+                };
+                match self.peek()? {
+                    b',' => {
+                        self.at += 1;
+                        break;
+                    }
+                    close if close == closing(open) => {
+                        self.leave();
+                        nest.pop();
+                    }
+                    _ => return Err(Malformed),
+                }
+            }
+        }
+    }
+
+    #[inline(always)] // so that no string passes through memory
+    fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
+        if self.peek()? != b'"' {
+            return Err(Malformed);
+        }
+        // The keys of the first object that is too deep are not foreign yet; its values are.
+        let is_foreign = self.level > self.max_depth + 1;
+        let key = self.string(!is_foreign)?;
+        if !is_foreign && (key.is_escaped() || key.inside().starts_with(b"$")) {
+            self.note_private(key)?;
+        }
+        Ok(key)
+    }
+
+    #[cold]
+    fn note_private(&mut self, key: Quoted<'a>) -> Result<(), Malformed> {
+        let key = key.unescaped()?;
+        // With serde_json's feature `arbitrary_precision` every number has the excepted key.
+        self.has_private_key |= key.starts_with(PRIVATE) && *key != *PRIVATE_NUMBER;
+        Ok(())
+    }
+
+    #[inline(always)] // likewise
+    fn string(&mut self, is_strict: bool) -> Result<Quoted<'a>, Malformed> {
+        let string = Quoted::read(&self.body[self.at..], is_strict)?;
+        self.at += string.len();
+        self.is_ascii &= string.is_ascii();
+        Ok(string)
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if !self.body[self.at..].starts_with(word) {
+            return Err(Malformed);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Steps past the bracket that opens an object or array.
+    fn enter(&mut self) -> Result<(), Malformed> {
+        if !self.is_foreign() {
+            if self.level == DEEPEST {
+                return Err(Malformed);
+            }
+            self.deepest = self.deepest.max(self.level + 1);
+        }
+        self.level += 1;
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Steps past the bracket that closes one.
+    fn leave(&mut self) {
+        self.level -= 1;
+        self.at += 1;
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.level > self.max_depth
+    }
+}
+
+/// The members of an object that are still to come.
+#[derive(Debug)]
+pub(super) struct Members {
+    is_first: bool,
+}
+
+impl Members {
+    /// The next key, unescaped; the colon and the value behind it are the caller's to read.
+    #[inline]
+    pub(super) fn next<'a>(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+    ) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        match scanner.peek()? {
+            b'}' => {
+                scanner.leave();
+                return Ok(None);
+            }
+            b',' if !is_first => scanner.at += 1,
+            _ if is_first => {}
+            _ => return Err(Malformed),
+        }
+        scanner.key()?.unescaped().map(Some)
+    }
+}
+
+/// The bracket that closes what this one opened.
+fn closing(open: u8) -> u8 {
+    if open == b'{' { b'}' } else { b']' }
+}
+
+/// How many levels are read before a document is given up, as serde_json does.
+pub(super) const DEEPEST: usize = 127;
+/// A level that is foreign whatever the limit.
+const FOREIGN: usize = usize::MAX / 2;
+const PRIVATE: &[u8] = b"$serde_json::private::";
+const PRIVATE_NUMBER: &[u8] = b"$serde_json::private::Number";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn skip(text: &str, max_depth: usize) -> Result<usize, Malformed> {
+        let mut scanner = Scanner::new(text.as_bytes(), max_depth);
+        scanner.skip()?;
+        scanner.end()?;
+        Ok(scanner.deepest())
+    }
+
+    /// Objects and arrays in turns.
+    fn nest(depth: usize) -> String {
+        let open = |level: usize| ["[", r#"{"a":"#][level % 2];
+        let close = |level: usize| ["]", "}"][level % 2];
+        let opens: String = (0..depth).map(open).collect();
+        let closes: String = (0..depth).rev().map(close).collect();
+        format!("{opens}0{closes}")
+    }
+
+    #[test]
+    fn a_nest_of_any_depth_closes_as_it_opened() {
+        for depth in [1, 2, 127, 128, 129, 256, 257, 1_000] {
+            let text = nest(depth);
+            assert_eq!(skip(&text, 0), Ok(1), "{depth}");
+            for place in 0..depth {
+                let mut text = text.clone().into_bytes();
+                let close = text.len() - 1 - place;
+                text[close] ^= b']' ^ b'}';
+                assert!(
+                    skip(std::str::from_utf8(&text).unwrap(), 0).is_err(),
+                    "{depth} {place}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_reads_behind_level_127() {
+        assert_eq!(skip(&nest(127), 127), Ok(127));
+        assert_eq!(skip(&nest(128), 127), Err(Malformed));
+        assert_eq!(skip(&nest(128), 126), Ok(127));
+    }
+
+    #[test]
+    fn foreign_text_keeps_to_the_grammar_and_to_nothing_else() {
+        for text in [r#"["\ud800"]"#, "[1e999]", r#"[{"\ud800":1}]"#] {
+            assert!(skip(text, 1).is_err(), "{text}");
+            assert!(skip(text, 0).is_ok(), "{text}");
+        }
+        for text in [
+            "[\"\n\"]",
+            "[01]",
+            r#"["\x"]"#,
+            "[1,]",
+            r#"[{"a" 1}]"#,
+            "[nul]",
+        ] {
+            assert!(skip(text, 0).is_err(), "{text}");
+        }
+        // The keys of the first object that is too deep are no foreign text yet.
+        assert!(skip(r#"{"\ud800":1}"#, 0).is_err());
+        let mut scanner = Scanner::new(br#"[[["\ud800",1e999]]] ,"#, 127);
+        assert_eq!(scanner.raw(), Ok(&br#"[[["\ud800",1e999]]]"#[..]));
+        assert_eq!((scanner.deepest(), scanner.peek()), (0, Ok(b',')));
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_those_that_serde_json_reads(
+            text in r#"([\[\]{}",: \n01a\\]|"a":|null|true|false|-1\.5e3){0,16}"#,
+        ) {
+            prop_assert_eq!(skip(&text, 127).is_ok(), serde_json::from_str::<Value>(&text).is_ok());
+        }
+    }
+}
