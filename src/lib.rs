@@ -137,6 +137,26 @@
 //! `mod.rs` has the table); `session/` is what the guard knows; `config.rs` is every setting;
 //! `extract.rs` is what handlers see; `cors.rs` (feature `cors`) is what browsers need.
 //!
+//! # Defaults
+//!
+//! Every setting, its default and the reason are the table in §1 of the [`contract`]; each setter of
+//! [`SessionGuardBuilder`] repeats its own. They are meant to be safe for a server on the open net and
+//! alive for real clients: most never open a second session by themselves, so timeouts are rather too
+//! long than too short.
+//!
+//! # More pages
+//!
+//! [`migration`]: from a check of your own, from bare rmcp. [`security`]: OWASP ASVS 5 and MCP's best
+//! practices, line by line. [`comparison`]: eleven other projects, each cell with its evidence.
+//!
+//! # Versions
+//!
+//! Before 1.0 a minor version may break and says how to migrate. What the contract answers is part of
+//! the API: a change of a status, of a code, or of a default that clients can see is breaking. Messages
+//! of refusals are not. Public types of dependencies are those of axum, tower and http, and tower-http's
+//! `CorsLayer` behind `cors`. The minimum supported Rust version is 1.90; raising it is a minor version,
+//! and it is never newer than six months.
+//!
 //! # Requirements
 //!
 //! Layers are built without a runtime. Requests must run on a tokio runtime with time enabled, as
@@ -175,6 +195,25 @@ pub use crate::session::{
 #[doc = include_str!("../CONTRACT.md")]
 #[cfg(doc)]
 pub mod contract {}
+
+/// Which requirements of OWASP ASVS and of MCP's security best practices the guard meets, and which it
+/// leaves to you.
+///
+#[doc = include_str!("docs/security.md")]
+#[cfg(doc)]
+pub mod security {}
+
+/// From a check written by hand, from the official Rust SDK alone, and from other languages.
+///
+#[doc = include_str!("docs/migration.md")]
+#[cfg(doc)]
+pub mod migration {}
+
+/// How this crate and others treat sessions, each cell with its evidence.
+///
+#[doc = include_str!("docs/comparison.md")]
+#[cfg(doc)]
+pub mod comparison {}
 
 /// The readers, for `benches/` and the targets of `fuzz/` alone.
 #[cfg(any(fuzzing, feature = "_internals"))]
