@@ -3,6 +3,7 @@
 
 mod browser;
 pub mod suite;
+pub mod watched;
 
 use std::env;
 use std::io::{BufRead, BufReader};
