@@ -5,11 +5,9 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::thread::sleep;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,7 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use futures_util::stream;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http::Request;
 use http_body_util::BodyExt;
 use mcp_session_guard::{McpMessage, McpSession, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::json;
@@ -25,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use support::client::{Client, within};
 use support::{Answer, INITIALIZE, PING, World, initialize_result, json_response};
 
 const POST: &str = "POST /mcp HTTP/1.1\n{H}\n{J}";
@@ -420,11 +419,7 @@ impl Server {
     }
 
     fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client(BufReader::new(stream))
+        Client::connect(self.address, PATIENCE)
     }
 
     /// The bytes of a text: its placeholders filled, its lines ended by CR LF, in Latin 1.
@@ -455,87 +450,8 @@ impl Server {
     }
 }
 
-/// A client that blocks, and sends what it is told.
-struct Client(BufReader<TcpStream>);
-
-impl Client {
-    fn stream(&self) -> &TcpStream {
-        self.0.get_ref()
-    }
-
-    fn send(&self, bytes: &[u8]) {
-        assert!(self.try_send(bytes), "the server hung up");
-    }
-
-    fn try_send(&self, bytes: &[u8]) -> bool {
-        self.stream().write_all(bytes).is_ok()
-    }
-
-    /// Whether a byte has come. Takes none.
-    fn has_answer(&self) -> bool {
-        self.stream().set_nonblocking(true).unwrap();
-        let peeked = self.stream().peek(&mut [0]);
-        self.stream().set_nonblocking(false).unwrap();
-        peeked.is_ok_and(|bytes| bytes > 0)
-    }
-
-    /// An answer, with its body if that has a declared length.
-    fn answer(&mut self) -> Answer {
-        let status = StatusCode::try_from(&self.line()[9..12]).unwrap();
-        let mut headers = HeaderMap::new();
-        while let Some((name, value)) = self.line().split_once(": ") {
-            let name = HeaderName::try_from(name).unwrap();
-            headers.append(name, HeaderValue::try_from(value).unwrap());
-        }
-        let length = headers
-            .get("content-length")
-            .map_or("0", |length| length.to_str().unwrap());
-        let body = self.bytes(length.parse().unwrap()).into();
-        Answer {
-            status,
-            headers,
-            body,
-        }
-    }
-
-    /// A chunk. An empty one is the clean end of the body.
-    fn chunk(&mut self) -> Vec<u8> {
-        let length = usize::from_str_radix(&self.line(), 16).unwrap();
-        let chunk = self.bytes(length);
-        assert_eq!(self.line(), "");
-        chunk
-    }
-
-    /// What comes until the server closes or resets the connection.
-    fn rest(&mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        if let Err(error) = self.0.read_to_end(&mut bytes) {
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        }
-        bytes
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line.strip_suffix("\r\n").expect("a whole line").to_owned()
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        let mut bytes = vec![0; length];
-        self.0.read_exact(&mut bytes).unwrap();
-        bytes
-    }
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..PATIENCE.as_millis() {
-        if holds() {
-            return;
-        }
-        sleep(Duration::from_millis(1));
-    }
-    panic!("not in five seconds: {what}");
+fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(PATIENCE, what, holds);
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);

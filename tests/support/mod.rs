@@ -1,6 +1,8 @@
 //! What the tests share: an inner service that records what reaches it, and a small client.
 #![allow(dead_code, unreachable_pub, missing_docs)] // every test file uses its own part
 
+pub mod client;
+
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

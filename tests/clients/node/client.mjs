@@ -1,16 +1,10 @@
 // One of the official TypeScript clients against one server: `node client.mjs v1|v2 URL`.
-// Prints what happened as one line of JSON. Nothing may take longer than LIMIT.
+// Prints what happened as one line of JSON. Nothing may take longer than ten seconds.
+
+import { call, outcome, pause, sdk, within } from './common.mjs';
 
 const [version, url] = process.argv.slice(2);
-const LIMIT = 10_000;
-
-const { Client, StreamableHTTPClientTransport } =
-  version === 'v1'
-    ? {
-        ...(await import('@modelcontextprotocol/sdk/client/index.js')),
-        ...(await import('@modelcontextprotocol/sdk/client/streamableHttp.js'))
-      }
-    : await import('@modelcontextprotocol/client');
+const { Client, StreamableHTTPClientTransport } = await sdk(version);
 
 /** Opens a session; `heard` resolves with the first notification of its GET stream. */
 async function open() {
@@ -22,9 +16,6 @@ async function open() {
   await within(client.connect(transport));
   return { client, transport, heard, id: transport.sessionId };
 }
-
-const call = (client, name) =>
-  client.callTool({ name, arguments: {} }).then((result) => result.content[0].text);
 
 /** Ends a session behind its client's back. */
 const end = async (id) =>
@@ -42,18 +33,6 @@ const status = async (id) =>
       body: '{"jsonrpc":"2.0","id":1,"method":"ping"}'
     })
   ).status;
-
-const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
-
-const within = (promise) =>
-  Promise.race([promise, pause(LIMIT).then(() => Promise.reject(new Error('WAITED IN VAIN')))]);
-
-/** What became of a promise: its value, or that it was rejected; never that it hung. */
-const outcome = (promise) =>
-  within(promise).then(
-    (value) => value,
-    (error) => (error.message === 'WAITED IN VAIN' ? error.message : 'rejected')
-  );
 
 const report = {};
 

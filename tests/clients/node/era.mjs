@@ -1,14 +1,10 @@
 // A TypeScript client that asks which service answers: `node era.mjs v1|auto|legacy URL`.
 // Prints the answer, or the error that the client was given.
 
+import { sdk } from './common.mjs';
+
 const [mode, url] = process.argv.slice(2);
-const { Client, StreamableHTTPClientTransport } =
-  mode === 'v1'
-    ? {
-        ...(await import('@modelcontextprotocol/sdk/client/index.js')),
-        ...(await import('@modelcontextprotocol/sdk/client/streamableHttp.js'))
-      }
-    : await import('@modelcontextprotocol/client');
+const { Client, StreamableHTTPClientTransport } = await sdk(mode);
 
 const options = mode === 'v1' ? {} : { versionNegotiation: { mode } };
 const client = new Client({ name: 'era', version: '1' }, options);

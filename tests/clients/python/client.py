@@ -10,17 +10,11 @@ import urllib.error
 import urllib.request
 from contextlib import asynccontextmanager
 
-from mcp import ClientSession
-from mcp.client.streamable_http import streamable_http_client
-
-try:  # version 2 brings its own
-    import httpx2 as httpx
-except ImportError:
-    import httpx
+import common
+from common import LIMIT, call, outcome
 
 URL = sys.argv[1]
 LISTENS = "--listen" in sys.argv
-LIMIT = 10
 
 
 @asynccontextmanager
@@ -35,16 +29,8 @@ async def opened():
     async def on_log(_):
         heard.set()
 
-    async with httpx.AsyncClient(timeout=60, event_hooks={"response": [remember]}) as http:
-        async with streamable_http_client(URL, http_client=http) as streams:
-            async with ClientSession(streams[0], streams[1], logging_callback=on_log) as session:
-                await asyncio.wait_for(session.initialize(), LIMIT)
-                yield session, ids[0], heard
-
-
-async def call(session, name):
-    result = await session.call_tool(name, {})
-    return result.content[0].text
+    async with common.opened(URL, {"response": [remember]}, on_log) as session:
+        yield session, ids[0], heard
 
 
 async def request(method, session_id, body=None):
@@ -63,16 +49,6 @@ async def request(method, session_id, body=None):
             return error.code
 
     return await asyncio.to_thread(send)
-
-
-async def outcome(awaitable):
-    """What became of it: its value, or that it was rejected; never that it hung."""
-    try:
-        return await asyncio.wait_for(awaitable, LIMIT)
-    except asyncio.TimeoutError:
-        return "WAITED IN VAIN"
-    except Exception:
-        return "rejected"
 
 
 async def listen(heard):

@@ -2,14 +2,22 @@
 //! outside programs are there.
 
 mod browser;
+pub mod driven;
+pub mod raw;
 pub mod suite;
+pub mod tools;
+pub mod watched;
 
 use std::env;
+use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::time::{Instant, sleep};
 
 pub use crate::browser::Browser;
 
@@ -50,6 +58,43 @@ impl Server {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The next line that it prints.
+    ///
+    /// # Panics
+    ///
+    /// If it prints no more.
+    pub fn line(&mut self) -> String {
+        let line = (&mut self.output).lines().next();
+        line.expect("it goes on").expect("it prints text")
+    }
+
+    /// Sends it SIGTERM, by the shell.
+    ///
+    /// # Panics
+    ///
+    /// If that fails.
+    pub fn terminate(&self) {
+        let told = Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.process.id())])
+            .status();
+        assert!(told.is_ok_and(|status| status.success()));
+    }
+
+    /// The code with which it exits by then, if it does.
+    ///
+    /// # Panics
+    ///
+    /// If it can not be asked.
+    pub async fn exit_code(&mut self, until: Instant) -> Option<i32> {
+        loop {
+            match self.process.try_wait().expect("it is our child") {
+                Some(status) => return status.code(),
+                None if Instant::now() >= until => return None,
+                None => sleep(Duration::from_millis(10)).await,
+            }
+        }
     }
 
     /// The first `count` lines with `curl` that it prints for pasting.
@@ -97,6 +142,16 @@ pub fn trial<T: Send + 'static>(
             .with_ignored_flag(!required)
         }
     }
+}
+
+/// Plays a story to its end. It panics where it goes wrong.
+///
+/// # Errors
+///
+/// Without a runtime.
+pub fn play(story: impl Future<Output = ()>) -> Result<(), Failed> {
+    Runtime::new()?.block_on(story);
+    Ok(())
 }
 
 /// A program on the PATH.

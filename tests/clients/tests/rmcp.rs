@@ -1,26 +1,18 @@
 //! The official Rust client against every server, the story of `clients.rs`.
 #![allow(deprecated)] // logging goes with a later revision; these servers speak earlier ones
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use client_tests::watched::Watched;
 use client_tests::{SERVERS, Server};
-use futures_util::stream::BoxStream;
-use http::{HeaderName, HeaderValue, StatusCode};
-use rmcp::model::{
-    CallToolRequestParams, ClientJsonRpcMessage, LoggingMessageNotificationParam, ProtocolVersion,
-};
+use http::StatusCode;
+use rmcp::model::{CallToolRequestParams, LoggingMessageNotificationParam, ProtocolVersion};
 use rmcp::service::{
     ClientLifecycleMode, ClientServiceExt, NotificationContext, RunningService, ServiceError,
 };
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::streamable_http_client::{
-    StreamableHttpClient, StreamableHttpClientTransportConfig, StreamableHttpError,
-    StreamableHttpPostResponse,
-};
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, RoleClient, ServiceExt};
-use sse_stream::{Error as SseError, Sse};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -40,75 +32,17 @@ impl ClientHandler for Listener {
     }
 }
 
-/// reqwest, remembering the first session id that it is given.
-#[derive(Clone, Default)]
-struct Remembering {
-    http: reqwest::Client,
-    id: Arc<OnceLock<String>>,
-}
-
-type Failure = StreamableHttpError<reqwest::Error>;
-
-impl StreamableHttpClient for Remembering {
-    type Error = reqwest::Error;
-
-    async fn post_message(
-        &self,
-        uri: Arc<str>,
-        message: ClientJsonRpcMessage,
-        session_id: Option<Arc<str>>,
-        auth_header: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<StreamableHttpPostResponse, Failure> {
-        let response = self
-            .http
-            .post_message(uri, message, session_id, auth_header, custom_headers)
-            .await?;
-        if let StreamableHttpPostResponse::Json(_, Some(id))
-        | StreamableHttpPostResponse::Sse(_, Some(id)) = &response
-        {
-            let _ = self.id.set(id.clone());
-        }
-        Ok(response)
-    }
-
-    async fn delete_session(
-        &self,
-        uri: Arc<str>,
-        session_id: Arc<str>,
-        auth_header: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<(), Failure> {
-        self.http
-            .delete_session(uri, session_id, auth_header, custom_headers)
-            .await
-    }
-
-    async fn get_stream(
-        &self,
-        uri: Arc<str>,
-        session_id: Option<Arc<str>>,
-        last_event_id: Option<String>,
-        auth_header: Option<String>,
-        custom_headers: HashMap<HeaderName, HeaderValue>,
-    ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Failure> {
-        self.http
-            .get_stream(uri, session_id, last_event_id, auth_header, custom_headers)
-            .await
-    }
-}
-
 struct Client {
     service: RunningService<RoleClient, Listener>,
     heard: mpsc::UnboundedReceiver<String>,
-    http: Remembering,
+    http: Watched,
     url: String,
 }
 
 impl Client {
     async fn open(server: &Server) -> Self {
         let (sender, heard) = mpsc::unbounded_channel();
-        let http = Remembering::default();
+        let http = Watched::default();
         let config = StreamableHttpClientTransportConfig::with_uri(server.url());
         let transport = StreamableHttpClientTransport::with_client(http.clone(), config);
         let opening = timeout(LIMIT, Listener(sender).serve(transport)).await;
@@ -130,7 +64,7 @@ impl Client {
 
     /// Ends the session behind the client's back.
     async fn end_behind_its_back(&self) {
-        let id = self.http.id.get().expect("the session has an id");
+        let id = self.http.id().expect("the session has an id");
         let asked = self
             .http
             .http
@@ -174,7 +108,7 @@ async fn the_rust_client_opens_lists_calls_streams_and_ends() {
             "{name}"
         );
         client.service.cancel().await.expect("the session ends");
-        let id = client.http.id.get().expect("it had an id");
+        let id = client.http.id().expect("it had an id");
         let again = client
             .http
             .http
