@@ -115,8 +115,9 @@
 //!   server's own trouble at WARN. A span that declares the fields `mcp.session.fingerprint`,
 //!   `mcp.method.name` or `mcp.protocol.version` as [empty](tracing::field::Empty) has them filled.
 //! - Metrics on the facade `metrics`, with the feature of that name: `mcp.server.session.active`,
-//!   `.opened`, `.ended` (by `reason`), `.duration` (seconds), `.streams`, and
-//!   `mcp.server.request.refused` and `.reported` (by `reason`).
+//!   `.stream.active`, `.opened`, `.ended` (by `reason`), `.duration` (seconds, by
+//!   `mcp.protocol.version`), and `mcp.server.request.refused` and `.reported` (by `reason`). Install
+//!   the recorder before the guard is built: descriptions go to the one that is there.
 //! - [`report_only`](SessionGuardBuilder::report_only) tells of what would be refused, before you let
 //!   it be refused.
 //!

@@ -356,10 +356,13 @@ async fn metrics_count_what_has_happened_by_bounded_labels() {
         ("mcp.server.request.refused reason=parse_error", "1"),
         ("mcp.server.request.reported reason=session_not_found", "1"),
         ("mcp.server.session.active ", "1"),
-        ("mcp.server.session.duration ", "[2.0]"),
+        (
+            "mcp.server.session.duration mcp.protocol.version=2025-11-25",
+            "[2.0]",
+        ),
         ("mcp.server.session.ended reason=deleted", "1"),
         ("mcp.server.session.opened ", "2"),
-        ("mcp.server.session.streams ", "1"),
+        ("mcp.server.session.stream.active ", "1"),
     ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(read, BTreeMap::from(expected));

@@ -1,11 +1,13 @@
 //! Metrics on the facade `metrics` (feature `metrics`). Names follow OpenTelemetry's conventions for
-//! MCP where these know the thing (`mcp.server.session.duration`); no label but a reason.
+//! MCP where these know the thing: `mcp.server.session.duration` with `mcp.protocol.version`, whose
+//! values are the revisions that have sessions and `other`. No other label but a reason.
 
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
 use super::hooks::{SessionEvent, SessionHook};
+use crate::guard::era::LEGACY_REVISIONS;
 
 /// Hands every event on to the recorder that is installed.
 pub(super) struct Metrics(());
@@ -24,6 +26,10 @@ impl Metrics {
             Unit::Count,
             "Requests that report-only mode let pass, by the reason to refuse them."
         );
+        // So that they are there before anything happens.
+        gauge!(OPEN).increment(0);
+        gauge!(STREAMS).increment(0);
+        counter!(OPENED).increment(0);
         Self(())
     }
 }
@@ -45,10 +51,19 @@ impl SessionHook for Metrics {
                 };
                 counter!(name, "reason" => refusal.reason().as_str()).increment(1);
             }
-            SessionEvent::Ended { reason, lived, .. } => {
+            SessionEvent::Ended {
+                session,
+                reason,
+                lived,
+            } => {
+                let version = session.protocol_version();
+                let version = LEGACY_REVISIONS
+                    .into_iter()
+                    .find(|known| version == Some(known))
+                    .unwrap_or("other");
                 counter!(ENDED, "reason" => reason.as_str()).increment(1);
                 gauge!(OPEN).decrement(1);
-                histogram!(DURATION).record(*lived);
+                histogram!(DURATION, "mcp.protocol.version" => version).record(*lived);
             }
         }
     }
@@ -58,6 +73,6 @@ const OPEN: &str = "mcp.server.session.active";
 const OPENED: &str = "mcp.server.session.opened";
 const ENDED: &str = "mcp.server.session.ended";
 const DURATION: &str = "mcp.server.session.duration";
-const STREAMS: &str = "mcp.server.session.streams";
+const STREAMS: &str = "mcp.server.session.stream.active";
 const REFUSED: &str = "mcp.server.request.refused";
 const REPORTED: &str = "mcp.server.request.reported";

@@ -97,6 +97,17 @@ impl Server {
         }
     }
 
+    /// The next line that it prints, which begins with `prefix`, without that.
+    ///
+    /// # Panics
+    ///
+    /// If it prints another line.
+    pub fn next_line(&mut self, prefix: &str) -> String {
+        let line = self.line();
+        let rest = line.strip_prefix(prefix);
+        rest.expect("the line begins so").to_owned()
+    }
+
     /// The first `count` lines with `curl` that it prints for pasting.
     pub fn curl_lines(&mut self, count: usize) -> String {
         let lines = (&mut self.output).lines().map_while(Result::ok);
