@@ -28,6 +28,11 @@ use crate::session::{EndReason, McpSession};
 ///     .build()?;
 /// # Ok::<(), mcp_session_guard::ConfigError>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can not be told of sessions",
+    label = "not a `SessionHook`",
+    note = "write `|event: &SessionEvent<'_>| {{ .. }}`, with its type: closures take it from here"
+)]
 pub trait SessionHook: Send + Sync + 'static {
     /// Something happened.
     fn on_event(&self, event: &SessionEvent<'_>);

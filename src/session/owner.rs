@@ -92,6 +92,12 @@ impl fmt::Debug for Owner {
 /// - `Ok(None)` is nobody: an anonymous request opens and uses anonymous sessions only.
 /// - An error, a panic and an empty owner are answered 500, whatever session the request names; they
 ///   are never taken for nobody. What the error says is not shown to the client.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can not tell whose a request is",
+    label = "not an `OwnerResolver`",
+    note = "write `|request: &http::request::Parts| -> Result<Option<Owner>, axum::BoxError> {{ .. }}`, with its types: closures take them from here",
+    note = "for a value in the request's extensions there is `owner_from_extension`"
+)]
 pub trait OwnerResolver: Send + Sync + 'static {
     /// Who sends `request`; `None` is nobody.
     ///
