@@ -7,20 +7,23 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Version;
-use http::header::{HOST, ORIGIN};
 use http::request::Parts;
 
-use super::head::Single;
+use super::head::{Head, Single};
 use super::reason::RefusalReason;
 use crate::config::{ConfigError, ConfigErrorKind, Settings};
 
 /// Judges `Host` and `Origin` together.
-pub(crate) fn verify(parts: &Parts, settings: &Settings) -> Result<(), RefusalReason> {
-    let host = request_host(parts)?;
+pub(crate) fn verify(
+    head: &Head<'_>,
+    parts: &Parts,
+    settings: &Settings,
+) -> Result<(), RefusalReason> {
+    let host = request_host(head.host, parts)?;
     if !settings.hosts.contains(&host) {
         return Err(RefusalReason::HostNotAllowed);
     }
-    let origin = match Single::read(&parts.headers, &ORIGIN) {
+    let origin = match head.origin {
         Single::Absent => return Ok(()),
         Single::Once(value) => Origin::parse(value.as_bytes()),
         Single::Repeated => None,
@@ -285,8 +288,8 @@ fn default_port(scheme: &str) -> Option<u16> {
 
 /// The host that the request names: `:authority` or the absolute form, and `Host`, which must
 /// agree (RFC 9112 §3.2, RFC 9113 §8.3.1).
-fn request_host(parts: &Parts) -> Result<Host<&str>, RefusalReason> {
-    let header = match Single::read(&parts.headers, &HOST) {
+fn request_host<'a>(header: Single<'a>, parts: &'a Parts) -> Result<Host<&'a str>, RefusalReason> {
+    let header = match header {
         Single::Once(value) => {
             Some(Host::parse(value.as_bytes()).ok_or(RefusalReason::HostMalformed)?)
         }
