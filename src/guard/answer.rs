@@ -214,14 +214,12 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let text = value.as_bytes();
-        let end = text
-            .iter()
-            .position(|byte| *byte == b';')
-            .unwrap_or(text.len());
-        text[..end]
-            .trim_ascii()
-            .eq_ignore_ascii_case(essence.as_bytes())
+        let text = value.as_bytes().trim_ascii_start();
+        text.split_at_checked(essence.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(essence.as_bytes())
+                    && matches!(rest.trim_ascii_start(), [] | [b';', ..])
+            })
     })
 }
 

@@ -4,6 +4,7 @@ use http::header::{CONTENT_ENCODING, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::era::LEGACY_REVISIONS;
 use crate::session::is_well_formed;
 
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -60,6 +61,7 @@ impl<'a> Head<'a> {
             }
         }
         head.session = SessionHeader::of(session, longest_id);
+        head.traits.version = head.version.known();
         head.traits.length = match length {
             Single::Once(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
             Single::Absent | Single::Repeated => None,
@@ -87,6 +89,15 @@ pub(crate) struct Traits {
     pub(crate) is_foreign: bool,
     /// `Last-Event-ID` resumes a stream.
     pub(crate) resumes: bool,
+    /// The version header, unless it names a version that is not known.
+    version: Option<VersionHeader<'static>>,
+}
+
+impl Traits {
+    /// The version header of the request with these fields.
+    pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
+        self.version.unwrap_or_else(|| VersionHeader::read(headers))
+    }
 }
 
 /// The methods of the transport.
@@ -181,6 +192,17 @@ impl<'a> VersionHeader<'a> {
         header
     }
 
+    fn known(self) -> Option<VersionHeader<'static>> {
+        match self {
+            Self::Absent => Some(VersionHeader::Absent),
+            Self::Conflicting => Some(VersionHeader::Conflicting),
+            Self::Named(named) => LEGACY_REVISIONS
+                .iter()
+                .find(|known| known.as_bytes() == named)
+                .map(|known| VersionHeader::Named(known.as_bytes())),
+        }
+    }
+
     fn add(&mut self, value: &'a HeaderValue) {
         *self = match self {
             Self::Absent => Self::Named(value.as_bytes()),
@@ -220,6 +242,9 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 }
 
 fn is_json_in_utf8(content_type: &[u8]) -> bool {
+    if content_type == b"application/json" {
+        return true;
+    }
     let mut parts = content_type
         .split(|byte| *byte == b';')
         .map(<[u8]>::trim_ascii);

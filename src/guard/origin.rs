@@ -19,6 +19,12 @@ pub(crate) fn verify(
     parts: &Parts,
     settings: &Settings,
 ) -> Result<(), RefusalReason> {
+    if let (Single::Once(host), Single::Absent, None) =
+        (head.host, head.origin, parts.uri.authority())
+        && settings.hosts.lists(host.as_bytes())
+    {
+        return Ok(());
+    }
     let host = request_host(head.host, parts)?;
     if !settings.hosts.contains(&host) {
         return Err(RefusalReason::HostNotAllowed);
@@ -73,6 +79,26 @@ impl AllowedHosts {
             Host::parse(host).map(Host::to_owned)
         })?;
         Ok(Self { any: false, listed })
+    }
+
+    /// Whether this is a listed name, with any port of up to four digits: the usual case, told
+    /// without parsing. Where it is not, [`contains`](Self::contains) decides.
+    fn lists(&self, text: &[u8]) -> bool {
+        self.listed.iter().any(|listed| match &listed.name {
+            Name::Dns(name) if listed.port.is_none() => text
+                .split_at_checked(name.len())
+                .is_some_and(|(start, rest)| {
+                    start.eq_ignore_ascii_case(name.as_bytes())
+                        && match rest {
+                            [] => true,
+                            [b':', port @ ..] => {
+                                (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
+                            }
+                            _ => false,
+                        }
+                }),
+            _ => false,
+        })
     }
 
     fn contains(&self, host: &Host<&str>) -> bool {

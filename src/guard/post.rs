@@ -15,7 +15,7 @@ use super::answer::Call;
 use super::era::{self, Era};
 use super::forward;
 use super::future::State;
-use super::head::{Traits, VersionHeader};
+use super::head::Traits;
 use super::intake::Intake;
 use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck, SessionMark};
 use super::layer::Shared;
@@ -81,7 +81,7 @@ where
             .session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let version = VersionHeader::read(&self.parts.headers);
+        let version = self.traits.version(&self.parts.headers);
         let judged = judge::message(
             &message,
             version,
@@ -226,7 +226,7 @@ where
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let version = VersionHeader::read(&self.parts.headers);
+        let version = self.traits.version(&self.parts.headers);
         let refusal = Refusal::of_message(reason, id).with_versions(
             &supported,
             era::requested(message, version).unwrap_or("unknown"),
