@@ -216,12 +216,12 @@ pub mod migration {}
 #[cfg(doc)]
 pub mod comparison {}
 
-/// The readers, for `benches/` and the targets of `fuzz/` alone.
+/// The readers and the registry, for `benches/` and the targets of `fuzz/` alone.
 #[cfg(any(fuzzing, feature = "_internals"))]
 #[doc(hidden)]
-#[allow(missing_docs, missing_debug_implementations)]
 pub mod fuzzing {
     pub use crate::guard::fuzzing::{ReadMessage, is_message, read_events, read_message};
+    pub use crate::session::fuzzing::{ENTRY_BYTES, sweep, touch};
 }
 
 /// The README's code compiles.

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::body::{Role, SessionBody, Tail};
-use super::head::{SESSION_ID, is_encoded};
+use super::head::{SESSION_ID, Traits, is_encoded};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::config::Settings;
@@ -38,29 +38,33 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn stream(mut in_flight: InFlight, parts: &Parts, settings: &Settings) -> Self {
         in_flight.admit();
-        Self::new(in_flight, None, parts, settings)
+        let resumes = parts.headers.contains_key(LAST_EVENT_ID);
+        Self::new(in_flight, None, resumes, parts, settings)
     }
 
     pub(crate) fn post(
         mut in_flight: InFlight,
         message: &McpMessage,
+        traits: Traits,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
         in_flight.admit_message();
-        Self::new(in_flight, Some(message.clone()), parts, settings)
+        let message = Some(message.clone());
+        Self::new(in_flight, message, traits.resumes, parts, settings)
     }
 
     fn new(
         in_flight: InFlight,
         message: Option<McpMessage>,
+        resumes: bool,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
         Self {
             in_flight,
             message,
-            resumes: parts.headers.contains_key(LAST_EVENT_ID),
+            resumes,
             max_streams: settings.max_streams,
             version: parts.version,
         }
@@ -210,14 +214,12 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 
 pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let text = value.as_bytes();
-        let end = text
-            .iter()
-            .position(|byte| *byte == b';')
-            .unwrap_or(text.len());
-        text[..end]
-            .trim_ascii()
-            .eq_ignore_ascii_case(essence.as_bytes())
+        let text = value.as_bytes().trim_ascii_start();
+        text.split_at_checked(essence.len())
+            .is_some_and(|(start, rest)| {
+                start.eq_ignore_ascii_case(essence.as_bytes())
+                    && matches!(rest.trim_ascii_start(), [] | [b';', ..])
+            })
     })
 }
 

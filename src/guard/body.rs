@@ -71,8 +71,9 @@ where
         };
         let entry = in_flight.entry();
         if !this.tie.role.is_over(entry) {
-            if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
-                match &frame {
+            let polled = this.inner.as_mut().poll_frame(cx);
+            if let Poll::Ready(frame) = &polled {
+                match frame {
                     Some(Ok(frame)) => {
                         this.tie.carried(frame.data_ref());
                         // The consumer may not ask again.
@@ -83,7 +84,7 @@ where
                     Some(Err(_)) => this.tie.abandon(),
                     None => this.tie.finish(),
                 }
-                return Poll::Ready(frame);
+                return polled;
             }
             if !this.tie.role.ends_with_session() {
                 return Poll::Pending;
@@ -127,7 +128,7 @@ pub(crate) enum Role {
     Plain,
     /// A GET event stream, with its number where it counts against the limit; or an event stream
     /// whose end needs no word.
-    Stream { number: Option<u64> },
+    Stream { number: Option<u32> },
 }
 
 impl Role {
@@ -135,6 +136,7 @@ impl Role {
         !matches!(self, Self::Opening | Self::Plain)
     }
 
+    #[inline]
     fn is_over(&self, entry: &Entry) -> bool {
         match self {
             Self::Opening | Self::Plain => false,
@@ -143,7 +145,7 @@ impl Role {
             }
             Self::Stream {
                 number: Some(number),
-            } => !entry.is_usable() || !entry.extras.has_stream(*number),
+            } => !entry.is_usable() || entry.extras.is_evicted(*number),
         }
     }
 
@@ -172,6 +174,7 @@ struct Tie {
 }
 
 impl Tie {
+    #[inline]
     fn carried(&mut self, data: Option<&Bytes>) {
         let (Some(in_flight), Some(data)) = (&self.in_flight, data) else {
             return;
@@ -234,8 +237,13 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
+    #[inline]
     pub(crate) fn push(&mut self, data: &[u8]) {
-        for byte in &data[data.len().saturating_sub(4)..] {
+        if let Some(last) = data.last_chunk() {
+            (self.last, self.len) = (*last, 4);
+            return;
+        }
+        for byte in data {
             self.last.rotate_left(1);
             self.last[3] = *byte;
         }

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::answer::LAST_EVENT_ID;
 use super::era::Era;
-use super::head::{SESSION_ID, Single, VersionHeader};
+use super::head::{SESSION_ID, Traits, VersionHeader};
 use crate::extract::{Guarded, McpMessage};
 use crate::observe;
 use crate::session::{Entry, McpSession};
@@ -55,16 +55,14 @@ pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage) {
     prepare_stateless(parts, message);
 }
 
-/// Describes a body of `length` bytes that stands there whole.
-pub(crate) fn reframe(parts: &mut Parts, length: usize) {
-    for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
-        parts.headers.remove(name);
+/// Describes a body of `length` bytes that stands there whole; `traits` is what the head says of it.
+pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize) {
+    if traits.is_foreign {
+        for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
+            parts.headers.remove(name);
+        }
     }
-    let is_right = match Single::read(&parts.headers, &CONTENT_LENGTH) {
-        Single::Once(value) => value.to_str().is_ok_and(|text| text.parse() == Ok(length)),
-        Single::Absent | Single::Repeated => false,
-    };
-    if !is_right {
+    if traits.length != Some(length as u64) {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
 }

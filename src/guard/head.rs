@@ -1,65 +1,102 @@
 //! Reads once from a request's head what contract rows 3 to 9 judge.
 
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, HeaderName};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::era::LEGACY_REVISIONS;
 use crate::session::is_well_formed;
 
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
-/// What the guard reads of a head. Nothing is judged yet.
+/// What the guard reads of a head, in one pass over its fields. Nothing is judged yet.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) verb: Verb,
+    pub(crate) host: Single<'a>,
+    pub(crate) origin: Single<'a>,
     pub(crate) session: SessionHeader<'a>,
     pub(crate) version: VersionHeader<'a>,
-    headers: &'a HeaderMap,
+    /// Whether `Connection` would have a proxy drop an `mcp-*` field.
+    pub(crate) has_hop_by_hop_mcp_header: bool,
+    pub(crate) traits: Traits,
+    content_type: Single<'a>,
+    is_encoded: bool,
 }
 
 impl<'a> Head<'a> {
     pub(crate) fn read(parts: &'a Parts, longest_id: usize) -> Self {
-        Self {
+        let mut session = Single::Absent;
+        let mut length = Single::Absent;
+        let mut head = Self {
             verb: match parts.method {
                 Method::POST => Verb::Post,
                 Method::GET => Verb::Get,
                 Method::DELETE => Verb::Delete,
                 _ => Verb::Other,
             },
-            session: SessionHeader::read(&parts.headers, longest_id),
-            version: VersionHeader::read(&parts.headers),
-            headers: &parts.headers,
+            host: Single::Absent,
+            origin: Single::Absent,
+            session: SessionHeader::Absent,
+            version: VersionHeader::Absent,
+            has_hop_by_hop_mcp_header: false,
+            traits: Traits::default(),
+            content_type: Single::Absent,
+            is_encoded: false,
+        };
+        for (name, value) in &parts.headers {
+            match name.as_str() {
+                "connection" => head.has_hop_by_hop_mcp_header |= names_mcp_header(value),
+                "content-encoding" => head.is_encoded |= names_encoding(value),
+                "content-length" => length.add(value),
+                "content-type" => head.content_type.add(value),
+                "expect" | "trailer" | "transfer-encoding" => head.traits.is_foreign = true,
+                "host" => head.host.add(value),
+                "last-event-id" => head.traits.resumes = true,
+                "mcp-protocol-version" => head.version.add(value),
+                "mcp-session-id" => session.add(value),
+                "origin" => head.origin.add(value),
+                _ => {}
+            }
         }
-    }
-
-    /// Whether `Connection` would have a proxy drop an `mcp-*` field.
-    pub(crate) fn has_hop_by_hop_mcp_header(&self) -> bool {
-        tokens(self.headers, &CONNECTION).any(|token| {
-            token
-                .get(..4)
-                .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"mcp-"))
-        })
+        head.session = SessionHeader::of(session, longest_id);
+        head.traits.version = head.version.known();
+        head.traits.length = match length {
+            Single::Once(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+            Single::Absent | Single::Repeated => None,
+        };
+        head
     }
 
     /// Whether the body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner
     /// service would decode first.
     pub(crate) fn is_plain_json(&self) -> bool {
-        let is_json = match Single::read(self.headers, &CONTENT_TYPE) {
+        let is_json = match self.content_type {
             Single::Once(value) => is_json_in_utf8(value.as_bytes()),
             Single::Absent | Single::Repeated => false,
         };
-        is_json && !is_encoded(self.headers)
+        is_json && !self.is_encoded
     }
+}
 
-    /// The body's length in bytes, as the head declares it.
-    pub(crate) fn declared_length(&self) -> Option<u64> {
-        self.headers
-            .get(CONTENT_LENGTH)?
-            .to_str()
-            .ok()?
-            .parse()
-            .ok()
+/// What else is remembered of a head until the body has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traits {
+    /// `Content-Length`, where it stands once and is a number.
+    pub(crate) length: Option<u64>,
+    /// Whether a field tells how the body comes, which the inner service must not see.
+    pub(crate) is_foreign: bool,
+    /// `Last-Event-ID` resumes a stream.
+    pub(crate) resumes: bool,
+    /// The version header, unless it names a version that is not known.
+    version: Option<VersionHeader<'static>>,
+}
+
+impl Traits {
+    /// The version header of the request with these fields.
+    pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
+        self.version.unwrap_or_else(|| VersionHeader::read(headers))
     }
 }
 
@@ -89,6 +126,13 @@ impl<'a> Single<'a> {
             (Some(_), Some(_)) => Self::Repeated,
         }
     }
+
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
 }
 
 /// `Mcp-Session-Id`.
@@ -103,8 +147,8 @@ pub(crate) enum SessionHeader<'a> {
 }
 
 impl<'a> SessionHeader<'a> {
-    fn read(headers: &'a HeaderMap, longest: usize) -> Self {
-        match Single::read(headers, &SESSION_ID) {
+    fn of(header: Single<'a>, longest: usize) -> Self {
+        match header {
             Single::Repeated => Self::Repeated,
             Single::Absent => Self::Absent,
             Single::Once(id) if id.is_empty() => Self::Absent,
@@ -141,34 +185,66 @@ impl<'a> VersionHeader<'a> {
     }
 
     pub(crate) fn read(headers: &'a HeaderMap) -> Self {
-        let mut values = headers
-            .get_all(&PROTOCOL_VERSION)
-            .iter()
-            .map(|value| value.as_bytes());
-        match values.next() {
-            None => Self::Absent,
-            Some(first) if values.all(|value| value == first) => Self::Named(first),
-            Some(_) => Self::Conflicting,
+        let mut header = Self::Absent;
+        for value in headers.get_all(&PROTOCOL_VERSION) {
+            header.add(value);
         }
+        header
+    }
+
+    fn known(self) -> Option<VersionHeader<'static>> {
+        match self {
+            Self::Absent => Some(VersionHeader::Absent),
+            Self::Conflicting => Some(VersionHeader::Conflicting),
+            Self::Named(named) => LEGACY_REVISIONS
+                .iter()
+                .find(|known| known.as_bytes() == named)
+                .map(|known| VersionHeader::Named(known.as_bytes())),
+        }
+    }
+
+    fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::Absent => Self::Named(value.as_bytes()),
+            Self::Named(first) if value == *first => return,
+            Self::Named(_) | Self::Conflicting => Self::Conflicting,
+        };
     }
 }
 
 /// Whether the body must be decoded before it can be read.
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    tokens(headers, &CONTENT_ENCODING).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    headers
+        .get_all(&CONTENT_ENCODING)
+        .iter()
+        .any(names_encoding)
 }
 
-/// The elements of a comma-separated header, over all its lines.
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+fn names_encoding(value: &HeaderValue) -> bool {
+    tokens(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+fn names_mcp_header(value: &HeaderValue) -> bool {
+    tokens(value).any(|token| {
+        token
+            .get(..4)
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"mcp-"))
+    })
+}
+
+/// The elements of a comma-separated header.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
         .map(<[u8]>::trim_ascii)
         .filter(|token| !token.is_empty())
 }
 
 fn is_json_in_utf8(content_type: &[u8]) -> bool {
+    if content_type == b"application/json" {
+        return true;
+    }
     let mut parts = content_type
         .split(|byte| *byte == b';')
         .map(<[u8]>::trim_ascii);

@@ -100,7 +100,7 @@ pub(crate) fn head(
     if matches!(head.session, SessionHeader::Repeated) {
         return Err(RefusalReason::RepeatedSessionId);
     }
-    if head.has_hop_by_hop_mcp_header() {
+    if head.has_hop_by_hop_mcp_header {
         return Err(RefusalReason::HopByHopMcpHeader);
     }
     let mark = match (head.session, session) {
@@ -198,10 +198,8 @@ fn read_body(
     if !head.is_plain_json() {
         return Err(RefusalReason::UnsupportedMediaType);
     }
-    match head
-        .declared_length()
-        .is_some_and(|length| length > settings.body_limit as u64)
-    {
+    let declared = head.traits.length;
+    match declared.is_some_and(|length| length > settings.body_limit as u64) {
         true => Err(RefusalReason::BodyTooLarge),
         false => Ok(HeadVerdict::Read(mark)),
     }

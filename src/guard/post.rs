@@ -15,7 +15,7 @@ use super::answer::Call;
 use super::era::{self, Era};
 use super::forward;
 use super::future::State;
-use super::head::VersionHeader;
+use super::head::Traits;
 use super::intake::Intake;
 use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck, SessionMark};
 use super::layer::Shared;
@@ -34,6 +34,7 @@ pub(crate) struct Post<S> {
     /// Whether `inner` has been polled ready.
     pub(crate) is_ready: bool,
     pub(crate) parts: Parts,
+    pub(crate) traits: Traits,
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
     pub(crate) session: Option<InFlight>,
@@ -80,7 +81,7 @@ where
             .session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let version = VersionHeader::read(&self.parts.headers);
+        let version = self.traits.version(&self.parts.headers);
         let judged = judge::message(
             &message,
             version,
@@ -135,7 +136,8 @@ where
         if negotiated.is_some() && message.era().version() != negotiated {
             observe::version_mismatch(&McpSession::new(entry.clone()));
         }
-        let call = Call::post(session, &message, &self.parts, &self.shared.settings);
+        let settings = &self.shared.settings;
+        let call = Call::post(session, &message, self.traits, &self.parts, settings);
         if message.method() == Some("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm();
@@ -206,7 +208,7 @@ where
     }
 
     fn go(mut self, body: Bytes, next: Next) -> State<S> {
-        forward::reframe(&mut self.parts, body.len());
+        forward::reframe(&mut self.parts, self.traits, body.len());
         let request = Request::from_parts(self.parts, Body::from(body));
         match self.is_ready {
             true => State::go(self.inner, request, next),
@@ -224,7 +226,7 @@ where
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let version = VersionHeader::read(&self.parts.headers);
+        let version = self.traits.version(&self.parts.headers);
         let refusal = Refusal::of_message(reason, id).with_versions(
             &supported,
             era::requested(message, version).unwrap_or("unknown"),

@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::answer::{Call, not_found};
 use super::delete::Deletion;
 use super::future::ResponseFuture;
-use super::head::Head;
+use super::head::{Head, Traits};
 use super::intake::Intake;
 use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
 use super::layer::Shared;
@@ -53,8 +53,8 @@ impl<S> SessionGuard<S> {
     /// Judges a request by its head (contract rows 2 to 9).
     fn admit(&self, parts: &Parts) -> Result<Admission, RefusalReason> {
         let settings = &self.shared.settings;
-        origin::verify(parts, settings)?;
         let head = Head::read(parts, settings.longest_id);
+        origin::verify(&head, parts, settings)?;
         // Who asks is settled before any session is looked up.
         let caller = match settings.legacy {
             LegacyEra::Sessions => settings.owners.resolve(parts),
@@ -70,7 +70,7 @@ impl<S> SessionGuard<S> {
         let live = session.as_ref().map(LiveSession::of);
         let verdict = judge::head(&head, OwnerCheck::of(&caller), live, settings)?;
         Ok(match verdict {
-            HeadVerdict::Read(mark) => Admission::Read(mark, session, caller),
+            HeadVerdict::Read(mark) => Admission::Read(mark, session, caller, head.traits),
             HeadVerdict::Stream => {
                 Admission::Stream(session.ok_or(RefusalReason::SessionNotFound)?)
             }
@@ -82,7 +82,7 @@ impl<S> SessionGuard<S> {
 /// A request that passed by its head, with the session that it names.
 enum Admission {
     End(InFlight),
-    Read(SessionMark, Option<InFlight>, Caller),
+    Read(SessionMark, Option<InFlight>, Caller, Traits),
     Stream(InFlight),
 }
 
@@ -129,7 +129,7 @@ where
             }
         };
         match admission {
-            Admission::Read(mark, session, caller) => {
+            Admission::Read(mark, session, caller, traits) => {
                 let intake = Intake::new(body, settings);
                 let inner = self.take_ready();
                 ResponseFuture::read(
@@ -138,6 +138,7 @@ where
                         inner,
                         is_ready: true,
                         parts,
+                        traits,
                         mark,
                         session,
                         caller,

@@ -42,7 +42,7 @@ pub(crate) struct Entry {
     last: AtomicU64,
     /// How many of those in flight are response bodies that were wrapped to tell their end.
     bodies: AtomicU32,
-    /// When one of these bodies last carried a byte.
+    /// When one of these bodies last carried a byte, or [`SINCE`].
     last_byte: AtomicU64,
 }
 
@@ -286,23 +286,34 @@ impl Entry {
         if !state.is_used() && age >= limits.never_used {
             return Some(EndReason::NeverUsed);
         }
-        let since = self.idle_since(state, limits)?;
+        let since = self.idle_since(state, now, limits)?;
         (now.saturating_sub(since) >= limits.idle).then_some(EndReason::Idle)
     }
 
     /// Since when the idle clock runs; `None` while it is suspended.
-    fn idle_since(&self, state: State, limits: &Limits) -> Option<u64> {
+    fn idle_since(&self, state: State, now: u64, limits: &Limits) -> Option<u64> {
         let bodies = u64::from(self.bodies.load(Acquire));
         match state.in_flight() {
             0 => Some(self.last()),
             calls if calls > bodies => None,
             // Only bodies: one that has been silent for so long may be a dead connection.
             _ => Some(
-                self.last_byte
-                    .load(Relaxed)
+                self.last_byte(now)
                     .saturating_add(limits.silent)
                     .max(self.last()),
             ),
+        }
+    }
+
+    /// When a body last carried a byte, as far as one has looked: a stream of many small frames
+    /// should not read the clock for each.
+    fn last_byte(&self, now: u64) -> u64 {
+        match self
+            .last_byte
+            .compare_exchange(SINCE, now, Relaxed, Relaxed)
+        {
+            Ok(_) => now,
+            Err(known) => known,
         }
     }
 }
@@ -340,7 +351,10 @@ impl InFlight {
 
     /// The body carried a byte.
     pub(crate) fn carried(&self) {
-        self.entry.last_byte.fetch_max(clock::now(), Relaxed);
+        // Written once between two looks, so that streams do not fight for the word.
+        if self.entry.last_byte.load(Relaxed) != SINCE {
+            self.entry.last_byte.store(SINCE, Relaxed);
+        }
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -366,3 +380,6 @@ pub(crate) struct Due {
     reason: EndReason,
     seen: State,
 }
+
+/// A byte was carried since the last look at the clocks.
+const SINCE: u64 = u64::MAX;

@@ -6,6 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -19,15 +23,19 @@ type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// The lazy part of an [`Entry`].
 #[derive(Default)]
-pub(crate) struct Extras(Mutex<Option<Box<Lazy>>>);
+pub(crate) struct Extras {
+    lazy: Mutex<Option<Box<Lazy>>>,
+    /// GET streams up to this number had to make room.
+    evicted: AtomicU32,
+}
 
 #[derive(Default)]
 struct Lazy {
     /// Rung when the session ends or one of its GET streams has to.
     bell: Arc<Notify>,
     /// The GET streams that count against the limit, oldest first.
-    streams: VecDeque<u64>,
-    next_stream: u64,
+    streams: VecDeque<u32>,
+    last_stream: u32,
     state: State,
     farewell: Option<Farewell>,
 }
@@ -42,14 +50,16 @@ impl Extras {
     }
 
     /// Takes a new GET stream into the list; beyond `limit` the oldest is taken out and told.
-    pub(crate) fn add_stream(&self, limit: usize) -> u64 {
+    pub(crate) fn add_stream(&self, limit: usize) -> u32 {
         let mut lock = self.lock();
         let lazy = lock.get_or_insert_default();
-        let number = lazy.next_stream;
-        lazy.next_stream += 1;
+        let number = lazy.last_stream.saturating_add(1);
+        lazy.last_stream = number;
         lazy.streams.push_back(number);
         if lazy.streams.len() > limit {
-            lazy.streams.pop_front();
+            if let Some(oldest) = lazy.streams.pop_front() {
+                self.evicted.fetch_max(oldest, Release);
+            }
             let bell = lazy.bell.clone();
             drop(lock);
             bell.notify_waiters();
@@ -57,15 +67,13 @@ impl Extras {
         number
     }
 
-    /// Whether a stream is still in the list.
-    pub(crate) fn has_stream(&self, number: u64) -> bool {
-        self.lock()
-            .as_ref()
-            .is_some_and(|lazy| lazy.streams.contains(&number))
+    /// Whether a stream had to make room. Asked for every frame, so without the lock.
+    pub(crate) fn is_evicted(&self, number: u32) -> bool {
+        number <= self.evicted.load(Acquire)
     }
 
     /// The stream is over, however it ended.
-    pub(crate) fn remove_stream(&self, number: u64) {
+    pub(crate) fn remove_stream(&self, number: u32) {
         if let Some(lazy) = &mut *self.lock() {
             lazy.streams.retain(|open| *open != number);
         }
@@ -125,7 +133,7 @@ impl Extras {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Lazy>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lazy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -140,7 +140,9 @@ impl fmt::Debug for IdSource {
 /// Whether `text` is visible ASCII of 1 to `longest` bytes, as the specification asks of ids
 /// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management>).
 pub(crate) fn is_well_formed(text: &[u8], longest: usize) -> bool {
-    (1..=longest).contains(&text.len()) && text.iter().all(|byte| (0x21..=0x7e).contains(byte))
+    // No early end, so that several bytes are looked at together.
+    let is_visible = |ok, byte| ok & (0x21..=0x7e).contains(byte);
+    (1..=longest).contains(&text.len()) && text.iter().fold(true, is_visible)
 }
 
 const MAX_LENGTH: usize = 128;

@@ -4,6 +4,8 @@ mod clock;
 mod drain;
 mod entry;
 mod extras;
+#[cfg(any(fuzzing, feature = "_internals"))]
+pub(crate) mod fuzzing;
 mod id;
 mod owner;
 mod reaper;

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
@@ -28,7 +29,7 @@ use crate::observe::{Observers, SessionHook, SessionStats};
 pub(crate) struct Registry {
     /// An id is one session's only, whatever the scope: what a guard of another scope asks for is
     /// compared after the lookup.
-    map: DashMap<McpSessionId, Arc<Entry>, RandomState>,
+    map: DashMap<ById, (), RandomState>,
     ids: IdSource,
     limits: Limits,
     max_sessions: usize,
@@ -125,12 +126,12 @@ impl Registry {
     ) -> Result<Slot, Unavailable> {
         for _ in 0..ID_ATTEMPTS {
             let Some(id) = self.ids.next() else { break };
-            let entry = Arc::new(reserved(id.clone()));
+            let entry = Arc::new(reserved(id));
             // Listed first: whoever takes the entry out of the map takes it off the list.
             self.list_for_owner(&entry)?;
             // Never overwritten: a generator that repeats itself must not hand over a session.
-            if let Place::Vacant(place) = self.map.entry(id) {
-                place.insert(entry.clone());
+            if let Place::Vacant(place) = self.map.entry(ById(entry.clone())) {
+                place.insert(());
                 return Ok(Slot {
                     registry: self.clone(),
                     entry,
@@ -167,14 +168,14 @@ impl Registry {
     pub(crate) fn snapshot(&self) -> Vec<Arc<Entry>> {
         self.map
             .iter()
-            .filter(|place| place.is_usable())
-            .map(|place| place.value().clone())
+            .filter(|place| place.key().0.is_usable())
+            .map(|place| place.key().0.clone())
             .collect()
     }
 
     /// All sessions, those that are just opening included.
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
-        self.map.iter().map(|place| place.value().clone()).collect()
+        self.map.iter().map(|place| place.key().0.clone()).collect()
     }
 
     /// All sessions of an owner, those that are just opening included.
@@ -252,8 +253,8 @@ impl Registry {
         let expired: Vec<_> = self
             .map
             .iter()
-            .filter(|place| place.expired(now, &self.limits).is_some())
-            .map(|place| place.value().clone())
+            .filter(|place| place.key().0.expired(now, &self.limits).is_some())
+            .map(|place| place.key().0.clone())
             .collect();
         for entry in expired {
             self.end_if_expired(&entry, now);
@@ -273,8 +274,8 @@ impl Registry {
     fn leave(&self, entry: &Arc<Entry>, phase: Option<Phase>) -> bool {
         let Some(phase) = phase else { return false };
         self.map
-            .remove_if(Borrow::<[u8]>::borrow(&entry.id), |_, found| {
-                Arc::ptr_eq(found, entry)
+            .remove_if(Borrow::<[u8]>::borrow(&entry.id), |found, ()| {
+                Arc::ptr_eq(&found.0, entry)
             });
         self.unlist(entry);
         self.taken.fetch_sub(1, AcqRel);
@@ -334,7 +335,7 @@ impl Registry {
     }
 
     fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
-        self.map.get(id).map(|place| place.value().clone())
+        self.map.get(id).map(|place| place.key().0.clone())
     }
 
     fn take_place(&self) -> bool {
@@ -377,9 +378,10 @@ impl Drop for Registry {
     /// Streams end and waiters are told, however long they outlive the guard.
     fn drop(&mut self) {
         for place in &self.map {
+            let place = &place.key().0;
             if let Some(phase) = place.end(EndReason::GuardDropped) {
-                place.extras.close(&place);
-                self.tell_end(&place, phase);
+                place.extras.close(place);
+                self.tell_end(place, phase);
             }
         }
     }
@@ -403,6 +405,30 @@ pub(crate) struct Opener {
     pub(crate) owner: Option<Owner>,
     pub(crate) scope: Scope,
 }
+
+/// A session in the map, by its id. The id stands in the entry alone, which every lookup needs
+/// anyway: the table stays small enough for the processor's caches.
+struct ById(Arc<Entry>);
+
+impl Borrow<[u8]> for ById {
+    fn borrow(&self) -> &[u8] {
+        self.0.id.borrow()
+    }
+}
+
+impl Hash for ById {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.hash(state);
+    }
+}
+
+impl PartialEq for ById {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
 
 /// Why [`Registry::reserve`] found no place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,0 +1,239 @@
+//! What a million sessions cost: `cargo bench --features _internals --bench registry`, with
+//! `-- 10000000` for more.
+#![allow(missing_docs, clippy::disallowed_types)]
+
+mod support;
+
+use std::env;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use dashmap::DashMap;
+use foldhash::fast::RandomState;
+use mcp_session_guard::fuzzing::{ENTRY_BYTES, sweep, touch};
+use mcp_session_guard::{SessionGuardBuilder, SessionGuardLayer, Sessions};
+use support::{
+    Candidate, call, guarded, in_turns, median, nanos, open_and_use, post, quantile, resident, row,
+    send, times,
+};
+
+fn main() {
+    let number = |argument: String| argument.parse().ok();
+    if let Some(sessions) = env::var(MEMORY_OF).ok().and_then(number) {
+        return memory(sessions);
+    }
+    let most: usize = env::args().skip(1).find_map(number).unwrap_or(MILLION);
+    let larger = (most > MILLION).then_some(most);
+    for sessions in [900_000, MILLION].into_iter().chain(larger) {
+        // Memory that other measures have used before must not count.
+        let mut process = Command::new(env::current_exe().expect("Linux tells"));
+        let ran = process.env(MEMORY_OF, sessions.to_string()).status();
+        assert!(ran.is_ok_and(|status| status.success()));
+    }
+    for sessions in [1_000, 10_000, 100_000, MILLION].into_iter().chain(larger) {
+        touches(sessions);
+    }
+    sweeps();
+}
+
+/// What a session takes that has been used and is idle.
+fn memory(sessions: usize) {
+    let app = guarded(support::guard(sessions));
+    let runtime = support::runtime();
+    let before = resident("self");
+    runtime.block_on(async {
+        for _ in 0..sessions {
+            open_and_use(&app).await;
+        }
+    });
+    let each = (resident("self") - before) / sessions as u64;
+    eprintln!("{sessions} idle sessions: {each} bytes each, of them {ENTRY_BYTES} the entry");
+    row(
+        &format!("bytes of an idle session, of {sessions}"),
+        &each.to_string(),
+        "",
+        "",
+    );
+}
+
+/// A hit against a map of entries of the same size.
+fn touches(count: usize) {
+    let (_, sessions, ids) = open_many(SessionGuardLayer::builder(), count);
+    let inline: DashMap<Id, [AtomicU64; WORDS], RandomState> = DashMap::default();
+    let shared: DashMap<Id, Arc<[AtomicU64; WORDS]>, RandomState> = DashMap::default();
+    for id in &ids {
+        inline.insert(*id, Default::default());
+        shared.insert(*id, Arc::default());
+    }
+    // In another order than that in which their memory was taken.
+    let ids = shuffled(ids);
+    let hit = |id: &Id| touch(&sessions, id);
+    let plain = |id: &Id| inline.get(id).map(|entry| entry[0].store(1, Relaxed));
+    let behind_arc = |id: &Id| {
+        let entry = shared.get(id).map(|entry| entry.value().clone());
+        entry.map(|entry| entry[0].store(1, Relaxed))
+    };
+    for threads in [1, 2] {
+        let taken = in_turns(
+            &format!("a touch of one of {count} sessions, threads: {threads}"),
+            100_000,
+            &mut [
+                on_threads("plain DashMap", threads, &ids, |id| plain(id).is_some()),
+                on_threads("  of Arcs", threads, &ids, |id| behind_arc(id).is_some()),
+                on_threads("this crate", threads, &ids, hit),
+            ],
+        );
+        let [plain, _, ours] = taken[..] else {
+            unreachable!("three candidates");
+        };
+        if count == MILLION {
+            let what = format!(
+                "hit of one of {count} sessions, threads: {threads}, against a plain DashMap"
+            );
+            row(&what, &times(ours / plain), "", "");
+        }
+    }
+}
+
+/// What other requests notice of a sweep.
+fn sweeps() {
+    let builder = SessionGuardLayer::builder().idle_timeout(IDLE);
+    let (app, sessions, _) = open_many(builder, MILLION);
+    let opened = Instant::now();
+    let runtime = support::runtime();
+    let id = runtime.block_on(open_and_use(&app));
+    let body = call(130);
+    // One request after another for as long as `goes_on` says.
+    let latencies = |goes_on: &dyn Fn() -> bool| {
+        let mut taken = Vec::new();
+        runtime.block_on(async {
+            while goes_on() {
+                let request = post(Some(&id), body.clone());
+                let start = Instant::now();
+                assert_eq!(send(&app, request).await, 200);
+                taken.push(nanos(start.elapsed()));
+            }
+        });
+        taken
+    };
+    let while_sweeping = || {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let sweeper = scope.spawn(|| {
+                let start = Instant::now();
+                sweep(&sessions);
+                is_over.store(true, Relaxed);
+                nanos(start.elapsed())
+            });
+            let taken = latencies(&|| !is_over.load(Relaxed));
+            (taken, sweeper.join().expect("a sweep"))
+        })
+    };
+    let (mut idle, mut sweeping, mut sweeps) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..30 {
+        let (taken, lasted) = while_sweeping();
+        let until = Instant::now() + Duration::from_nanos(lasted as u64);
+        idle.extend(latencies(&|| Instant::now() < until));
+        sweeping.extend(taken);
+        sweeps.push(lasted);
+    }
+    assert_eq!(sessions.len(), MILLION + 1, "nothing was to expire yet");
+    // Until all but the one that is used are over.
+    let wait = IDLE.saturating_sub(opened.elapsed()) + Duration::from_secs(1);
+    let until = Instant::now() + wait;
+    idle.extend(latencies(&|| Instant::now() < until));
+    let (ending, lasted) = while_sweeping();
+    assert_eq!(sessions.len(), 1, "all others were to expire");
+
+    let tell = |name: &str, taken: &[f64]| {
+        let at = |share| quantile(taken.to_vec(), share) / 1000.0;
+        let [half, p99, p999] = [0.5, 0.99, 0.999].map(at);
+        let worst = at(1.0);
+        let count = taken.len();
+        eprintln!(
+            "  {name:<24} median {half:.1} µs, p99 {p99:.1}, p99.9 {p999:.1}, worst {worst:.0} of {count}"
+        );
+        p999
+    };
+    eprintln!("other requests, with {MILLION} sessions");
+    let calm = tell("no sweep", &idle);
+    let finds_none = tell("sweeps that find none", &sweeping);
+    let ends_all = tell("a sweep that ends all", &ending);
+    let [found, ended] = [median(sweeps), lasted].map(|nanos| nanos / 1e6);
+    eprintln!("  a sweep lasts {found:.0} ms; {ended:.0} ms where it ends all");
+    row(
+        &format!("p99.9 of other requests while {MILLION} sessions are swept, against idle"),
+        &format!(
+            "{}; {} where all end",
+            times(finds_none / calm),
+            times(ends_all / calm)
+        ),
+        "",
+        "",
+    );
+}
+
+/// Opens sessions, all used once.
+fn open_many(builder: SessionGuardBuilder, count: usize) -> (Router, Sessions, Vec<Id>) {
+    let guard = builder.max_sessions(count + 1).build().expect("limits");
+    let sessions = guard.sessions();
+    let app = guarded(guard);
+    let ids = support::runtime().block_on(async {
+        let mut ids = Vec::with_capacity(count);
+        for _ in 0..count {
+            let id = open_and_use(&app).await;
+            ids.push(id.into_bytes().try_into().expect("a UUID"));
+        }
+        ids
+    });
+    (app, sessions, ids)
+}
+
+/// Touches of random sessions, shared by so many threads. A look at the clock stands between two:
+/// requests come one by one, so the processor must not begin with the next while memory is slow.
+fn on_threads<'a>(
+    name: &'static str,
+    threads: usize,
+    ids: &'a [Id],
+    touch: impl Fn(&Id) -> bool + Sync + 'a,
+) -> Candidate<'a> {
+    let run = move |runs: usize| {
+        thread::scope(|scope| {
+            for part in 0..threads {
+                let touch = &touch;
+                let start = ids.len() / threads * part;
+                scope.spawn(move || {
+                    for id in ids[start..].iter().cycle().take(runs / threads) {
+                        assert!(black_box(touch(id)));
+                        black_box(Instant::now());
+                    }
+                });
+            }
+        });
+    };
+    (name, Box::new(run))
+}
+
+/// Fisher and Yates, by a generator of Marsaglia's.
+fn shuffled(mut ids: Vec<Id>) -> Vec<Id> {
+    let mut state = 88_172_645_463_325_252_u64;
+    for last in (1..ids.len()).rev() {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ids.swap(last, (state % (last as u64 + 1)) as usize);
+    }
+    ids
+}
+
+type Id = [u8; 36];
+const WORDS: usize = ENTRY_BYTES / 8;
+const MILLION: usize = 1_000_000;
+const MEMORY_OF: &str = "MEMORY_OF";
+/// Longer than everything takes that must find sessions alive.
+const IDLE: Duration = Duration::from_secs(30);

@@ -1,0 +1,357 @@
+//! What a request costs over loopback HTTP, in CPU time of the server alone:
+//! `cargo bench -p client-tests --bench wire`.
+//!
+//! Each candidate is a process of its own with one thread; they take turns, every figure is a
+//! median.
+#![allow(missing_docs)]
+
+mod support;
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::any_service;
+use axum::serve::ListenerExt;
+use mcp_session_guard::SessionGuardLayer;
+use rmcp::model::{ServerCapabilities, ServerConfig};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ServerHandler, tool, tool_handler, tool_router};
+use support::{
+    INITIALIZE, INITIALIZED, UNKNOWN, by_hand, call, guarded, median, micros, resident, row,
+    runtime, times,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+fn main() {
+    match env::var(SERVE) {
+        Ok(candidate) => runtime().block_on(serve(&candidate)),
+        Err(_) => runtime().block_on(async {
+            calls(130, "130 B").await;
+            calls(16 << 10, "16 KiB").await;
+            lives().await;
+            floods().await;
+        }),
+    }
+}
+
+/// A call in an open session.
+async fn calls(bytes: usize, size: &str) {
+    let body = call(bytes);
+    let body = std::str::from_utf8(&body).expect("JSON is text");
+    let mut servers = Vec::new();
+    for name in ["bare", "by hand", "this crate", "rmcp", "rmcp guarded"] {
+        let mut server = Server::start(name).await;
+        for connection in &mut server.connections {
+            let id = match name {
+                "bare" => UNKNOWN.to_owned(),
+                _ => connection.open().await,
+            };
+            connection.call = request("POST", Some(&id), body);
+        }
+        servers.push(server);
+    }
+    let taken = in_turns(&format!("a call of {size}"), Run::Call, &mut servers).await;
+    let [bare, by_hand, ours, rmcp, guarded] = taken[..] else {
+        unreachable!("five candidates");
+    };
+    row(
+        &format!("CPU of a call of {size} over HTTP, against no layer"),
+        &times(ours / bare),
+        &times(by_hand / bare),
+        &format!("rmcp {}", times(rmcp / bare)),
+    );
+    row(
+        &format!("the same, rmcp behind it against rmcp alone, {size}"),
+        &times(guarded / rmcp),
+        "",
+        "",
+    );
+}
+
+/// A session from `initialize` to DELETE, without a call.
+async fn lives() {
+    let mut servers = Vec::new();
+    for name in ["this crate", "rmcp", "rmcp guarded"] {
+        servers.push(Server::start(name).await);
+    }
+    let taken = in_turns("a session opened and closed", Run::Life, &mut servers).await;
+    let [ours, rmcp, _] = taken[..] else {
+        unreachable!("three candidates");
+    };
+    row(
+        "CPU of a session opened and closed over HTTP (three requests)",
+        &micros(ours),
+        "",
+        &format!("rmcp {}", micros(rmcp)),
+    );
+}
+
+/// Sessions that nobody uses or closes.
+async fn floods() {
+    for (name, first, then) in [("this crate", 10_000, 20_000), ("rmcp", 1_000, 2_000)] {
+        let mut server = Server::start(name).await;
+        let before = resident(&server.id());
+        server.cpu_of(Run::Flood, first).await;
+        let filled = resident(&server.id());
+        server.cpu_of(Run::Flood, then).await;
+        let flooded = resident(&server.id());
+        let each = (filled - before) / first as u64;
+        let [filled, flooded] = [filled, flooded].map(|bytes| bytes >> 10);
+        let told = format!("{filled} KiB after {first} openings, {flooded} after {then} more");
+        eprintln!("{name}: {told}, {each} bytes for each of the first");
+        if name == "this crate" {
+            row("memory of a server with 10 000 places", &told, "", "");
+        }
+    }
+}
+
+/// Runs the servers in turns and returns the median CPU time of one run on each, in nanoseconds.
+async fn in_turns(what: &str, run: Run, servers: &mut [Server]) -> Vec<f64> {
+    let mut taken = vec![Vec::new(); servers.len()];
+    for round in 0..=ROUNDS {
+        for (server, taken) in servers.iter_mut().zip(&mut taken) {
+            let each = server.cpu_of(run, RUNS).await;
+            // The first round warms up.
+            if round > 0 {
+                taken.push(each);
+            }
+        }
+    }
+    let taken: Vec<_> = taken.into_iter().map(median).collect();
+    eprintln!("{what}");
+    for (server, median) in servers.iter().zip(&taken) {
+        let ratio = median / taken[0];
+        eprintln!("  {:<16} {median:>12.0} ns  {ratio:>6.3}", server.name);
+    }
+    taken
+}
+
+/// A candidate in a process of its own; stopped on drop.
+struct Server {
+    name: &'static str,
+    process: Child,
+    connections: Vec<Connection>,
+}
+
+impl Server {
+    async fn start(name: &'static str) -> Self {
+        let mut process = Command::new(env::current_exe().expect("Linux tells"))
+            .env(SERVE, name)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let output = process.stdout.take().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("it prints text");
+        let address = line.trim().parse().expect("it prints its address");
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(Connection::to(address).await);
+        }
+        Self {
+            name,
+            process,
+            connections,
+        }
+    }
+
+    fn id(&self) -> String {
+        self.process.id().to_string()
+    }
+
+    /// CPU time of the process for each of so many runs, which all connections share.
+    async fn cpu_of(&mut self, run: Run, runs: usize) -> f64 {
+        let before = self.cpu();
+        let mut tasks = JoinSet::new();
+        for mut connection in self.connections.drain(..) {
+            tasks.spawn(async move {
+                for _ in 0..runs / CONNECTIONS {
+                    connection.run(run).await;
+                }
+                connection
+            });
+        }
+        self.connections = tasks.join_all().await;
+        (self.cpu() - before) / (runs / CONNECTIONS * CONNECTIONS) as f64
+    }
+
+    /// CPU time so far, in nanoseconds.
+    fn cpu(&self) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let of = |task: std::io::Result<fs::DirEntry>| -> Option<f64> {
+            let stat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse().ok()
+        };
+        tasks.filter_map(of).sum()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a connection does again and again.
+#[derive(Clone, Copy)]
+enum Run {
+    Call,
+    Flood,
+    Life,
+}
+
+/// One kept-alive HTTP/1.1 connection; what it sends was written before.
+struct Connection {
+    stream: TcpStream,
+    call: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Self {
+            stream,
+            call: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    async fn run(&mut self, run: Run) {
+        match run {
+            Run::Call => {
+                let call = std::mem::take(&mut self.call);
+                assert_eq!(self.ask(&call).await, 200);
+                self.call = call;
+            }
+            Run::Flood => {
+                let opening = request("POST", None, INITIALIZE);
+                assert_eq!(self.ask(&opening).await, 200);
+            }
+            Run::Life => {
+                let id = self.open().await;
+                let status = self.ask(&request("DELETE", Some(&id), "")).await;
+                assert!((200..300).contains(&status), "{status}");
+            }
+        }
+    }
+
+    /// Opens a session and uses it, as clients do.
+    async fn open(&mut self) -> String {
+        assert_eq!(self.ask(&request("POST", None, INITIALIZE)).await, 200);
+        let id = self.header("mcp-session-id: ").expect("an id").to_owned();
+        let status = self.ask(&request("POST", Some(&id), INITIALIZED)).await;
+        assert!((200..300).contains(&status), "{status}");
+        id
+    }
+
+    /// Sends a request, reads the answer to its end, and returns its status.
+    async fn ask(&mut self, request: &[u8]) -> u16 {
+        self.stream.write_all(request).await.expect("it goes on");
+        self.buffer.clear();
+        while !self.is_whole() {
+            let read = self.stream.read_buf(&mut self.buffer).await;
+            assert_ne!(read.expect("it goes on"), 0, "the server hung up");
+        }
+        let status = self
+            .buffer
+            .get(9..12)
+            .and_then(|status| std::str::from_utf8(status).ok());
+        status
+            .and_then(|status| status.parse().ok())
+            .expect("a status")
+    }
+
+    fn is_whole(&self) -> bool {
+        let Some(head) = self.buffer.windows(4).position(|end| end == b"\r\n\r\n") else {
+            return false;
+        };
+        match self.header("content-length: ") {
+            Some(length) => {
+                self.buffer.len() - head - 4 == length.parse::<usize>().expect("a length")
+            }
+            None if self.header("transfer-encoding: ").is_some() => {
+                self.buffer.ends_with(b"0\r\n\r\n")
+            }
+            None => true,
+        }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let text = std::str::from_utf8(&self.buffer).ok()?;
+        let (head, _) = text.split_once("\r\n\r\n")?;
+        head.lines().find_map(|line| line.strip_prefix(name))
+    }
+}
+
+fn request(method: &str, session: Option<&str>, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let session =
+        session.map(|id| format!("Mcp-Session-Id: {id}\r\nMcp-Protocol-Version: 2025-11-25\r\n"));
+    let session = session.unwrap_or_default();
+    format!(
+        "{method} /mcp HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench/1.0\r\n\
+         Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n\
+         {session}Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+async fn serve(candidate: &str) {
+    let app = match candidate {
+        "bare" => support::bare(),
+        "by hand" => by_hand::router(),
+        "this crate" => guarded(SessionGuardLayer::new()),
+        "rmcp" => rmcp(),
+        "rmcp guarded" => rmcp().route_layer(SessionGuardLayer::new()),
+        other => unreachable!("no candidate is called {other}"),
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a free port");
+    println!("{}", listener.local_addr().expect("its address"));
+    // Small events would otherwise wait for the client's delayed acknowledgements.
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    axum::serve(listener, app).await.expect("it serves");
+}
+
+fn rmcp() -> Router {
+    let config = StreamableHttpServerConfig::default();
+    let sessions = Arc::new(LocalSessionManager::default());
+    let service = StreamableHttpService::new(|| Ok(Tools), sessions, config);
+    Router::new().route("/mcp", any_service(service))
+}
+
+#[derive(Clone)]
+struct Tools;
+
+#[tool_router]
+impl Tools {
+    #[tool(description = "Answers at once.")]
+    async fn echo(&self) -> String {
+        "hello".to_owned()
+    }
+}
+
+#[tool_handler]
+impl ServerHandler for Tools {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+    }
+}
+
+const SERVE: &str = "SERVE";
+const CONNECTIONS: usize = 16;
+const ROUNDS: usize = 9;
+const RUNS: usize = 4_000;
