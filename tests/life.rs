@@ -816,6 +816,45 @@ async fn one_delete_at_a_time_and_one_given_up_ends_the_session_too() {
     assert_eq!(second.status, 404);
 }
 
+/// The official TypeScript server ends a session's streams before it answers the DELETE.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_session_ends() {
+    for (status, last) in [(200, Some(format!("data: {ENDED}\n\n"))), (405, None)] {
+        let (events, body) = feed();
+        let call = Arc::new(std::sync::Mutex::new(Some(body)));
+        let refusal = Arc::new(Notify::new());
+        let release = refusal.clone();
+        let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
+            let (call, release) = (call.clone(), release.clone());
+            async move {
+                if request.method() == Method::DELETE {
+                    release.notified().await;
+                    return respond(status, "text/plain", "x");
+                }
+                let body = call.lock().unwrap().take().unwrap();
+                respond(200, "text/event-stream", body)
+            }
+        });
+        let id = world.open().await;
+        let mut call = world.send(post(Some(&id), CALL)).await.into_body();
+        events.send("data: 1\n\n").unwrap();
+        assert_eq!(next(&mut call).await.unwrap(), "data: 1\n\n");
+        let (_, rest) = tokio::join!(world.ask(bodiless(Method::DELETE, Some(&id))), async {
+            drop(events);
+            assert!(is_silent(&mut call).await, "{status}");
+            refusal.notify_one();
+            next(&mut call).await
+        });
+        assert_eq!(rest, last.map(Bytes::from), "{status}");
+        assert_eq!(next(&mut call).await, None);
+        let session = world.sessions.get(&id);
+        assert_eq!(
+            session.map(|session| session.in_flight()),
+            (status == 405).then_some(0)
+        );
+    }
+}
+
 // Handles.
 
 #[tokio::test]

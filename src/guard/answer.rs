@@ -126,6 +126,7 @@ impl Call {
                 Role::Call {
                     request,
                     tail: Tail::default(),
+                    is_held: false,
                 }
             }
             Some(_) => Role::Stream { number: None },

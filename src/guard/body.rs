@@ -71,13 +71,19 @@ where
         };
         let entry = in_flight.entry();
         if !this.tie.role.is_over(entry) {
-            let polled = this.inner.as_mut().poll_frame(cx);
-            if let Poll::Ready(frame) = &polled {
+            let polled = match this.tie.role.is_held() {
+                true => Poll::Pending,
+                false => this.inner.as_mut().poll_frame(cx),
+            };
+            let may_hold = this.tie.role.may_hold(entry);
+            if may_hold && matches!(polled, Poll::Ready(None)) {
+                this.tie.role.hold();
+            } else if let Poll::Ready(frame) = &polled {
                 match frame {
                     Some(Ok(frame)) => {
                         this.tie.carried(frame.data_ref());
                         // The consumer may not ask again.
-                        if this.inner.is_end_stream() {
+                        if this.inner.is_end_stream() && !may_hold {
                             this.tie.finish();
                         }
                     }
@@ -94,7 +100,11 @@ where
                     .poll(|| entry.extras.bell(), || this.tie.role.is_over(entry), cx)
             );
         }
-        let last = this.tie.role.last_event();
+        let last = match entry.is_usable() {
+            // Not the session is over, but this stream.
+            true => None,
+            false => this.tie.role.last_event(),
+        };
         this.tie.finish();
         Poll::Ready(last.map(|event| Ok(Frame::data(event))))
     }
@@ -119,7 +129,13 @@ where
 #[derive(Debug)]
 pub(crate) enum Role {
     /// The event stream that answers a request.
-    Call { request: McpMessage, tail: Tail },
+    Call {
+        request: McpMessage,
+        tail: Tail,
+        /// The inner service has ended it while a DELETE of its session was under way. Servers do
+        /// so before they answer that: whoever waits must still be told once the session ends.
+        is_held: bool,
+    },
     /// The answer to `initialize`: if the client does not take it whole, the session ends.
     Opening,
     /// The event stream that answers `initialize`, until the response has passed in it.
@@ -140,6 +156,7 @@ impl Role {
     fn is_over(&self, entry: &Entry) -> bool {
         match self {
             Self::Opening | Self::Plain => false,
+            Self::Call { is_held: true, .. } if !entry.is_deleting() => true,
             Self::Call { .. } | Self::OpeningStream(_) | Self::Stream { number: None } => {
                 !entry.is_usable()
             }
@@ -149,11 +166,26 @@ impl Role {
         }
     }
 
+    /// Whether the inner service's end is kept from the client until the DELETE has been answered.
+    fn may_hold(&self, entry: &Entry) -> bool {
+        matches!(self, Self::Call { .. }) && entry.is_deleting()
+    }
+
+    fn hold(&mut self) {
+        if let Self::Call { is_held, .. } = self {
+            *is_held = true;
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(self, Self::Call { is_held: true, .. })
+    }
+
     /// What a client that waits for its answer must still be told. Without it four clients wait
     /// for their timeout.
     fn last_event(&self) -> Option<Bytes> {
         match self {
-            Self::Call { request, tail } if tail.is_between_events() => {
+            Self::Call { request, tail, .. } if tail.is_between_events() => {
                 let id = request.request_id();
                 Some(Refusal::of_message(RefusalReason::SessionEnded, id).to_event())
             }

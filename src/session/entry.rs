@@ -233,6 +233,12 @@ impl Entry {
     /// The DELETE was refused by the inner service: another may be tried.
     pub(crate) fn cancel_delete(&self) {
         self.state.fetch_and(!State::DELETING, AcqRel);
+        self.extras.ring();
+    }
+
+    /// Whether a DELETE is under way, or has ended the session.
+    pub(crate) fn is_deleting(&self) -> bool {
+        self.state.load(Acquire) & State::DELETING != 0
     }
 
     /// Whether the id is good: provisional or live.

@@ -31,7 +31,7 @@ pub(crate) struct Extras {
 
 #[derive(Default)]
 struct Lazy {
-    /// Rung when the session ends or one of its GET streams has to.
+    /// Rung when the session ends, one of its GET streams has to, or a DELETE was refused.
     bell: Arc<Notify>,
     /// The GET streams that count against the limit, oldest first.
     streams: VecDeque<u32>,
@@ -125,6 +125,14 @@ impl Extras {
             // A user's `Drop` that panics must not take the caller along, who may be another
             // client's request or the sweep.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(lazy)));
+        }
+    }
+
+    /// Has whoever watches look again.
+    pub(crate) fn ring(&self) {
+        let bell = self.lock().as_ref().map(|lazy| lazy.bell.clone());
+        if let Some(bell) = bell {
+            bell.notify_waiters();
         }
     }
 
