@@ -4,6 +4,7 @@
 mod browser;
 pub mod driven;
 pub mod raw;
+mod story;
 pub mod suite;
 pub mod tools;
 pub mod watched;
@@ -20,8 +21,9 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
 
 pub use crate::browser::Browser;
+pub use crate::story::script_plays_its_story;
 
-/// An example that serves MCP, running; stopped on drop.
+/// A server of MCP, running; stopped on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
@@ -37,11 +39,22 @@ impl Server {
     /// If it can not be built or does not print its URL.
     #[must_use]
     pub fn start(name: &str, arguments: &[&str]) -> Self {
-        let mut process = Command::new(example(name))
+        Self::run(&example(name), arguments)
+    }
+
+    /// Starts a server that is no example, in this package's folder.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start or does not print its URL.
+    #[must_use]
+    pub fn run(program: &Path, arguments: &[&str]) -> Self {
+        let mut process = Command::new(program)
+            .current_dir(folder())
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
-            .expect("the example starts");
+            .expect("the server starts");
         let output = process.stdout.take().expect("its output is piped");
         let mut output = BufReader::new(output);
         let mut line = String::new();
