@@ -75,22 +75,25 @@ where
                 true => Poll::Pending,
                 false => this.inner.as_mut().poll_frame(cx),
             };
-            let may_hold = this.tie.role.may_hold(entry);
-            if may_hold && matches!(polled, Poll::Ready(None)) {
-                this.tie.role.hold();
-            } else if let Poll::Ready(frame) = &polled {
-                match frame {
-                    Some(Ok(frame)) => {
-                        this.tie.carried(frame.data_ref());
-                        // The consumer may not ask again.
-                        if this.inner.is_end_stream() && !may_hold {
-                            this.tie.finish();
-                        }
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.tie.carried(frame.data_ref());
+                    // The consumer may not ask again.
+                    if this.inner.is_end_stream() && !this.tie.may_hold() {
+                        this.tie.finish();
                     }
-                    Some(Err(_)) => this.tie.abandon(),
-                    None => this.tie.finish(),
+                    return polled;
                 }
-                return polled;
+                Poll::Ready(Some(Err(_))) => {
+                    this.tie.abandon();
+                    return polled;
+                }
+                Poll::Ready(None) if this.tie.may_hold() => this.tie.role.hold(),
+                Poll::Ready(None) => {
+                    this.tie.finish();
+                    return polled;
+                }
+                Poll::Pending => {}
             }
             if !this.tie.role.ends_with_session() {
                 return Poll::Pending;
@@ -166,11 +169,6 @@ impl Role {
         }
     }
 
-    /// Whether the inner service's end is kept from the client until the DELETE has been answered.
-    fn may_hold(&self, entry: &Entry) -> bool {
-        matches!(self, Self::Call { .. }) && entry.is_deleting()
-    }
-
     fn hold(&mut self) {
         if let Self::Call { is_held, .. } = self {
             *is_held = true;
@@ -206,6 +204,12 @@ struct Tie {
 }
 
 impl Tie {
+    /// Whether the inner service's end is kept from the client until the DELETE has been answered.
+    fn may_hold(&self) -> bool {
+        let entry = self.in_flight.as_ref().map(InFlight::entry);
+        matches!(self.role, Role::Call { .. }) && entry.is_some_and(|entry| entry.is_deleting())
+    }
+
     #[inline]
     fn carried(&mut self, data: Option<&Bytes>) {
         let (Some(in_flight), Some(data)) = (&self.in_flight, data) else {

@@ -242,6 +242,7 @@ impl Entry {
     }
 
     /// Whether the id is good: provisional or live.
+    #[inline] // asked for each frame of a stream
     pub(crate) fn is_usable(&self) -> bool {
         State(self.state.load(Acquire)).is_usable()
     }
@@ -356,6 +357,7 @@ impl InFlight {
     }
 
     /// The body carried a byte.
+    #[inline] // likewise
     pub(crate) fn carried(&self) {
         // Written once between two looks, so that streams do not fight for the word.
         if self.entry.last_byte.load(Relaxed) != SINCE {
@@ -363,6 +365,7 @@ impl InFlight {
         }
     }
 
+    #[inline]
     pub(crate) fn entry(&self) -> &Arc<Entry> {
         &self.entry
     }
