@@ -219,8 +219,8 @@ impl SessionGuardBuilder {
     }
 
     /// How many sessions one owner may have at once. Default: no limit of its own. One more ends
-    /// the owner's session that has been idle longest; where none is idle, `initialize` is answered
-    /// 503. Needs [`owner`](Self::owner); sessions of nobody are not limited by it.
+    /// the owner's session that has been idle longest, even if the inner service then refuses the new
+    /// one; where none is idle, `initialize` is answered 503. Needs [`owner`](Self::owner); sessions of nobody are not limited by it.
     pub fn max_sessions_per_owner(mut self, sessions: usize) -> Self {
         self.of_sessions = Some("max_sessions_per_owner");
         self.max_sessions_per_owner = Some(sessions);
@@ -323,11 +323,15 @@ impl SessionGuardBuilder {
     /// ended, by whatever reason but the client's DELETE and its own 404, so that it frees its
     /// state. Default: off; it is left to the inner service's own timeouts.
     ///
-    /// The request has the URI and `Host` of the `initialize` that opened the session, the inner
+    /// The request has the path and `Host` of the `initialize` that opened the session, the inner
     /// session id and the negotiated version, and nothing else of the client's: where the inner
     /// service wants authentication, let a layer inside the guard add it. At most 32 are under way
-    /// at once, each for at most 5 s; how they are answered is ignored.
-    /// [`drain`](SessionGuardLayer::drain) waits for them.
+    /// at once, each for at most 5 s; beyond 1 024 that wait no more are sent. How they are answered
+    /// is ignored. [`drain`](SessionGuardLayer::drain) waits up to 5 s for them. An `initialize` that
+    /// is given up before the inner service has answered it has named no id that could be sent.
+    ///
+    /// Each session keeps a clone of the inner service until it ends; if that holds
+    /// [`Sessions`](crate::Sessions) in turn, dropping the guard does not end its sessions.
     pub fn end_inner_sessions(mut self) -> Self {
         self.end_inner_sessions = true;
         self
@@ -347,8 +351,10 @@ impl SessionGuardBuilder {
     /// first days in front of a server that runs already. Default: off.
     ///
     /// Sessions are opened, kept and ended as always; past the limit, clients get none. Requests
-    /// that are let pass carry no session handle: take `Option<McpSession>` in handlers. Bodies that
-    /// are too large, late, broken or no JSON are refused all the same.
+    /// that are let pass carry neither handle nor era: take `Option<McpSession>` and
+    /// `Option<McpMessage>` in handlers, and not `Era`; an [`EraSplit`](crate::EraSplit) gives them to
+    /// its legacy half. Bodies that are too large, late, broken or no JSON are refused all the same, and
+    /// so are answers to `initialize` over 1 MiB.
     ///
     /// **This protects nothing**: `Host`, `Origin` and owners are only looked at.
     pub fn report_only(mut self) -> Self {

@@ -174,6 +174,7 @@ mod extract;
 mod guard;
 mod observe;
 mod session;
+mod unwind;
 
 pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
 #[cfg(feature = "cors")]

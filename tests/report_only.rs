@@ -161,6 +161,7 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
             "no handle: {text}"
         );
         assert_eq!(world.sessions.len(), 1);
+        drop(answer);
         assert_eq!(world.sessions.get(&live).unwrap().in_flight(), 0);
         assert_eq!(world.sessions.stats().reported[&reason], 1);
         assert!(world.sessions.stats().refused.is_empty());

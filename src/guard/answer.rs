@@ -171,12 +171,17 @@ impl Unclear {
     pub(crate) async fn read(self) -> Response<Body> {
         let (mut parts, mut body) = self.response.into_parts();
         match self.question {
-            Question::IsEmpty => match first_data(&mut body).await {
-                None => {
+            Question::IsEmpty => match timeout(PATIENCE, first_data(&mut body)).await {
+                // It is not empty, whatever it is.
+                Err(_) => {
+                    let body = SessionBody::new(body, self.call.in_flight, Role::Plain);
+                    Response::from_parts(parts, Body::new(body))
+                }
+                Ok(None) => {
                     parts.status = StatusCode::ACCEPTED;
                     Response::from_parts(parts, Body::empty())
                 }
-                Some(first) => {
+                Ok(Some(first)) => {
                     let rest = stream::iter([first]).chain(body.into_data_stream());
                     let body =
                         SessionBody::new(Body::from_stream(rest), self.call.in_flight, Role::Plain);

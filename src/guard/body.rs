@@ -30,7 +30,8 @@ pin_project! {
 
 impl<B: Body> SessionBody<B> {
     pub(crate) fn new(inner: B, in_flight: InFlight, role: Role) -> Self {
-        let observers = match role.ends_with_session() {
+        let is_stream = role.ends_with_session() && in_flight.entry().is_usable();
+        let observers = match is_stream {
             true => in_flight.entry().observers(),
             false => None,
         };

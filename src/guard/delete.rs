@@ -19,6 +19,8 @@ use crate::session::{EndReason, Entry, InFlight};
 pub(crate) struct Deletion {
     session: InFlight,
     is_refused: bool,
+    /// Whether the inner service need not hear of it any more.
+    is_over: bool,
 }
 
 impl Deletion {
@@ -31,6 +33,7 @@ impl Deletion {
         Ok(Self {
             session,
             is_refused: false,
+            is_over: false,
         })
     }
 
@@ -39,7 +42,8 @@ impl Deletion {
     }
 
     /// Ends the session.
-    pub(crate) fn end(self) -> Response<Body> {
+    pub(crate) fn end(mut self) -> Response<Body> {
+        self.is_over = true;
         // Its drop does it.
         drop(self);
         let mut response = Response::new(Body::empty());
@@ -76,9 +80,12 @@ impl Drop for Deletion {
     fn drop(&mut self) {
         if self.is_refused {
             self.entry().cancel_delete();
-        } else {
-            self.entry().leave(EndReason::Deleted);
+            return;
         }
+        if !self.is_over {
+            self.entry().mark_unheard();
+        }
+        self.entry().leave(EndReason::Deleted);
     }
 }
 

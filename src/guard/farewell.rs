@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -26,6 +26,14 @@ pub(crate) struct Farewells {
 }
 
 impl Farewells {
+    /// `under_way` counts those of all guards that share their sessions.
+    pub(crate) fn new(under_way: Arc<Tally>) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            under_way,
+        }
+    }
+
     /// The farewell of a session that `inner` is about to open, as an answer to this request.
     pub(crate) fn prepare<S>(&self, inner: S, parts: &Parts) -> Option<Farewell>
     where
@@ -34,14 +42,15 @@ impl Farewells {
     {
         let runtime = Handle::try_current().ok()?;
         let Self { places, under_way } = self.clone();
-        let uri = parts.uri.clone();
-        let host = parts.headers.get(HOST).cloned();
+        // Copies: the session must not keep the whole head alive.
+        let uri = Uri::try_from(parts.uri.path()).ok()?;
+        let host = parts.headers.get(HOST);
+        let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
         Some(Box::new(move |entry| {
-            if matches!(
-                entry.end_reason(),
-                Some(EndReason::Deleted | EndReason::InnerLost)
-            ) {
-                // It has been asked, or has said so itself.
+            // It has said so itself, or has heard the client's own DELETE. Where so many wait
+            // that it does not keep up, its own timeouts must do.
+            let knows = entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
+            if knows || under_way.len() >= MOST {
                 return;
             }
             let (mut parts, ()) = Request::new(()).into_parts();
@@ -57,20 +66,6 @@ impl Farewells {
                 let _ = timeout(PATIENCE, ask(inner, request)).await;
             });
         }))
-    }
-
-    /// Waits until none is under way.
-    pub(crate) async fn finished(&self) {
-        let _ = timeout(PATIENCE, self.under_way.emptied()).await;
-    }
-}
-
-impl Default for Farewells {
-    fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(AT_ONCE)),
-            under_way: Arc::default(),
-        }
     }
 }
 
@@ -93,4 +88,6 @@ fn headers(host: Option<HeaderValue>, entry: &Entry) -> HeaderMap {
 }
 
 const AT_ONCE: usize = 32;
+/// Of those that wait for a place and those that have one.
+const MOST: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -15,7 +15,9 @@ use tower_service::Service;
 use super::answer::Call;
 use super::intake::Intake;
 use super::modern_call::ModernCall;
+use super::opening::unless_ended;
 use super::post::{Next, Post};
+use super::reported::Reported;
 use crate::session::{EndReason, Watch};
 
 pin_project! {
@@ -36,7 +38,7 @@ pin_project! {
         S: Service<Request<Body>>,
     {
         // The inner service's answer passes as it is.
-        Pass { #[pin] future: S::Future },
+        Pass { #[pin] future: S::Future, reported: Option<Reported> },
         // The inner service answers a message of the modern era.
         Modern { #[pin] future: S::Future, call: Option<ModernCall> },
         // A POST's body is read.
@@ -57,9 +59,9 @@ type BoxFuture<S> = Pin<
 >;
 
 impl<S: Service<Request<Body>>> ResponseFuture<S> {
-    pub(crate) fn pass(future: S::Future) -> Self {
+    pub(crate) fn pass(future: S::Future, reported: Option<Reported>) -> Self {
         Self {
-            state: State::pass(future),
+            state: State::pass(future, reported),
         }
     }
 
@@ -106,8 +108,12 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Pass { future } => {
-                    return future.poll(cx).map_ok(|response| response.map(Body::new));
+                StateProj::Pass { future, reported } => {
+                    let response = ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(match reported.take() {
+                        Some(reported) => reported.pass(response),
+                        None => response.map(Body::new),
+                    }));
                 }
                 StateProj::Modern { future, call } => {
                     let response = ready!(future.poll(cx))?;
@@ -193,11 +199,15 @@ where
             }
             Next::Call(call) => Self::call(inner.call(request), call),
             Next::Modern(call) => Self::modern(inner.call(request), call),
-            Next::Pass => Self::pass(inner.call(request)),
+            Next::Pass(reported) => Self::pass(inner.call(request), reported),
             Next::Open(opening) => {
                 let answer = inner.call(request);
+                let entry = opening.entry().clone();
                 Self::wait(async move {
-                    let response = answer.await?;
+                    let response = match unless_ended(entry, answer).await {
+                        Some(answer) => answer?,
+                        None => return Ok(opening.ended()),
+                    };
                     Ok(opening.conclude(response).await)
                 })
             }
@@ -212,8 +222,8 @@ impl<S: Service<Request<Body>>> State<S> {
         }
     }
 
-    pub(super) fn pass(future: S::Future) -> Self {
-        Self::Pass { future }
+    pub(super) fn pass(future: S::Future, reported: Option<Reported>) -> Self {
+        Self::Pass { future, reported }
     }
 
     pub(super) fn modern(future: S::Future, call: ModernCall) -> Self {

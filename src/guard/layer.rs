@@ -65,12 +65,13 @@ impl SessionGuardLayer {
     }
 
     pub(crate) fn from_parts(settings: Settings, registry: Arc<Registry>) -> Self {
+        let farewells = Farewells::new(registry.farewells().clone());
         Self {
             shared: Arc::new(Shared {
                 settings,
                 registry,
                 listeners: Arc::default(),
-                farewells: Farewells::default(),
+                farewells,
             }),
         }
     }
@@ -107,13 +108,14 @@ impl SessionGuardLayer {
     /// ```
     ///
     /// Guards that [share](Self::with_sessions) their sessions drain together. Answers of known
-    /// length, and plain calls of the modern era, run to their own end. A drain that is dropped
-    /// before its end leaves the guard refusing `initialize` and ends nothing.
+    /// length, calls of the modern era without an event stream, and whatever
+    /// [stateless](SessionGuardBuilder::stateless) and [report-only](SessionGuardBuilder::report_only)
+    /// mode let pass run to their own end. A drain that is dropped before its end leaves the guard
+    /// refusing `initialize` and ends nothing.
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
         let shared = self.shared.clone();
         async move {
             shared.registry.close(deadline).await;
-            shared.farewells.finished().await;
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
 //! | `era`, `modern` | which era a message is of, and the modern one's rules | rows 15, 16, §6 |
 //! | `reason`, `refusal` | every refusal, written once | §3 |
+//! | `reported` | what report-only mode lets pass | §2 |
 //! | `forward` | what the inner service gets | row 23, §4.4 |
 //! | `opening` | the answer to `initialize` | §4 |
 //! | `answer`, `body` | other answers and their bodies | §5 |
@@ -38,6 +39,7 @@ pub(crate) mod origin;
 mod post;
 mod reason;
 mod refusal;
+mod reported;
 mod service;
 
 pub use self::era::Era;

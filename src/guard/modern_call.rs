@@ -33,6 +33,8 @@ pub(crate) struct ModernCall {
     request: Option<McpMessage>,
     listener: Option<Listener>,
     drain: Arc<Drain>,
+    /// A drain waits for it.
+    held: Held,
 }
 
 impl ModernCall {
@@ -41,6 +43,7 @@ impl ModernCall {
         Self {
             request: is_call.then(|| message.clone()),
             listener,
+            held: drain.calls().hold(),
             drain,
         }
     }
@@ -65,7 +68,7 @@ impl ModernCall {
             watch: Watch::default(),
             request: self.request.filter(|_| !is_encoded(&parts.headers)),
             tail: Tail::default(),
-            held: Some((self.drain.streams().hold(), self.listener)),
+            held: Some((self.held, self.listener)),
             drain: self.drain,
         };
         Response::from_parts(parts, Body::new(stream))

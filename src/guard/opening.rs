@@ -16,6 +16,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
@@ -62,6 +63,16 @@ impl Opening {
         }
     }
 
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        self.slot.entry()
+    }
+
+    /// The answer where nobody waits for the inner service's any more.
+    pub(crate) fn ended(&self) -> Response<Body> {
+        let entry = self.slot.entry();
+        self.request.refuse(RefusalReason::SessionEnded, entry)
+    }
+
     /// Judges the answer: a result opens the session, anything else is passed on without one.
     pub(crate) async fn conclude<B>(mut self, response: Response<B>) -> Response<Body>
     where
@@ -75,13 +86,19 @@ impl Opening {
         };
         let is_stream = is_event_stream(&parts.headers);
         let is_json = has_essence(&parts.headers, "application/json");
+        let is_encoded = is_encoded(&parts.headers);
+        match inner_id {
+            // It passes as it came.
+            Some(id) if is_encoded && self.report_only => {
+                parts.headers.insert(&SESSION_ID, id);
+            }
+            Some(id) if parts.status.is_success() => self.keep_inner(id),
+            _ => {}
+        }
         if !parts.status.is_success() || !(is_json || is_stream) || body.is_end_stream() {
             return Response::from_parts(parts, Body::new(body));
         }
-        if let Some(id) = inner_id {
-            self.keep_inner(id);
-        }
-        if is_encoded(&parts.headers) {
+        if is_encoded {
             return self.unusable(parts, Body::new(body));
         }
         if is_stream {
@@ -127,7 +144,7 @@ impl Opening {
         let entry = self.slot.entry();
         entry.keep_inner_id(id);
         if let Some(farewell) = self.farewell.take() {
-            entry.extras.set_farewell(farewell);
+            entry.extras.set_farewell(entry, farewell);
         }
     }
 
@@ -144,6 +161,22 @@ impl Opening {
         let role = Role::OpeningStream(Box::new(OpeningStream::new(self.request)));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
     }
+}
+
+/// Waits for the answer to an `initialize`; `None` if the session that it would open was ended before.
+pub(crate) async fn unless_ended<T>(
+    entry: Arc<Entry>,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    let answer = {
+        let ended = pin!(McpSession::new(entry.clone()).ended());
+        match select(pin!(answer), ended).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        }
+    };
+    entry.extras.tidy();
+    answer
 }
 
 /// Waits for a body with patience; no timer is made for one that is there.
@@ -198,9 +231,12 @@ enum Outcome {
     Result(Option<Cow<'static, str>>),
 }
 
-/// Keeps the version that a result names, whatever it is.
+/// Keeps the version that a result names, whatever it is, unless it is longer than any can be.
 pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
     let Some(version) = version else { return };
+    if version.len() > LONGEST_CLIENT_TEXT {
+        return;
+    }
     if era::names_modern(version.as_bytes()) {
         observe::version_without_initialize(&McpSession::new(entry.clone()));
     }
@@ -234,7 +270,8 @@ pub(crate) fn client(message: &Message<'_>) -> Client {
 fn take_inner_id(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, UnusableId> {
     let id = match Single::read(headers, &SESSION_ID) {
         Single::Absent => None,
-        Single::Once(id) if !id.is_empty() => Some(id.clone()),
+        // A copy: it must not keep the whole head alive as long as the session lives.
+        Single::Once(id) if !id.is_empty() => HeaderValue::from_bytes(id.as_bytes()).ok(),
         Single::Once(_) | Single::Repeated => return Err(UnusableId),
     };
     headers.remove(&SESSION_ID);

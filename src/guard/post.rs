@@ -24,7 +24,8 @@ use super::modern_call::{Listener, ModernCall};
 use super::opening::{self, Opening};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use crate::extract::{Guarded, McpMessage};
+use super::reported::Reported;
+use crate::extract::McpMessage;
 use crate::observe;
 use crate::session::{Caller, Client, InFlight, McpSession, Opener, Unavailable};
 
@@ -45,7 +46,7 @@ pub(crate) struct Post<S> {
 /// What follows once the inner service is ready for a message.
 pub(super) enum Next {
     /// Its answer passes as it is.
-    Pass,
+    Pass(Option<Reported>),
     /// A message of a live session.
     Call(Call),
     Modern(ModernCall),
@@ -129,7 +130,7 @@ where
     fn forward(mut self, message: McpMessage, body: Bytes) -> State<S> {
         let Some(session) = self.session.take() else {
             forward::prepare_stateless(&mut self.parts, message);
-            return self.go(body, Next::Pass);
+            return self.go(body, Next::Pass(None));
         };
         let entry = session.entry();
         let negotiated = entry.protocol_version();
@@ -148,20 +149,24 @@ where
 
     fn forward_modern(mut self, message: McpMessage, body: Bytes) -> State<S> {
         let Shared {
+            settings,
             listeners,
             registry,
             ..
         } = &*self.shared;
         let drain = registry.drain();
         let listener = match message.method() {
-            Some("subscriptions/listen") if drain.is_over() => {
-                return self.refuse_with(RefusalReason::Draining, &message);
-            }
+            Some("subscriptions/listen") if drain.is_over() => Err(RefusalReason::Draining),
             Some("subscriptions/listen") => match Listener::take(listeners) {
-                Some(listener) => Some(listener),
-                None => return self.refuse_with(RefusalReason::TooManyListeners, &message),
+                Some(listener) => Ok(Some(listener)),
+                None => Err(RefusalReason::TooManyListeners),
             },
-            _ => None,
+            _ => Ok(None),
+        };
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(reason) if settings.lets_pass(reason) => return self.report(reason, body),
+            Err(reason) => return self.refuse_with(reason, &message),
         };
         let call = ModernCall::new(&message, listener, drain.clone());
         forward::prepare_modern(&mut self.parts, message);
@@ -251,14 +256,15 @@ where
         State::answer(refusal.into_response(self.parts.version), None)
     }
 
-    /// Report-only mode: the request goes on as it came.
+    /// Report-only mode.
     fn report(mut self, reason: RefusalReason, body: Bytes) -> State<S> {
-        Refusal::report(reason, self.shared.registry.observers());
-        self.parts.extensions.insert(Guarded::default());
+        let session = self.session.take();
+        let observers = self.shared.registry.observers();
+        let reported = Reported::prepare(reason, &mut self.parts, session, observers);
         let request = Request::from_parts(self.parts, Body::from(body));
         match self.is_ready {
-            true => State::go(self.inner, request, Next::Pass),
-            false => State::ready(self.inner, request, Next::Pass),
+            true => State::go(self.inner, request, Next::Pass(reported)),
+            false => State::ready(self.inner, request, Next::Pass(reported)),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::layer::Shared;
 use super::post::Post;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
+use super::reported::Reported;
 use super::{forward, origin};
 use crate::config::LegacyEra;
 use crate::extract::Guarded;
@@ -50,11 +51,12 @@ impl<S> SessionGuard<S> {
         mem::replace(&mut self.inner, clone)
     }
 
-    /// Judges a request by its head (contract rows 2 to 9).
-    fn admit(&self, parts: &Parts) -> Result<Admission, RefusalReason> {
+    /// Judges a request by its head (contract rows 2 to 9). With a refusal comes the live session that
+    /// the request names, if it came so far.
+    fn admit(&self, parts: &Parts) -> Result<Admission, (RefusalReason, Option<InFlight>)> {
         let settings = &self.shared.settings;
         let head = Head::read(parts, settings.longest_id);
-        origin::verify(&head, parts, settings)?;
+        origin::verify(&head, parts, settings).map_err(|reason| (reason, None))?;
         // Who asks is settled before any session is looked up.
         let caller = match settings.legacy {
             LegacyEra::Sessions => settings.owners.resolve(parts),
@@ -68,14 +70,13 @@ impl<S> SessionGuard<S> {
             _ => None,
         };
         let live = session.as_ref().map(LiveSession::of);
-        let verdict = judge::head(&head, OwnerCheck::of(&caller), live, settings)?;
-        Ok(match verdict {
-            HeadVerdict::Read(mark) => Admission::Read(mark, session, caller, head.traits),
-            HeadVerdict::Stream => {
-                Admission::Stream(session.ok_or(RefusalReason::SessionNotFound)?)
-            }
-            HeadVerdict::End => Admission::End(session.ok_or(RefusalReason::SessionNotFound)?),
-        })
+        let gone = || (RefusalReason::SessionNotFound, None);
+        match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
+            Err(reason) => Err((reason, session)),
+            Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(mark, session, caller, head.traits)),
+            Ok(HeadVerdict::Stream) => session.map(Admission::Stream).ok_or_else(gone),
+            Ok(HeadVerdict::End) => session.map(Admission::End).ok_or_else(gone),
+        }
     }
 }
 
@@ -110,18 +111,18 @@ where
             // A CORS preflight is the inner service's: untouched both ways. The extractors
             // know that it was guarded.
             parts.extensions.insert(Guarded::default());
-            return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
+            return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)), None);
         }
         let shared = self.shared.clone();
         let settings = &shared.settings;
         let admission = match self.admit(&parts) {
             Ok(admission) => admission,
-            Err(reason) => {
+            Err((reason, session)) => {
                 let observers = shared.registry.observers();
                 if settings.lets_pass(reason) {
-                    Refusal::report(reason, observers);
-                    parts.extensions.insert(Guarded::default());
-                    return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)));
+                    let reported = Reported::prepare(reason, &mut parts, session, observers);
+                    let request = Request::from_parts(parts, body);
+                    return ResponseFuture::pass(self.inner.call(request), reported);
                 }
                 let refusal = Refusal::of_head(reason).told(observers);
                 let response = refusal.into_response(parts.version);

@@ -10,8 +10,9 @@ use crate::session::{EndReason, McpSession};
 ///
 /// - Called on the thread on which it happens, most often that of a request: it must not block.
 /// - No lock is held: it may call back into [`Sessions`](crate::Sessions) and the session.
-/// - Every session is told of in this order, each once: opened, confirmed (or not), ended. Streams
-///   open and close in between; a stream's close may come after the session's end.
+/// - Of every session you are told once that it opened, first of all; once that it ended; and in
+///   between, at most once, that it is confirmed, and of its streams. A stream's close may come after
+///   the session's end, and so may whatever happens at the same moment on another thread.
 /// - A panic is caught and changes nothing.
 ///
 /// ```

@@ -9,7 +9,6 @@ mod stats;
 mod trace;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 pub use self::hooks::{SessionEvent, SessionHook};
@@ -18,6 +17,7 @@ pub use self::stats::SessionStats;
 pub(crate) use self::trace::{record, version_mismatch, version_without_initialize};
 use crate::guard::Refusal;
 use crate::session::{EndReason, McpSession};
+use crate::unwind::unless_it_panics;
 
 /// All who are told what happens to the sessions of a registry.
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl Observers {
     /// the sweep; the next one is told all the same.
     fn tell(&self, event: &SessionEvent<'_>) {
         for hook in &self.hooks {
-            let _ = catch_unwind(AssertUnwindSafe(|| hook.on_event(event)));
+            let _ = unless_it_panics(|| hook.on_event(event));
         }
     }
 }

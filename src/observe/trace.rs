@@ -9,7 +9,7 @@ use tracing::{Span, debug, info, warn};
 
 use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
-use crate::guard::Refusal;
+use crate::guard::{Refusal, RefusalReason};
 use crate::session::{Entry, McpSession};
 
 /// Logs what happens, under the target `mcp_session_guard`.
@@ -45,11 +45,20 @@ fn log_refusal(refusal: &Refusal) {
     let status = refusal.status().as_u16();
     if refusal.is_only_reported() {
         info!(target: TARGET, %reason, status, "request would be refused");
-    } else if refusal.status().is_server_error() {
+    } else if is_own_trouble(reason) {
         warn!(target: TARGET, %reason, status, "request refused");
     } else {
         debug!(target: TARGET, %reason, status, "request refused");
     }
+}
+
+fn is_own_trouble(reason: RefusalReason) -> bool {
+    matches!(
+        reason,
+        RefusalReason::OwnerUnresolved
+            | RefusalReason::IdGeneratorFailed
+            | RefusalReason::UnusableAnswer
+    )
 }
 
 /// Fills the fields of the current span that a layer outside has declared empty.
@@ -69,7 +78,8 @@ pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
             span.record("mcp.protocol.version", version);
         }
     }
-    if let Some(method) = message.and_then(McpMessage::method) {
+    let method = message.and_then(McpMessage::method);
+    if let Some(method) = method.filter(|method| method.len() <= LONGEST_METHOD) {
         span.record("mcp.method.name", method);
     }
 }
@@ -87,4 +97,6 @@ pub(crate) fn version_without_initialize(session: &McpSession) {
 }
 
 const TARGET: &str = "mcp_session_guard";
+/// No method that MCP knows comes near it; logs are not for whole documents.
+const LONGEST_METHOD: usize = 128;
 const SESSION: &str = "mcp.session.fingerprint";

@@ -9,6 +9,7 @@ use std::sync::atomic::{
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::clock;
 use super::tally::Tally;
@@ -19,10 +20,12 @@ pub(crate) struct Drain {
     /// When it will be over, in the unit of [`clock::now`]; 0 while nobody drains.
     deadline: AtomicU64,
     is_over: AtomicBool,
-    /// Event streams that are tied to no session.
-    streams: Arc<Tally>,
-    /// Rung when it is over, and when a session that it waits for is gone.
+    /// Calls, with their event streams, that are tied to no session.
+    calls: Arc<Tally>,
+    /// Rung when it is over.
     bell: Arc<Notify>,
+    /// Rung when a session that it waits for is gone.
+    gone: Notify,
 }
 
 impl Drain {
@@ -57,16 +60,20 @@ impl Drain {
     /// A session is gone.
     pub(super) fn look(&self) {
         if self.is_draining() {
-            self.bell.notify_waiters();
+            self.gone.notify_waiters();
         }
+    }
+
+    pub(super) fn gone(&self) -> Notified<'_> {
+        self.gone.notified()
     }
 
     pub(crate) fn bell(&self) -> Arc<Notify> {
         self.bell.clone()
     }
 
-    /// The event streams that are tied to no session.
-    pub(crate) fn streams(&self) -> &Arc<Tally> {
-        &self.streams
+    /// The calls, with their event streams, that are tied to no session.
+    pub(crate) fn calls(&self) -> &Arc<Tally> {
+        &self.calls
     }
 }

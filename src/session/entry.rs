@@ -145,6 +145,11 @@ impl Entry {
         }
     }
 
+    /// All have been told that the session opened. Why it has ended meanwhile, if it has.
+    pub(crate) fn mark_told(&self) -> Option<EndReason> {
+        State(self.state.fetch_or(State::TOLD, AcqRel)).end_reason()
+    }
+
     /// Who is told what happens to it; `None` if the guard is gone.
     pub(crate) fn observers(&self) -> Option<Arc<Observers>> {
         Some(self.registry.upgrade()?.observers().clone())
@@ -178,19 +183,19 @@ impl Entry {
         Some(Due { reason, seen })
     }
 
-    /// Ends the session. `None` if it had ended before; else the phase that it was in.
-    pub(crate) fn end(&self, reason: EndReason) -> Option<Phase> {
+    /// Ends the session. `None` if it had ended before; else the state that it was in.
+    pub(crate) fn end(&self, reason: EndReason) -> Option<State> {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
                 let state = State(word);
                 (state.phase() != Phase::Ended).then(|| state.ended(reason).0)
             })
             .ok()
-            .map(|word| State(word).phase())
+            .map(State)
     }
 
     /// Ends the session if no second message has come. `None` if one has, or it had ended.
-    pub(crate) fn end_unused(&self, reason: EndReason) -> Option<Phase> {
+    pub(crate) fn end_unused(&self, reason: EndReason) -> Option<State> {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
                 let state = State(word);
@@ -198,7 +203,7 @@ impl Entry {
                 is_unused.then(|| state.ended(reason).0)
             })
             .ok()
-            .map(|word| State(word).phase())
+            .map(State)
     }
 
     /// Since when the session has been idle, if nothing of it is in flight, with the state in which
@@ -217,11 +222,11 @@ impl Entry {
     }
 
     /// Ends the session unless anything happened to it since `due` was found.
-    pub(crate) fn end_as_seen(&self, due: &Due) -> Option<Phase> {
+    pub(crate) fn end_as_seen(&self, due: &Due) -> Option<State> {
         self.state
             .compare_exchange(due.seen.0, due.seen.ended(due.reason).0, AcqRel, Acquire)
             .ok()
-            .map(|word| State(word).phase())
+            .map(State)
     }
 
     /// Claims the one DELETE that may be under way; `false` if another has it.
@@ -234,6 +239,16 @@ impl Entry {
     pub(crate) fn cancel_delete(&self) {
         self.state.fetch_and(!State::DELETING, AcqRel);
         self.extras.ring();
+    }
+
+    /// The inner service may not have heard the client's DELETE.
+    pub(crate) fn mark_unheard(&self) {
+        self.state.fetch_or(State::UNHEARD, AcqRel);
+    }
+
+    /// Whether the inner service knows of the end by the client's DELETE.
+    pub(crate) fn is_delete_heard(&self) -> bool {
+        self.state.load(Acquire) & (State::DELETING | State::UNHEARD) == State::DELETING
     }
 
     /// Whether a DELETE is under way, or has ended the session.

@@ -4,7 +4,6 @@
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{
     AtomicU32,
@@ -18,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use super::entry::Entry;
+use crate::unwind::unless_it_panics;
 
 type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
@@ -44,9 +44,15 @@ struct Lazy {
 pub(crate) type Farewell = Box<dyn FnOnce(&Arc<Entry>) + Send>;
 
 impl Extras {
-    /// Has `farewell` called at the session's end.
-    pub(crate) fn set_farewell(&self, farewell: Farewell) {
-        self.lock().get_or_insert_default().farewell = Some(farewell);
+    /// Has `farewell` called at the session's end, or now where it has ended.
+    pub(crate) fn set_farewell(&self, entry: &Arc<Entry>, farewell: Farewell) {
+        let mut lock = self.lock();
+        if entry.end_reason().is_none() {
+            lock.get_or_insert_default().farewell = Some(farewell);
+        } else {
+            drop(lock);
+            farewell(entry);
+        }
     }
 
     /// Takes a new GET stream into the list; beyond `limit` the oldest is taken out and told.
@@ -124,7 +130,19 @@ impl Extras {
             }
             // A user's `Drop` that panics must not take the caller along, who may be another
             // client's request or the sweep.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(lazy)));
+            let _ = unless_it_panics(|| drop(lazy));
+        }
+    }
+
+    /// Gives back what nobody uses any more.
+    pub(crate) fn tidy(&self) {
+        let mut lock = self.lock();
+        let is_unused = lock.as_ref().is_some_and(|lazy| {
+            let is_empty = lazy.streams.is_empty() && lazy.state.is_empty();
+            is_empty && lazy.farewell.is_none() && Arc::strong_count(&lazy.bell) == 1
+        });
+        if is_unused {
+            *lock = None;
         }
     }
 

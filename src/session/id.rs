@@ -4,12 +4,13 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use http::HeaderValue;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
+
+use crate::unwind::unless_it_panics;
 
 /// The id of a session as it travels in `Mcp-Session-Id`.
 ///
@@ -115,7 +116,7 @@ impl IdSource {
             Uuid::new_v4().hyphenated().encode_lower(&mut text);
             return Some(McpSessionId(Repr::Uuid(text)));
         };
-        let text = catch_unwind(AssertUnwindSafe(|| generator())).ok()?;
+        let text = unless_it_panics(|| generator())?;
         is_well_formed(text.as_bytes(), MAX_LENGTH).then(|| McpSessionId(Repr::Custom(text.into())))
     }
 

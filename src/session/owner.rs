@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 
 use axum::BoxError;
 use http::request::Parts;
 
 use super::entry::Entry;
+use crate::unwind::unless_it_panics;
 
 /// Whose a session is.
 ///
@@ -128,10 +128,10 @@ impl OwnerSource {
         let Some(resolver) = &self.resolver else {
             return Caller::Known(None);
         };
-        match catch_unwind(AssertUnwindSafe(|| resolver.resolve(parts))) {
-            Ok(Ok(Some(owner))) if !owner.is_empty() => Caller::Known(Some(owner)),
-            Ok(Ok(None)) if self.is_required => Caller::Missing,
-            Ok(Ok(None)) => Caller::Known(None),
+        match unless_it_panics(|| resolver.resolve(parts)) {
+            Some(Ok(Some(owner))) if !owner.is_empty() => Caller::Known(Some(owner)),
+            Some(Ok(None)) if self.is_required => Caller::Missing,
+            Some(Ok(None)) => Caller::Known(None),
             _ => Caller::Unresolved,
         }
     }
@@ -180,11 +180,17 @@ impl Holdings {
     /// Adds a session unless its owner has `most` already.
     pub(super) fn add(&mut self, owner: &Owner, entry: &Arc<Entry>, most: usize) -> bool {
         let held = self.0.entry(owner.clone()).or_default();
-        let has_room = held.len() < most;
+        let has_room = has_room(held, most);
         if has_room {
             held.insert(address(entry), Arc::downgrade(entry));
         }
         has_room
+    }
+
+    /// The sessions of an owner who has `most`.
+    pub(super) fn full(&mut self, owner: &Owner, most: usize) -> Option<Vec<Arc<Entry>>> {
+        let held = self.0.get_mut(owner)?;
+        (!has_room(held, most)).then(|| self.of(owner))
     }
 
     pub(super) fn remove(&mut self, owner: &Owner, entry: &Arc<Entry>) {
@@ -200,6 +206,15 @@ impl Holdings {
         let held = self.0.get(owner).into_iter().flat_map(HashMap::values);
         held.filter_map(Weak::upgrade).collect()
     }
+}
+
+/// Those that have ended and are about to be taken off the list do not count.
+fn has_room(held: &mut HashMap<usize, Weak<Entry>>, most: usize) -> bool {
+    if held.len() >= most {
+        let is_open = |entry: Arc<Entry>| entry.end_reason().is_none();
+        held.retain(|_, held| held.upgrade().is_some_and(is_open));
+    }
+    held.len() < most
 }
 
 fn address(entry: &Arc<Entry>) -> usize {

@@ -21,7 +21,8 @@ use super::entry::{Client, Entry, InFlight, Limits};
 use super::id::{IdSource, McpSessionId};
 use super::owner::{Holdings, Owner, Scope};
 use super::reaper::Reaper;
-use super::state::Phase;
+use super::state::{Phase, State};
+use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
 use crate::observe::{Observers, SessionHook, SessionStats};
 
@@ -43,6 +44,8 @@ pub(crate) struct Registry {
     clients: Mutex<Clients>,
     holdings: Mutex<Holdings>,
     drain: Arc<Drain>,
+    /// Inner services that are being told of a session's end.
+    farewells: Arc<Tally>,
     /// When a full registry last looked for expired sessions.
     last_reclaim: AtomicU64,
     reaper: Reaper,
@@ -79,6 +82,7 @@ impl Registry {
             clients: Mutex::default(),
             holdings: Mutex::default(),
             drain: Arc::default(),
+            farewells: Arc::default(),
             last_reclaim: AtomicU64::new(0),
             reaper: Reaper::new(&limits),
             observers: Arc::new(Observers::new(hooks)),
@@ -111,6 +115,7 @@ impl Registry {
         let slot = self.place(reserved);
         if slot.is_err() {
             self.taken.fetch_sub(1, AcqRel);
+            self.drain.look();
         }
         // Whoever ended everything while this one was put into the map may have missed it.
         slot.and_then(|slot| match self.drain.is_over() {
@@ -131,7 +136,11 @@ impl Registry {
             self.list_for_owner(&entry)?;
             // Never overwritten: a generator that repeats itself must not hand over a session.
             if let Place::Vacant(place) = self.map.entry(ById(entry.clone())) {
-                place.insert(());
+                drop(place.insert(()));
+                if entry.end_reason().is_some() {
+                    // Its owner's sessions were ended while it stood on the owner's list alone.
+                    self.unmap(&entry);
+                }
                 return Ok(Slot {
                     registry: self.clone(),
                     entry,
@@ -217,15 +226,14 @@ impl Registry {
     /// ended, or earlier where nothing is open.
     pub(crate) async fn close(&self, patience: Duration) {
         self.drain.begin(patience);
-        let streams = self.drain.streams();
+        let calls = self.drain.calls();
         let emptied = async {
             loop {
-                streams.emptied().await;
-                let bell = self.drain.bell();
-                let rung = bell.notified();
+                calls.emptied().await;
+                let gone = self.drain.gone();
                 if !self.is_empty() {
-                    rung.await;
-                } else if streams.is_empty() {
+                    gone.await;
+                } else if calls.is_empty() {
                     return;
                 }
             }
@@ -235,6 +243,11 @@ impl Registry {
         for entry in self.all() {
             self.end(&entry, EndReason::Drained);
         }
+        let _ = timeout(FAREWELL_TIME, self.farewells.emptied()).await;
+    }
+
+    pub(crate) fn farewells(&self) -> &Arc<Tally> {
+        &self.farewells
     }
 
     pub(crate) fn reaper(&self) -> &Reaper {
@@ -243,8 +256,8 @@ impl Registry {
 
     /// Ends a session, whatever it is in the middle of. `false` if it had ended before.
     pub(crate) fn end(&self, entry: &Arc<Entry>, reason: EndReason) -> bool {
-        let phase = entry.end(reason);
-        self.leave(entry, phase)
+        let before = entry.end(reason);
+        self.leave(entry, before)
     }
 
     /// Ends every session whose clocks ran out. Requests go on: a shard is read, then left.
@@ -265,27 +278,30 @@ impl Registry {
     fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
         // Again where a request came in between: it saves an idle session, but no other.
         while let Some(expired) = entry.expired(now, &self.limits) {
-            let phase = entry.end_as_seen(&expired);
-            self.leave(entry, phase);
+            let before = entry.end_as_seen(&expired);
+            self.leave(entry, before);
         }
     }
 
-    /// The one way out of the registry, for whoever moved the entry to its end from `phase`.
-    fn leave(&self, entry: &Arc<Entry>, phase: Option<Phase>) -> bool {
-        let Some(phase) = phase else { return false };
-        self.map
-            .remove_if(Borrow::<[u8]>::borrow(&entry.id), |found, ()| {
-                Arc::ptr_eq(&found.0, entry)
-            });
+    /// The one way out of the registry, for whoever moved the entry to its end from `before`.
+    fn leave(&self, entry: &Arc<Entry>, before: Option<State>) -> bool {
+        let Some(before) = before else { return false };
+        self.unmap(entry);
         self.unlist(entry);
         self.taken.fetch_sub(1, AcqRel);
-        if phase != Phase::Reserved {
+        if before.phase() != Phase::Reserved {
             self.open.fetch_sub(1, AcqRel);
         }
         entry.extras.close(entry);
-        self.tell_end(entry, phase);
+        self.tell_end(entry, before);
         self.drain.look();
         true
+    }
+
+    fn unmap(&self, entry: &Arc<Entry>) {
+        let id = Borrow::<[u8]>::borrow(&entry.id);
+        self.map
+            .remove_if(id, |found, ()| Arc::ptr_eq(&found.0, entry));
     }
 
     /// Lists a new session under its owner.
@@ -303,11 +319,11 @@ impl Registry {
     /// ends.
     fn make_room_for(&self, owner: &Owner) -> Result<(), Unavailable> {
         loop {
-            // A list of its own: leaving takes the lock.
-            let held = lock(&self.holdings).of(owner);
-            if held.len() < self.max_per_owner {
-                return Ok(());
-            }
+            let held = match lock(&self.holdings).full(owner, self.max_per_owner) {
+                None => return Ok(()),
+                // A list of its own: leaving takes the lock.
+                Some(held) => held,
+            };
             let idle = held.iter().filter_map(|held| {
                 let (since, seen) = held.idle(EndReason::Evicted)?;
                 Some((since, held, seen))
@@ -315,14 +331,15 @@ impl Registry {
             let Some((_, oldest, seen)) = idle.min_by_key(|(since, ..)| *since) else {
                 return Err(Unavailable::OwnerFull);
             };
-            let phase = oldest.end_as_seen(&seen);
-            self.leave(oldest, phase);
+            let before = oldest.end_as_seen(&seen);
+            self.leave(oldest, before);
         }
     }
 
-    /// A session that never opened has no end to be told of.
-    fn tell_end(&self, entry: &Arc<Entry>, phase: Phase) {
-        if let (true, Some(reason)) = (phase != Phase::Reserved, entry.end_reason()) {
+    /// A session of whose opening nobody has been told has no end to be told of; whoever is telling
+    /// of it will see the end.
+    fn tell_end(&self, entry: &Arc<Entry>, before: State) {
+        if let (true, Some(reason)) = (before.is_told(), entry.end_reason()) {
             let session = McpSession::new(entry.clone());
             self.observers.ended(&session, reason);
         }
@@ -367,8 +384,8 @@ impl Registry {
                 return false;
             };
             if let Some(entry) = oldest.upgrade() {
-                let phase = entry.end_unused(EndReason::Evicted);
-                self.leave(&entry, phase);
+                let before = entry.end_unused(EndReason::Evicted);
+                self.leave(&entry, before);
             }
         }
     }
@@ -379,9 +396,9 @@ impl Drop for Registry {
     fn drop(&mut self) {
         for place in &self.map {
             let place = &place.key().0;
-            if let Some(phase) = place.end(EndReason::GuardDropped) {
+            if let Some(before) = place.end(EndReason::GuardDropped) {
                 place.extras.close(place);
-                self.tell_end(place, phase);
+                self.tell_end(place, before);
             }
         }
     }
@@ -467,9 +484,21 @@ impl Slot {
         self.opened = true;
         lock(&self.registry.unused).push(&self.entry);
         self.registry.reaper.wake(&self.registry);
+        self.tell_opened().then_some(in_flight)
+    }
+
+    /// Whether the session is still open when all have been told of it.
+    fn tell_opened(&self) -> bool {
+        let observers = &self.registry.observers;
         let session = McpSession::new(self.entry.clone());
-        self.registry.observers.opened(&session);
-        Some(in_flight)
+        observers.opened(&session);
+        match self.entry.mark_told() {
+            Some(reason) => {
+                observers.ended(&session, reason);
+                false
+            }
+            None => true,
+        }
     }
 }
 
@@ -535,5 +564,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// How long a drain waits, behind its deadline, for inner services to be told.
+const FAREWELL_TIME: Duration = Duration::from_secs(5);
 const ID_ATTEMPTS: usize = 4;
 const RECLAIM_PAUSE: u64 = 1_000_000_000;

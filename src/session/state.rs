@@ -19,13 +19,17 @@ pub(crate) enum Phase {
 /// Beginnings are counted so that a request which came and went between two looks is seen. More
 /// than 2^24 requests of one session at once would need more memory than a machine has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State(pub(super) u64);
+pub(crate) struct State(pub(super) u64);
 
 impl State {
     pub(super) const PHASE: u64 = 0b11;
     pub(super) const USED: u64 = 1 << 2;
     pub(super) const DELETING: u64 = 1 << 3;
     pub(super) const CONFIRMED: u64 = 1 << 4;
+    /// All have been told that the session opened.
+    pub(super) const TOLD: u64 = 1 << 5;
+    /// The client left before the inner service had answered its DELETE.
+    pub(super) const UNHEARD: u64 = 1 << 6;
     pub(super) const REASON_SHIFT: u32 = 8;
     pub(super) const IN_FLIGHT_SHIFT: u32 = 16;
     pub(super) const ONE_IN_FLIGHT: u64 = 1 << Self::IN_FLIGHT_SHIFT;
@@ -66,6 +70,10 @@ impl State {
 
     pub(super) fn is_used(self) -> bool {
         self.0 & Self::USED != 0
+    }
+
+    pub(super) fn is_told(self) -> bool {
+        self.0 & Self::TOLD != 0
     }
 
     pub(super) fn is_confirmed(self) -> bool {

@@ -23,8 +23,12 @@ impl Tally {
         Held(self.clone())
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Acquire)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.count.load(Acquire) == 0
+        self.len() == 0
     }
 
     /// Waits until none is left.

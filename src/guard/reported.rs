@@ -1,0 +1,54 @@
+//! Report-only mode (contract §2): a request that would be refused goes to the inner service as it
+//! came, and its answer comes back so. Where it names a live session it is in flight all the same,
+//! and an inner service with ids of its own gets that, for it does not know ours.
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body::Body as HttpBody;
+
+use super::body::{Role, SessionBody};
+use super::head::SESSION_ID;
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
+use crate::extract::Guarded;
+use crate::observe::Observers;
+use crate::session::InFlight;
+
+/// A request of a live session that was let pass.
+#[derive(Debug)]
+pub(crate) struct Reported(InFlight);
+
+impl Reported {
+    /// Tells of the refusal and makes the request ready. The extractors know that it was guarded.
+    pub(crate) fn prepare(
+        reason: RefusalReason,
+        parts: &mut Parts,
+        session: Option<InFlight>,
+        observers: &Observers,
+    ) -> Option<Self> {
+        Refusal::report(reason, observers);
+        parts.extensions.insert(Guarded::default());
+        let mut session = session?;
+        session.admit_message();
+        if let Some(id) = session.entry().inner_id() {
+            parts.headers.insert(&SESSION_ID, id.clone());
+        }
+        Some(Self(session))
+    }
+
+    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = response.into_parts();
+        if self.0.entry().inner_id().is_some() {
+            parts.headers.remove(&SESSION_ID);
+        }
+        let body = SessionBody::new(body, self.0, Role::Plain);
+        Response::from_parts(parts, Body::new(body))
+    }
+}
