@@ -21,6 +21,7 @@ use support::{
     Candidate, call, guarded, in_turns, median, nanos, open_and_use, post, quantile, resident, row,
     send, times,
 };
+use tokio::runtime::Runtime;
 
 fn main() {
     let number = |argument: String| argument.parse().ok();
@@ -102,80 +103,101 @@ fn touches(count: usize) {
 
 /// What other requests notice of a sweep.
 fn sweeps() {
-    let builder = SessionGuardLayer::builder().idle_timeout(IDLE);
-    let (app, sessions, _) = open_many(builder, MILLION);
-    let opened = Instant::now();
-    let runtime = support::runtime();
-    let id = runtime.block_on(open_and_use(&app));
-    let body = call(130);
-    // One request after another for as long as `goes_on` says.
-    let latencies = |goes_on: &dyn Fn() -> bool| {
+    let (mut calm, mut sweeping, mut sweeps) = (Vec::new(), Vec::new(), Vec::new());
+    let world = World::new(SessionGuardLayer::builder(), Duration::ZERO);
+    for _ in 0..20 {
+        let (taken, lasted) = world.sweep();
+        sweeping.extend(taken);
+        sweeps.push(nanos(lasted));
+        let until = Instant::now() + lasted;
+        calm.extend(world.latencies(|| Instant::now() < until));
+    }
+    assert_eq!(world.sessions.len(), MILLION + 1, "nothing was to expire");
+    drop(world);
+
+    // Nothing sweeps by itself meanwhile: the runtime on which they opened is gone.
+    let idle = Duration::from_secs(2);
+    let world = World::new(SessionGuardLayer::builder().idle_timeout(idle), idle);
+    let (ending, lasted) = world.sweep();
+    assert_eq!(world.sessions.len(), 1, "all others were to expire");
+
+    eprintln!("other requests, with {MILLION} sessions");
+    let [calm, sweeping, ending] = [
+        ("no sweep", calm),
+        ("sweeps that find none", sweeping),
+        ("a sweep that ends all", ending),
+    ]
+    .map(|(name, taken)| {
+        let at = |share| quantile(taken.clone(), share) / 1000.0;
+        let [half, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(at);
+        eprintln!("  {name:<24} µs: median {half:.1}, p99 {p99:.1}, p99.9 {p999:.1}, {most:.0}");
+        p999
+    });
+    let [found_none, ended_all] = [median(sweeps), nanos(lasted)].map(|nanos| nanos / 1e6);
+    eprintln!(
+        "  a sweep that finds none lasts {found_none:.0} ms, one that ends all {ended_all:.0}"
+    );
+    let sweeping = times(sweeping / calm);
+    let ending = times(ending / calm);
+    row(
+        &format!("p99.9 of other requests while {MILLION} sessions are swept, against idle"),
+        &format!("{sweeping}; {ending} where all end"),
+        "",
+        "",
+    );
+}
+
+/// A million sessions that are idle, and one that is used.
+struct World {
+    app: Router,
+    sessions: Sessions,
+    runtime: Runtime,
+    id: String,
+}
+
+impl World {
+    fn new(builder: SessionGuardBuilder, idle: Duration) -> Self {
+        let (app, sessions, _) = open_many(builder, MILLION);
+        thread::sleep(idle);
+        let runtime = support::runtime();
+        let id = runtime.block_on(open_and_use(&app));
+        Self {
+            app,
+            sessions,
+            runtime,
+            id,
+        }
+    }
+
+    /// How long requests take, one after another, for as long as `goes_on` says.
+    fn latencies(&self, goes_on: impl Fn() -> bool) -> Vec<f64> {
+        let body = call(130);
         let mut taken = Vec::new();
-        runtime.block_on(async {
+        self.runtime.block_on(async {
             while goes_on() {
-                let request = post(Some(&id), body.clone());
+                let request = post(Some(&self.id), body.clone());
                 let start = Instant::now();
-                assert_eq!(send(&app, request).await, 200);
+                assert_eq!(send(&self.app, request).await, 200);
                 taken.push(nanos(start.elapsed()));
             }
         });
         taken
-    };
-    let while_sweeping = || {
+    }
+
+    /// How long requests take while another thread sweeps, and how long that takes.
+    fn sweep(&self) -> (Vec<f64>, Duration) {
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             let sweeper = scope.spawn(|| {
                 let start = Instant::now();
-                sweep(&sessions);
+                sweep(&self.sessions);
                 is_over.store(true, Relaxed);
-                nanos(start.elapsed())
+                start.elapsed()
             });
-            let taken = latencies(&|| !is_over.load(Relaxed));
+            let taken = self.latencies(|| !is_over.load(Relaxed));
             (taken, sweeper.join().expect("a sweep"))
         })
-    };
-    let (mut idle, mut sweeping, mut sweeps) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..30 {
-        let (taken, lasted) = while_sweeping();
-        let until = Instant::now() + Duration::from_nanos(lasted as u64);
-        idle.extend(latencies(&|| Instant::now() < until));
-        sweeping.extend(taken);
-        sweeps.push(lasted);
     }
-    assert_eq!(sessions.len(), MILLION + 1, "nothing was to expire yet");
-    // Until all but the one that is used are over.
-    let wait = IDLE.saturating_sub(opened.elapsed()) + Duration::from_secs(1);
-    let until = Instant::now() + wait;
-    idle.extend(latencies(&|| Instant::now() < until));
-    let (ending, lasted) = while_sweeping();
-    assert_eq!(sessions.len(), 1, "all others were to expire");
-
-    let tell = |name: &str, taken: &[f64]| {
-        let at = |share| quantile(taken.to_vec(), share) / 1000.0;
-        let [half, p99, p999] = [0.5, 0.99, 0.999].map(at);
-        let worst = at(1.0);
-        let count = taken.len();
-        eprintln!(
-            "  {name:<24} median {half:.1} µs, p99 {p99:.1}, p99.9 {p999:.1}, worst {worst:.0} of {count}"
-        );
-        p999
-    };
-    eprintln!("other requests, with {MILLION} sessions");
-    let calm = tell("no sweep", &idle);
-    let finds_none = tell("sweeps that find none", &sweeping);
-    let ends_all = tell("a sweep that ends all", &ending);
-    let [found, ended] = [median(sweeps), lasted].map(|nanos| nanos / 1e6);
-    eprintln!("  a sweep lasts {found:.0} ms; {ended:.0} ms where it ends all");
-    row(
-        &format!("p99.9 of other requests while {MILLION} sessions are swept, against idle"),
-        &format!(
-            "{}; {} where all end",
-            times(finds_none / calm),
-            times(ends_all / calm)
-        ),
-        "",
-        "",
-    );
 }
 
 /// Opens sessions, all used once.
@@ -235,5 +257,3 @@ type Id = [u8; 36];
 const WORDS: usize = ENTRY_BYTES / 8;
 const MILLION: usize = 1_000_000;
 const MEMORY_OF: &str = "MEMORY_OF";
-/// Longer than everything takes that must find sessions alive.
-const IDLE: Duration = Duration::from_secs(30);
