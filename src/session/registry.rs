@@ -319,10 +319,10 @@ impl Registry {
     /// ends.
     fn make_room_for(&self, owner: &Owner) -> Result<(), Unavailable> {
         loop {
-            let held = match lock(&self.holdings).full(owner, self.max_per_owner) {
-                None => return Ok(()),
-                // A list of its own: leaving takes the lock.
-                Some(held) => held,
+            // A list of its own: leaving takes the lock.
+            let full = lock(&self.holdings).full(owner, self.max_per_owner);
+            let Some(held) = full else {
+                return Ok(());
             };
             let idle = held.iter().filter_map(|held| {
                 let (since, seen) = held.idle(EndReason::Evicted)?;
