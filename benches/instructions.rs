@@ -12,8 +12,8 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::SessionGuardLayer;
 use mcp_session_guard::fuzzing::is_message;
+use mcp_session_guard::{Owner, SessionEvent, SessionGuardLayer};
 use support::{
     FRAME, INITIALIZE, Shared, UNKNOWN, by_hand, call, guarded, identity, minting, open_and_use,
     post, request, runtime, send,
@@ -25,7 +25,7 @@ type App = fn() -> Router;
 type Requests = fn(&str) -> Request<Body>;
 
 /// Name, server, expected status, what is asked in a session, if the server opens one.
-const REQUESTS: [(&str, App, u16, Requests); 14] = [
+const REQUESTS: [(&str, App, u16, Requests); 18] = [
     ("GET, identity layer", identity, 200, get),
     ("GET", ours, 200, get),
     ("call of 130 B, identity layer", identity, 200, small),
@@ -34,6 +34,10 @@ const REQUESTS: [(&str, App, u16, Requests); 14] = [
     ("call of 16 KiB, identity layer", identity, 200, large),
     ("call of 16 KiB, by hand", by_hand::router, 200, large),
     ("call of 16 KiB", ours, 200, large),
+    ("call of 130 B, with an owner", owned, 200, small),
+    ("call of 130 B, with a hook", hooked, 200, small),
+    ("call of 130 B, report-only", reporting, 200, small),
+    ("call of 130 B, with a log", logged, 200, small),
     ("unknown id", ours, 404, |_| small(UNKNOWN)),
     ("missing id", ours, 400, |_| post(None, call(130))),
     ("initialize, handler that mints", minting, 200, opening),
@@ -97,6 +101,37 @@ fn opening(_: &str) -> Request<Body> {
 
 fn ours() -> Router {
     guarded(SessionGuardLayer::new())
+}
+
+/// An owner that a layer outside has left in the extensions, as authentication does.
+fn owned() -> Router {
+    let owner = Owner::of("https://login.example", "alice");
+    let guard = SessionGuardLayer::builder()
+        .owner_from_extension(Owner::clone)
+        .require_owner();
+    guarded(guard.build().expect("it is valid")).layer(axum::Extension(owner))
+}
+
+fn hooked() -> Router {
+    let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
+        black_box(event);
+    });
+    guarded(guard.build().expect("it is valid"))
+}
+
+fn reporting() -> Router {
+    let guard = SessionGuardLayer::builder().report_only();
+    guarded(guard.build().expect("it is valid"))
+}
+
+/// Somebody listens to INFO and above, without a span around the request.
+fn logged() -> Router {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_writer(std::io::sink)
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).expect("none is set");
+    ours()
 }
 
 /// A guard whose only place is taken.
