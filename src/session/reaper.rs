@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::entry::Limits;
@@ -77,12 +77,20 @@ async fn run(registry: Weak<Registry>, pause: Duration) {
         let Some(registry) = registry.upgrade() else {
             return;
         };
-        registry.sweep();
+        if registry.open() > LARGE {
+            // Long enough to be felt by the requests of this thread.
+            let sweeping = registry.clone();
+            let _ = spawn_blocking(move || sweeping.sweep()).await;
+        } else {
+            registry.sweep();
+        }
         if registry.reaper().rest(&registry) {
             return;
         }
     }
 }
 
+/// How many sessions are swept between two requests: a millisecond's worth.
+const LARGE: usize = 10_000;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
