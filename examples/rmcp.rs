@@ -32,7 +32,10 @@ async fn main() -> io::Result<()> {
         config,
     );
 
-    let guard = SessionGuardLayer::new();
+    let guard = SessionGuardLayer::builder()
+        .end_inner_sessions() // rmcp is told of sessions that the guard has ended
+        .build()
+        .map_err(io::Error::other)?;
     let app = Router::new()
         .route("/mcp", any_service(sdk))
         .route_layer(guard);

@@ -259,8 +259,7 @@ where
     /// Report-only mode.
     fn report(mut self, reason: RefusalReason, body: Bytes) -> State<S> {
         let session = self.session.take();
-        let observers = self.shared.registry.observers();
-        let reported = Reported::prepare(reason, &mut self.parts, session, observers);
+        let reported = Reported::prepare(reason, &mut self.parts, session, &self.shared);
         let request = Request::from_parts(self.parts, Body::from(body));
         match self.is_ready {
             true => State::go(self.inner, request, Next::Pass(reported)),

@@ -11,10 +11,10 @@ use http_body::Body as HttpBody;
 
 use super::body::{Role, SessionBody};
 use super::head::SESSION_ID;
+use super::layer::Shared;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::Guarded;
-use crate::observe::Observers;
 use crate::session::InFlight;
 
 /// A request of a live session that was let pass.
@@ -27,11 +27,11 @@ impl Reported {
         reason: RefusalReason,
         parts: &mut Parts,
         session: Option<InFlight>,
-        observers: &Observers,
+        shared: &Shared,
     ) -> Option<Self> {
-        Refusal::report(reason, observers);
+        Refusal::report(reason, shared.registry.observers());
         parts.extensions.insert(Guarded::default());
-        let mut session = session?;
+        let mut session = session.or_else(|| named(parts, shared))?;
         session.admit_message();
         if let Some(id) = session.entry().inner_id() {
             parts.headers.insert(&SESSION_ID, id.clone());
@@ -39,6 +39,7 @@ impl Reported {
         Some(Self(session))
     }
 
+    /// Passes the answer on.
     pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -50,5 +51,16 @@ impl Reported {
         }
         let body = SessionBody::new(body, self.0, Role::Plain);
         Response::from_parts(parts, Body::new(body))
+    }
+}
+
+/// The live session of this guard that a request names, whoever sends it and whatever else is wrong
+/// with it.
+fn named(parts: &Parts, shared: &Shared) -> Option<InFlight> {
+    let id = parts.headers.get(&SESSION_ID)?;
+    let entry = shared.registry.get(id.as_bytes())?;
+    match entry.scope == shared.settings.scope {
+        true => entry.begin(),
+        false => None,
     }
 }

@@ -118,13 +118,12 @@ where
         let admission = match self.admit(&parts) {
             Ok(admission) => admission,
             Err((reason, session)) => {
-                let observers = shared.registry.observers();
                 if settings.lets_pass(reason) {
-                    let reported = Reported::prepare(reason, &mut parts, session, observers);
+                    let reported = Reported::prepare(reason, &mut parts, session, &shared);
                     let request = Request::from_parts(parts, body);
                     return ResponseFuture::pass(self.inner.call(request), reported);
                 }
-                let refusal = Refusal::of_head(reason).told(observers);
+                let refusal = Refusal::of_head(reason).told(shared.registry.observers());
                 let response = refusal.into_response(parts.version);
                 return ResponseFuture::answer(response, &parts, Intake::new(body, settings));
             }

@@ -343,7 +343,8 @@ impl Entry {
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = State(self.state.load(Acquire));
-        f.debug_struct("Entry")
+        f.debug_struct("McpSession")
+            .field("fingerprint", &self.id.fingerprint())
             .field("phase", &state.phase())
             .field("in_flight", &state.in_flight())
             .field("client", &self.client)
