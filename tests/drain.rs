@@ -3,18 +3,23 @@
 mod support;
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
 use axum::routing::any;
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use mcp_session_guard::{EndReason, McpSession, SessionGuardBuilder, SessionGuardLayer};
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep, timeout};
 
 use support::{INITIALIZE, PING, World, bodiless, initialize_result, json_response, post};
 
@@ -215,22 +220,111 @@ async fn a_drain_of_the_modern_era_is_over_when_its_last_stream_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opening_that_is_under_way_at_the_deadline_opens_nothing() {
-    let guard = SessionGuardLayer::new();
-    let handler = async || {
-        sleep(20 * SECOND).await;
-        json_response(200, &initialize_result(&0.into()))
+async fn a_modern_call_that_is_under_way_when_a_drain_begins_gets_its_answer() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let result = "data: {\"jsonrpc\":\"2.0\",\"id\":\"c1\",\"result\":{}}\n\n";
+    let handler = async move || {
+        sleep(3 * SECOND).await;
+        let frames = stream::iter([Ok::<_, Infallible>(result)]);
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(frames))
+            .unwrap()
     };
+    let world = World::around(guard.clone(), Router::new().route("/mcp", any(handler)));
+    let call = tokio::spawn(async move { world.ask(modern("tools/call")).await });
+    sleep(SECOND).await;
+    let begun = Instant::now();
+    guard.drain(10 * SECOND).await;
+    assert_eq!(begun.elapsed(), 2 * SECOND);
+    assert_eq!(call.await.unwrap().text(), result);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_session_during_a_drain_wakes_no_stream_of_the_modern_era() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let polls = Arc::<AtomicUsize>::default();
+    let counted = polls.clone();
+    let handler = async move |request: Request<Body>| {
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        if body == INITIALIZE {
+            return opened();
+        }
+        let frames = stream::poll_fn(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Poll::<Option<Result<Bytes, Infallible>>>::Pending
+        });
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(frames))
+            .unwrap()
+    };
+    let world = World::around(guard.clone(), Router::new().route("/mcp", any(handler)));
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        ids.push(world.open().await);
+    }
+    let listen = world.send(modern("subscriptions/listen")).await;
+    tokio::spawn(listen.into_body().collect());
+    tokio::spawn(guard.drain(60 * SECOND));
+    yield_now().await;
+    let before = polls.load(Ordering::SeqCst);
+    assert_ne!(before, 0);
+    for id in ids {
+        assert!(world.sessions.end(&id));
+        yield_now().await;
+    }
+    assert_eq!(polls.load(Ordering::SeqCst), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_is_under_way_at_the_deadline_is_answered_and_opens_nothing() {
+    let guard = SessionGuardLayer::new();
+    let handler = async || std::future::pending::<Response>().await;
     let world = World::around(guard.clone(), Router::new().route("/mcp", any(handler)));
     let opening = tokio::spawn({
         let world = world.clone();
         async move { world.ask(post(None, INITIALIZE)).await }
     });
-    advance(SECOND).await;
+    sleep(SECOND).await;
     guard.drain(10 * SECOND).await;
-    let answer = opening.await.unwrap();
+    let answer = timeout(SECOND, opening).await.unwrap().unwrap();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (StatusCode::OK, &*ENDED.replace("\"c1\"", "0"))
+    );
     assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
     assert!(world.sessions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_begins_while_an_opening_fails_is_over_early() {
+    type Draining = Pin<Box<dyn Future<Output = ()> + Send>>;
+    let draining = Arc::new(Mutex::new(None::<Draining>));
+    let polled = draining.clone();
+    let guard = SessionGuardLayer::builder()
+        .id_generator(move || {
+            if let Some(drain) = &mut *polled.lock().unwrap() {
+                assert_eq!(drain.as_mut().now_or_never(), None, "a place is taken");
+                return String::new();
+            }
+            "fine".to_owned()
+        })
+        .build()
+        .unwrap();
+    let world = World::new(guard.clone());
+    *draining.lock().unwrap() = Some(Box::pin(guard.drain(10 * SECOND)));
+    let begun = Instant::now();
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+    let drain = draining.lock().unwrap().take().unwrap();
+    drain.await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -410,34 +504,135 @@ async fn an_inner_session_behind_an_answer_that_opened_none_outside_is_ended_too
     assert!(world.sessions.is_empty());
 }
 
+/// An inner service with an id of its own that does what a test says; counts the DELETEs done.
+fn doing<F, Fut>(guard: SessionGuardLayer, work: F) -> (World, Arc<AtomicUsize>)
+where
+    F: FnOnce(Method, McpSession) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Response> + Send,
+{
+    let deletes = Arc::<AtomicUsize>::default();
+    let counted = deletes.clone();
+    let handler = async move |method: Method, session: McpSession| {
+        let is_delete = method == Method::DELETE;
+        let mut response = work(method, session).await;
+        if is_delete {
+            counted.fetch_add(1, Ordering::SeqCst);
+        } else {
+            let id = "own".parse().unwrap();
+            response.headers_mut().insert("mcp-session-id", id);
+        }
+        response
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    (World::around(guard, app), deletes)
+}
+
+/// Takes a while for each DELETE.
+fn slow_to_delete(
+    guard: SessionGuardLayer,
+    status: u16,
+    wait: Duration,
+) -> (World, Arc<AtomicUsize>) {
+    doing(guard, async move |method: Method, _: McpSession| {
+        if method != Method::DELETE {
+            return opened();
+        }
+        sleep(wait).await;
+        empty(status)
+    })
+}
+
+fn opened() -> Response {
+    json_response(200, &initialize_result(&0.into()))
+}
+
+fn empty(status: u16) -> Response {
+    let response = Response::builder().status(status);
+    response.body(Body::empty()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_session_behind_an_empty_answer_or_one_of_another_type_is_ended_too() {
+    for (status, kind, body) in [
+        (202, "application/json", ""),
+        (200, "text/plain", "hello"),
+        (200, "application/json", "no json"),
+    ] {
+        let guard = telling().build().unwrap();
+        let work = async move |method: Method, _: McpSession| match method {
+            Method::DELETE => empty(204),
+            _ => Response::builder()
+                .status(status)
+                .header("content-type", kind)
+                .body(Body::from(body))
+                .unwrap(),
+        };
+        let (world, deletes) = doing(guard, work);
+        assert_eq!(world.ask(post(None, INITIALIZE)).await.text(), body);
+        sleep(SECOND).await;
+        assert_eq!(deletes.load(Ordering::SeqCst), 1, "{status} {kind} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_that_ends_the_session_it_opens_is_told_of_the_end() {
+    let work = async |method: Method, session: McpSession| {
+        if method == Method::DELETE {
+            return empty(204);
+        }
+        assert!(session.end());
+        opened()
+    };
+    let (world, deletes) = doing(telling().build().unwrap(), work);
+    let answer = world.ask(post(None, INITIALIZE)).await;
+    assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
+    sleep(SECOND).await;
+    assert_eq!(deletes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_that_ends_the_session_in_its_delete_is_not_told_again() {
+    let work = async |method: Method, session: McpSession| {
+        if method != Method::DELETE {
+            return opened();
+        }
+        assert!(session.end());
+        empty(204)
+    };
+    let (world, deletes) = doing(telling().build().unwrap(), work);
+    let id = world.open().await;
+    world.ask(bodiless(Method::DELETE, Some(&id))).await;
+    sleep(10 * SECOND).await;
+    assert_eq!(deletes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_service_hears_of_a_delete_whose_client_left() {
+    let (world, deletes) = slow_to_delete(telling().build().unwrap(), 204, SECOND);
+    let id = world.open().await;
+    let delete = world.send(bodiless(Method::DELETE, Some(&id)));
+    assert!(timeout(SECOND / 2, delete).await.is_err());
+    assert!(world.sessions.is_empty());
+    sleep(10 * SECOND).await;
+    assert_eq!(deletes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_1024_words_to_an_inner_service_wait() {
+    let (world, told) = keeping(telling(), 204);
+    for _ in 0..1100 {
+        world.open().await;
+    }
+    assert_eq!(world.sessions.end_all(), 1100);
+    sleep(SECOND).await;
+    assert_eq!(ids(&told).len(), 1024);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_waits_until_the_inner_service_has_been_told_however_it_answers() {
     for status in [204, 404, 405, 500] {
         let guard = telling().build().unwrap();
-        let (deletes, world) = {
-            let told = Told::default();
-            let noted = told.clone();
-            let handler = async move |request: Request<Body>| {
-                if request.method() == Method::DELETE {
-                    sleep(SECOND).await;
-                    noted
-                        .lock()
-                        .unwrap()
-                        .push((request.headers().clone(), String::new(), None));
-                    return Response::builder()
-                        .status(status)
-                        .body(Body::empty())
-                        .unwrap();
-                }
-                let mut response = json_response(200, &initialize_result(&0.into()));
-                response
-                    .headers_mut()
-                    .insert("mcp-session-id", "own".parse().unwrap());
-                response
-            };
-            let app = Router::new().route("/mcp", any(handler));
-            (told, World::around(guard.clone(), app))
-        };
+        let (world, deletes) = slow_to_delete(guard.clone(), status, SECOND);
         for _ in 0..100 {
             world.open().await;
         }
@@ -445,27 +640,38 @@ async fn a_drain_waits_until_the_inner_service_has_been_told_however_it_answers(
         guard.drain(SECOND).await;
         // 100 of them, 32 at once, a second each.
         assert_eq!(begun.elapsed(), 5 * SECOND);
-        assert_eq!(ids(&deletes).len(), 100);
+        assert_eq!(deletes.load(Ordering::SeqCst), 100);
         assert_eq!(world.ask(post(None, PING)).await.status, 400);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_does_not_answer_holds_a_drain_up_for_five_seconds() {
-    let guard = telling().build().unwrap();
-    let handler = async |request: Request<Body>| {
-        if request.method() == Method::DELETE {
-            std::future::pending::<()>().await;
-        }
-        let mut response = json_response(200, &initialize_result(&0.into()));
-        response
-            .headers_mut()
-            .insert("mcp-session-id", "own".parse().unwrap());
-        response
-    };
-    let world = World::around(guard.clone(), Router::new().route("/mcp", any(handler)));
+async fn a_drain_waits_for_the_inner_services_of_guards_that_share() {
+    let files = SessionGuardLayer::new();
+    let mail = SessionGuardLayer::with_sessions(&files.sessions())
+        .scope("mail")
+        .end_inner_sessions()
+        .build();
+    let (world, deletes) = slow_to_delete(mail.unwrap(), 204, SECOND);
     world.open().await;
-    let begun = Instant::now();
-    guard.drain(SECOND).await;
-    assert_eq!(begun.elapsed(), 6 * SECOND);
+    files.drain(SECOND).await;
+    assert_eq!(deletes.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_inner_services_hold_a_drain_up_for_five_seconds_in_all() {
+    // What is under way or waits when the drain is over goes on, 5 s each.
+    for (wait, then, later) in [(2 * SECOND, 64, 100), (3600 * SECOND, 0, 0)] {
+        let guard = telling().build().unwrap();
+        let (world, deletes) = slow_to_delete(guard.clone(), 204, wait);
+        for _ in 0..100 {
+            world.open().await;
+        }
+        let begun = Instant::now();
+        guard.drain(SECOND).await;
+        assert_eq!(begun.elapsed(), 6 * SECOND);
+        assert_eq!(deletes.load(Ordering::SeqCst), then);
+        sleep(60 * SECOND).await;
+        assert_eq!(deletes.load(Ordering::SeqCst), later);
+    }
 }

@@ -13,14 +13,14 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::{StreamExt, stream};
-use http::{Method, Request};
+use http::{HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use mcp_session_guard::{
     EndReason, McpMessage, McpSession, Refusal, RefusalReason, SessionGuardLayer,
 };
 use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
-use tokio::time::{advance, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use support::{Answer, INITIALIZE, INITIALIZED, PING, World, bodiless, post};
 
@@ -479,6 +479,42 @@ async fn an_open_stream_does_not_keep_a_large_request_alive() {
 }
 
 #[tokio::test]
+async fn a_session_keeps_no_buffer_of_its_initialize_alive() {
+    let guard = SessionGuardLayer::builder().end_inner_sessions();
+    let world = world(guard.build().unwrap(), Some("own"), |_| async {
+        respond(204, "text/plain", "")
+    });
+    // As of hyper, whose heads are parts of its read buffer.
+    let uri = Bytes::from(format!("/mcp?{}", "x".repeat(60_000)));
+    let host = Bytes::from(format!("localhost{}", "x".repeat(60_000)));
+    let mut request = post(None, INITIALIZE);
+    *request.uri_mut() = Uri::from_maybe_shared(uri.clone()).unwrap();
+    let value = HeaderValue::from_maybe_shared(host.slice(..9)).unwrap();
+    request.headers_mut().insert("host", value);
+    assert_eq!(world.ask(request).await.status, 200);
+    assert_eq!(world.sessions.len(), 1);
+    assert!(uri.is_unique() && host.is_unique());
+}
+
+#[tokio::test]
+async fn a_session_keeps_no_buffer_of_the_answer_that_opened_it_alive() {
+    let head = Bytes::from(format!("own{}", "x".repeat(60_000)));
+    let own = Arc::new(std::sync::Mutex::new(Some(head.slice(..3))));
+    let handler = async move || {
+        let own = own.lock().unwrap().take().unwrap();
+        let mut response = respond(200, "application/json", RESULT);
+        let id = HeaderValue::from_maybe_shared(own).unwrap();
+        response.headers_mut().insert("mcp-session-id", id);
+        response
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(SessionGuardLayer::new(), app);
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 200);
+    assert_eq!(world.sessions.len(), 1);
+    assert!(head.is_unique());
+}
+
+#[tokio::test]
 async fn whoever_waits_for_an_end_is_told_when_the_guard_is_dropped() {
     let world = World::new(SessionGuardLayer::new());
     let id = world.open_and_use().await;
@@ -645,6 +681,23 @@ async fn an_empty_answer_to_a_notification_or_response_becomes_202() {
     let id = world.open().await;
     let answer = world.ask(post(Some(&id), INITIALIZED)).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (200, "some"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_a_notification_that_stalls_behind_its_head_passes_after_five_seconds() {
+    let world = world(SessionGuardLayer::new(), None, |_| async {
+        respond(200, "text/plain", feed_forever())
+    });
+    let id = world.open().await;
+    let session = world.sessions.get(&id).unwrap();
+    let begun = Instant::now();
+    let answer = timeout(MINUTE, world.send(post(Some(&id), INITIALIZED))).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    assert_eq!(session.in_flight(), 1);
+    drop(answer);
+    assert_eq!(session.in_flight(), 0);
 }
 
 #[tokio::test]

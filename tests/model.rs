@@ -1,4 +1,4 @@
-//! Random histories on the real registry, held against a plain map, with paused time.
+//! Random histories of two owners on the real registry, held against a plain map, with paused time.
 
 mod support;
 
@@ -6,30 +6,36 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
 use axum::routing::any;
+use axum::{BoxError, Router};
 use futures_util::stream;
-use http::{Method, Request};
-use mcp_session_guard::SessionGuardLayer;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request};
+use mcp_session_guard::{Owner, SessionGuardLayer};
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use support::{INITIALIZE, PING, World, bodiless, json_response, post};
 
+const MILLI: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const NEVER_USED: Duration = Duration::from_secs(5 * 60);
 const LIFETIME: Duration = Duration::from_secs(3 * 60 * 60);
 const PLACES: usize = 40;
+const PER_OWNER: usize = 2;
+const OWNERS: [&str; 2] = ["alice", "bob"];
 
 /// One step of a history. Sessions are named by the order in which they opened.
 #[derive(Clone, Debug)]
 enum Step {
-    Open(Opening),
+    Open(Opening, &'static str),
     Ping(usize),
+    /// By the other owner.
+    Intrude(usize),
     /// A call whose client leaves before the answer.
     Leave(usize),
     Refuse(usize),
@@ -38,6 +44,7 @@ enum Step {
     CloseStream(usize),
     Delete(usize),
     End(usize),
+    EndOwner(&'static str),
     Wait(Duration),
 }
 
@@ -61,16 +68,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Opening::IsDroppedUnread,
         Opening::IsLeft,
     ]);
+    let owner = prop::sample::select(OWNERS.to_vec());
     let session = 0..6_usize;
     let step = prop_oneof![
-        3 => opening.prop_map(Step::Open),
+        3 => (opening, owner.clone()).prop_map(|(opening, owner)| Step::Open(opening, owner)),
         4 => session.clone().prop_map(Step::Ping),
+        1 => session.clone().prop_map(Step::Intrude),
         1 => session.clone().prop_map(Step::Leave),
         1 => session.clone().prop_map(Step::Refuse),
         2 => session.clone().prop_map(Step::Stream),
         2 => session.clone().prop_map(Step::CloseStream),
         1 => session.clone().prop_map(Step::Delete),
         1 => session.prop_map(Step::End),
+        1 => owner.prop_map(Step::EndOwner),
         3 => (1..40_u32).prop_map(|minutes| Step::Wait(MINUTE * minutes)),
     ];
     prop::collection::vec(step, 1..40)
@@ -78,6 +88,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// What the map knows of a session.
 struct Known {
+    owner: &'static str,
     opened: Instant,
     last: Instant,
     is_used: bool,
@@ -90,6 +101,24 @@ impl Known {
             || !self.is_used && self.opened.elapsed() >= NEVER_USED
             || self.streams.is_empty() && self.last.elapsed() >= IDLE
     }
+}
+
+fn by(owner: &'static str, mut request: Request<Body>) -> Request<Body> {
+    let owner = HeaderValue::from_static(owner);
+    request.headers_mut().insert("user", owner);
+    request
+}
+
+/// Whether one more session of an owner has room: its own that has been idle longest goes.
+fn make_room(known: &mut BTreeMap<String, Known>, owner: &'static str) -> bool {
+    let held = || known.iter().filter(|(_, session)| session.owner == owner);
+    if held().count() < PER_OWNER {
+        return true;
+    }
+    let idle = held().filter(|(_, session)| session.streams.is_empty());
+    let oldest = idle.min_by_key(|(_, session)| session.last);
+    let oldest = oldest.map(|(id, _)| id.clone());
+    oldest.is_some_and(|id| known.remove(&id).is_some())
 }
 
 async fn answer(request: Request<Body>) -> Response {
@@ -131,24 +160,38 @@ async fn play(history: Vec<Step>) {
     let guard = SessionGuardLayer::builder()
         .lifetime(LIFETIME)
         .max_sessions(PLACES)
+        .owner(|request: &Parts| -> Result<_, BoxError> {
+            let user = request.headers.get("user");
+            Ok(user.map(|user| Owner::new(user.to_str().unwrap())))
+        })
+        .max_sessions_per_owner(PER_OWNER)
         .build();
     let world = World::around(guard.unwrap(), Router::new().route("/mcp", any(answer)));
     let mut known = BTreeMap::<String, Known>::new();
-    let mut order = Vec::<String>::new();
+    let mut order = Vec::<(String, &str)>::new();
 
     for step in history {
+        // No two sessions have been idle equally long.
+        sleep(MILLI).await;
+        known.retain(|_, session| !session.is_over());
         let named = |session: &usize| order.get(*session).cloned();
         match &step {
-            Step::Open(opening) => {
+            Step::Open(opening, owner) => {
+                let has_room = make_room(&mut known, owner);
                 let text = INITIALIZE.replace(
                     "\"params\":{",
                     &format!("\"params\":{{\"mode\":\"{opening:?}\","),
                 );
-                let opened = timeout(Duration::from_millis(1), world.send(post(None, text))).await;
+                let opening_it = world.send(by(owner, post(None, text)));
+                let opened = timeout(MILLI, opening_it).await;
                 let Ok(response) = opened else {
-                    assert!(matches!(opening, Opening::IsLeft));
+                    assert!(has_room && matches!(opening, Opening::IsLeft));
                     continue;
                 };
+                if !has_room {
+                    assert_eq!(response.status(), 503);
+                    continue;
+                }
                 let id = response.headers().get("mcp-session-id");
                 let id = id.map(|id| id.to_str().unwrap().to_owned());
                 let sent_id = !matches!(opening, Opening::Fails);
@@ -159,33 +202,43 @@ async fn play(history: Vec<Step>) {
                 if let (Some(id), Opening::Succeeds | Opening::SucceedsAsEvents) = (id, opening) {
                     let now = Instant::now();
                     let session = Known {
+                        owner,
                         opened: now,
                         last: now,
                         is_used: false,
                         streams: vec![],
                     };
                     known.insert(id.clone(), session);
-                    order.push(id);
+                    order.push((id, owner));
                 }
             }
             Step::Wait(time) => sleep(*time).await,
+            Step::EndOwner(owner) => {
+                let held = known.values().filter(|known| known.owner == *owner);
+                let held = held.count();
+                assert_eq!(world.sessions.end_owner(&Owner::new(*owner)), held);
+                known.retain(|_, known| known.owner != *owner);
+            }
             Step::Ping(session)
+            | Step::Intrude(session)
             | Step::Leave(session)
             | Step::Refuse(session)
             | Step::Stream(session)
             | Step::CloseStream(session)
             | Step::Delete(session)
             | Step::End(session) => {
-                let Some(id) = named(session) else { continue };
+                let Some((id, owner)) = named(session) else {
+                    continue;
+                };
                 let live = known.get_mut(&id).filter(|session| !session.is_over());
-                act(&world, &step, &id, live).await;
+                act(&world, &step, &id, owner, live).await;
                 if matches!(step, Step::Delete(_) | Step::End(_)) {
                     known.remove(&id);
                 }
             }
         }
         known.retain(|_, session| !session.is_over());
-        for id in &order {
+        for (id, _) in &order {
             let session = world.sessions.get(id);
             assert_eq!(session.is_some(), known.contains_key(id), "after {step:?}");
             if let (Some(session), Some(known)) = (session, known.get(id)) {
@@ -210,28 +263,36 @@ async fn play(history: Vec<Step>) {
 }
 
 /// One step in a session that the map takes for `live`.
-async fn act(world: &World, step: &Step, id: &str, live: Option<&mut Known>) {
+async fn act(world: &World, step: &Step, id: &str, owner: &'static str, live: Option<&mut Known>) {
+    let ask = |request| world.ask(by(owner, request));
     let status = |alive: u16| if live.is_some() { alive } else { 404 };
     match step {
         Step::Ping(_) => {
-            assert_eq!(world.ping(id).await, status(200));
+            assert_eq!(ask(post(Some(id), PING)).await.status, status(200));
             if let Some(live) = live {
                 (live.last, live.is_used) = (Instant::now(), true);
             }
         }
+        Step::Intrude(_) => {
+            let [one, other] = OWNERS;
+            let stranger = if owner == one { other } else { one };
+            let answer = world.ask(by(stranger, post(Some(id), PING))).await;
+            assert_eq!(answer.status, 404);
+        }
         Step::Leave(_) => {
             let call = PING.replace("ping", "leave");
-            let left = timeout(Duration::from_millis(1), world.ask(post(Some(id), call))).await;
+            let left = timeout(MILLI, ask(post(Some(id), call))).await;
             assert_eq!(left.is_err(), live.is_some());
             if let Some(live) = live {
                 (live.last, live.is_used) = (Instant::now(), true);
             }
         }
         Step::Refuse(_) => {
-            assert_eq!(world.ask(post(Some(id), "[]")).await.status, status(400));
+            assert_eq!(ask(post(Some(id), "[]")).await.status, status(400));
         }
         Step::Stream(_) => {
-            let response = world.send(bodiless(Method::GET, Some(id))).await;
+            let get = by(owner, bodiless(Method::GET, Some(id)));
+            let response = world.send(get).await;
             assert_eq!(response.status(), status(200));
             if let Some(live) = live {
                 live.streams.push(response.into_body());
@@ -244,11 +305,11 @@ async fn act(world: &World, step: &Step, id: &str, live: Option<&mut Known>) {
             }
         }
         Step::Delete(_) => {
-            let deleted = world.ask(bodiless(Method::DELETE, Some(id))).await;
+            let deleted = ask(bodiless(Method::DELETE, Some(id))).await;
             assert_eq!(deleted.status, status(204));
         }
         Step::End(_) => assert_eq!(world.sessions.end(id), live.is_some()),
-        Step::Open(_) | Step::Wait(_) => {}
+        Step::Open(..) | Step::EndOwner(_) | Step::Wait(_) => {}
     }
 }
 

@@ -3,6 +3,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::response::Response;
 use axum::routing::any;
+use futures_util::stream;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use mcp_session_guard::{
@@ -119,10 +122,10 @@ async fn an_event_stream_confirms_its_session_when_the_response_passes() {
             ": hello\n\n".to_owned(),
             format!("data: {}\n\n", initialize_result(&0.into())),
         ];
-        let frames = frames.map(Ok::<_, std::convert::Infallible>);
+        let frames = frames.map(Ok::<_, Infallible>);
         Response::builder()
             .header("content-type", "text/event-stream")
-            .body(Body::from_stream(futures_util::stream::iter(frames)))
+            .body(Body::from_stream(stream::iter(frames)))
             .unwrap()
     };
     let app = Router::new().route("/mcp", any(handler));
@@ -282,6 +285,98 @@ async fn hooks_may_panic_and_call_back_into_the_registry() {
     );
 }
 
+#[tokio::test]
+async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_opens() {
+    let told = [Told::default(), Told::default()];
+    let mut guard = SessionGuardLayer::builder();
+    for (told, ends) in told.iter().cloned().zip([true, false]) {
+        guard = guard.hook(move |event: &SessionEvent<'_>| {
+            let word = match event {
+                SessionEvent::Opened { session, .. } => {
+                    assert_eq!(session.end(), ends);
+                    "opened"
+                }
+                SessionEvent::Ended { .. } => "ended",
+                SessionEvent::Refused { refusal, .. } => refusal.reason().as_str(),
+                _ => "something else",
+            };
+            told.lock().unwrap().push(word.to_owned());
+        });
+    }
+    let world = world(guard);
+    let answer = world.ask(post(None, INITIALIZE)).await;
+    for told in told {
+        assert_eq!(take(&told), ["opened", "ended", "session_ended"]);
+    }
+    assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
+    assert_eq!(
+        answer.text(),
+        r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":0}"#
+    );
+    assert!(world.sessions.is_empty());
+}
+
+#[tokio::test]
+async fn no_stream_opens_after_its_sessions_end() {
+    let (guard, told) = listening();
+    let handler = async |method: Method, session: McpSession| {
+        if method == Method::POST {
+            return json_response(200, &initialize_result(&0.into()));
+        }
+        session.end();
+        let frames = stream::pending::<Result<String, Infallible>>();
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(frames))
+            .unwrap()
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(guard.build().unwrap(), app);
+    let id = world.open().await;
+    let get = world.ask(bodiless(Method::GET, Some(&id))).await;
+    assert_eq!(get.text(), "");
+    assert_eq!(
+        take(&told),
+        ["opened", "confirmed", "ended revoked after 0 s"]
+    );
+}
+
+#[tokio::test]
+async fn a_hook_may_panic_while_a_panic_unwinds() {
+    let guard = SessionGuardLayer::builder().hook(|_: &SessionEvent<'_>| panic!("a hook panics"));
+    let world = world(guard);
+    let id = world.open().await;
+    let held = (
+        world.send(bodiless(Method::GET, Some(&id))).await,
+        world.send(post(None, INITIALIZE)).await,
+    );
+    let panics = AssertUnwindSafe(move || {
+        let _held = held;
+        panic!("the connection's task panics");
+    });
+    assert!(catch_unwind(panics).is_err());
+    let stats = world.sessions.stats();
+    assert_eq!((stats.open, stats.open_streams), (1, 0));
+}
+
+#[tokio::test]
+async fn what_a_hook_panics_with_may_panic_when_it_is_dropped() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a bomb is dropped");
+        }
+    }
+    let (guard, told) = listening();
+    let world = world(guard.hook(|_: &SessionEvent<'_>| panic_any(Bomb)));
+    let id = world.open().await;
+    assert!(world.sessions.end(&id));
+    assert_eq!(
+        take(&told),
+        ["opened", "confirmed", "ended revoked after 0 s"]
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_counts_what_has_happened() {
     let world = world(SessionGuardLayer::builder());
@@ -410,6 +505,41 @@ async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
     }
 }
 
+#[tokio::test]
+async fn a_span_takes_no_method_longer_than_128_bytes() {
+    let log = Log::default();
+    let run = async {
+        let world = world(SessionGuardLayer::builder());
+        let id = world.open_and_use().await;
+        for length in [128, 129] {
+            let span = info_span!("request", mcp.method.name = Empty);
+            let call = PING.replace("ping", &"x".repeat(length));
+            world.ask(post(Some(&id), call)).instrument(span).await;
+        }
+    };
+    run.with_subscriber(log.subscriber()).await;
+    let text = log.text();
+    assert!(text.contains(&format!("\"{}\"", "x".repeat(128))));
+    assert!(!text.contains(&"x".repeat(129)));
+}
+
+#[tokio::test]
+async fn what_a_client_can_cause_at_will_is_no_warning() {
+    let log = Log::default();
+    let run = async {
+        let owner = |_: &http::request::Parts| -> Result<_, axum::BoxError> {
+            Ok(Some(Owner::new("somebody")))
+        };
+        let guard = SessionGuardLayer::builder().owner(owner);
+        let world = world(guard.max_sessions_per_owner(1));
+        let _held = world.send(post(None, INITIALIZE)).await;
+        world.ask(post(None, INITIALIZE)).await.status
+    };
+    let refused = run.with_subscriber(log.subscriber()).await;
+    assert_eq!(refused, 503);
+    assert!(!log.text().contains("WARN"), "{}", log.text());
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_is_logged() {
     let log = Log::default();
@@ -434,8 +564,8 @@ async fn own_ids(request: Request<Body>) -> Response {
     let mut response = match &body[..] {
         b"" => Response::builder()
             .header("content-type", "text/event-stream")
-            .body(Body::from_stream(futures_util::stream::pending::<
-                Result<String, std::convert::Infallible>,
+            .body(Body::from_stream(stream::pending::<
+                Result<String, Infallible>,
             >()))
             .unwrap(),
         _ if body == INITIALIZE => json_response(200, &initialize_result(&0.into())),

@@ -442,6 +442,19 @@ async fn client_texts_are_cut_and_cleaned() {
     assert_eq!(session.client_version(), None);
 }
 
+#[tokio::test]
+async fn a_version_longer_than_any_can_be_is_not_kept() {
+    // As many small servers repeat what the client asks for.
+    for (length, is_kept) in [(128, true), (129, false), (1_000_000, false)] {
+        let version = "x".repeat(length);
+        let text = RESULT.replace("2025-06-18", &version);
+        let world = one_place(move || answer(200, "application/json", text.clone()));
+        let session = world.sessions.get(&world.open().await).unwrap();
+        let kept = is_kept.then_some(&*version);
+        assert_eq!(session.protocol_version(), kept, "{length}");
+    }
+}
+
 /// An inner service that answers `initialize` with the event stream that the test feeds.
 fn streaming() -> (World, mpsc::UnboundedSender<&'static str>) {
     let (sender, receiver) = mpsc::unbounded_channel::<&'static str>();

@@ -3,10 +3,14 @@
 mod support;
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::response::Response;
+use axum::routing::any;
 use futures_util::stream;
 use http::{Method, Request, StatusCode};
 use mcp_session_guard::{
@@ -14,10 +18,13 @@ use mcp_session_guard::{
 };
 use tokio::time::sleep;
 
-use support::{INITIALIZE, INITIALIZED, PING, World, bodiless, post, request};
+use support::{
+    INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post, request,
+};
 
 const H: &str = "host: localhost\n";
 const J: &str = "content-type: application/json\n";
+const MODERN: &str = "mcp-protocol-version: 2026-07-28\nmcp-method: subscriptions/listen\n";
 
 fn reporting() -> SessionGuardBuilder {
     SessionGuardLayer::builder().report_only()
@@ -279,13 +286,13 @@ async fn an_answer_to_initialize_that_can_not_be_judged_passes_without_a_session
         ("mcp-session-id", &[""]),
     ] {
         let handler = move || async move {
-            let mut answer = http::Response::builder().header("content-type", "application/json");
+            let mut answer = Response::builder().header("content-type", "application/json");
             for value in values {
                 answer = answer.header(name, *value);
             }
             answer.body(Body::from("some bytes")).unwrap()
         };
-        let app = axum::Router::new().route("/mcp", axum::routing::any(handler));
+        let app = Router::new().route("/mcp", any(handler));
         let world = World::around(guard.clone(), app);
         let answer = world.ask(post(None, INITIALIZE)).await;
         assert_eq!(
@@ -296,4 +303,102 @@ async fn an_answer_to_initialize_that_can_not_be_judged_passes_without_a_session
         assert!(world.sessions.is_empty());
     }
     assert_eq!(sessions.stats().reported[&RefusalReason::UnusableAnswer], 3);
+}
+
+/// An inner service like many: it opens sessions under an id of its own, takes no other, and is
+/// slow to answer a ping. Notes the DELETEs.
+fn keeping(guard: SessionGuardBuilder, is_encoded: bool) -> (World, Arc<AtomicUsize>) {
+    let deletes = Arc::<AtomicUsize>::default();
+    let counted = deletes.clone();
+    let handler = async move |request: Request<Body>| {
+        let (parts, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap();
+        let empty = |status: u16| {
+            let response = Response::builder().status(status);
+            response.body(Body::empty()).unwrap()
+        };
+        if body == INITIALIZE {
+            let mut response = json_response(200, &initialize_result(&0.into()));
+            let headers = response.headers_mut();
+            headers.insert("mcp-session-id", "own".parse().unwrap());
+            if is_encoded {
+                headers.insert("content-encoding", "gzip".parse().unwrap());
+            }
+            return response;
+        }
+        if parts.method == Method::DELETE {
+            counted.fetch_add(1, Ordering::SeqCst);
+        } else {
+            sleep(Duration::from_secs(90)).await;
+        }
+        let id = parts.headers.get("mcp-session-id");
+        match id.is_some_and(|id| id == "own") {
+            true => empty(200),
+            false => empty(404),
+        }
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    (World::around(guard.build().unwrap(), app), deletes)
+}
+
+fn under_a_foreign_version(id: &str) -> Request<Body> {
+    let mut request = post(Some(id), PING);
+    let version = "2024-10-07".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("mcp-protocol-version", version);
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_a_live_session_reaches_an_inner_service_under_its_own_id() {
+    let (world, _) = keeping(reporting(), false);
+    let id = world.open().await;
+    let answer = world.ask(under_a_foreign_version(&id)).await;
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_a_live_session_keeps_it_alive() {
+    let (world, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
+    let id = world.open().await;
+    for _ in 0..5 {
+        world.ask(under_a_foreign_version(&id)).await;
+        assert!(world.sessions.get(&id).is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_left_alone() {
+    let (world, deletes) = keeping(reporting().end_inner_sessions(), true);
+    let answer = world.ask(post(None, INITIALIZE)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["mcp-session-id"], "own");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(deletes.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_too_many_passes() {
+    let handler = async || {
+        let events = stream::pending::<Result<Bytes, Infallible>>();
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(events))
+            .unwrap()
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(reporting().accept_modern().build().unwrap(), app);
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
+    let listen = format!("POST /mcp\n{H}{J}{MODERN}\n{body}");
+    let mut open = Vec::new();
+    for _ in 0..1025 {
+        let answer = world.send(request(&listen)).await;
+        assert_eq!(answer.status(), 200);
+        open.push(answer);
+    }
+    assert_eq!(
+        world.sessions.stats().reported,
+        [(RefusalReason::TooManyListeners, 1)].into()
+    );
 }
