@@ -1,6 +1,8 @@
 //! Every setting, its default and what it refuses. The defaults are those of the contract, §1.
 
+mod build;
 mod error;
+mod settings;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +12,12 @@ use axum::BoxError;
 use http::request::Parts;
 
 pub use self::error::{ConfigError, ConfigErrorKind};
-use crate::SessionGuardLayer;
-use crate::guard::RefusalReason;
-use crate::guard::era::is_version;
+pub(crate) use self::settings::{LegacyEra, ModernEra, Settings};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
 use crate::observe::SessionHook;
-use crate::session::{
-    IdSource, Limits, Owner, OwnerResolver, OwnerSource, Registry, RegistrySettings, Scope,
-    Sessions, nanos,
-};
+use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource, Sessions};
 
-/// Builds a [`SessionGuardLayer`] with settings other than the defaults.
+/// Builds a [`SessionGuardLayer`](crate::SessionGuardLayer) with settings other than the defaults.
 ///
 /// The *legacy era* of the protocol are the revisions up to 2025-11-25, whose clients open with
 /// `initialize`; the *modern era* begins with 2026-07-28 and knows no sessions. What each gets is
@@ -289,7 +286,7 @@ impl SessionGuardBuilder {
         self
     }
 
-    /// Names the part of the [shared](SessionGuardLayer::with_sessions) sessions that this guard
+    /// Names the part of the [shared](crate::SessionGuardLayer::with_sessions) sessions that this guard
     /// sees: an id opened under one name is unknown under another. 1 to 64 letters, digits, `.`,
     /// `_` and `-`. Default: no name. Guards of the same name see the same sessions.
     pub fn scope(mut self, name: impl Into<String>) -> Self {
@@ -327,7 +324,7 @@ impl SessionGuardBuilder {
     /// session id and the negotiated version, and nothing else of the client's: where the inner
     /// service wants authentication, let a layer inside the guard add it. At most 32 are under way
     /// at once, each for at most 5 s; beyond 1 024 that wait no more are sent. How they are answered
-    /// is ignored. [`drain`](SessionGuardLayer::drain) waits up to 5 s for them. An `initialize` that
+    /// is ignored. [`drain`](crate::SessionGuardLayer::drain) waits up to 5 s for them. An `initialize` that
     /// is given up before the inner service has answered it has named no id that could be sent.
     ///
     /// Each session keeps a clone of the inner service until it ends; if that holds
@@ -418,181 +415,6 @@ impl SessionGuardBuilder {
         self.origins = Ok(AllowedOrigins::any());
         self
     }
-
-    /// Builds the layer. Needs no runtime.
-    ///
-    /// # Errors
-    ///
-    /// A limit is zero or absurd, a host, origin or scope can not be read, the id generator makes no
-    /// valid id, or settings contradict each other; [`ConfigErrorKind`] lists them.
-    pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
-        within("body_limit", self.body_limit, 1 << 30)?;
-        within("json_depth", self.json_depth, 127)?;
-        within("max_sessions", self.max_sessions, u32::MAX as usize)?;
-        within(
-            "max_sessions_per_owner",
-            self.max_sessions_per_owner.unwrap_or(1),
-            u32::MAX as usize,
-        )?;
-        within("max_streams", self.max_streams, u16::MAX.into())?;
-        for (setting, limit) in [
-            ("body_timeout", self.progress_timeout),
-            ("body_timeout", self.body_timeout),
-            ("idle_timeout", self.idle_timeout),
-            ("never_used_timeout", self.never_used_timeout),
-            ("silent_stream_timeout", self.silent_stream_timeout),
-            ("lifetime", self.lifetime.unwrap_or(LONGEST)),
-        ] {
-            if limit.is_zero() || limit > LONGEST {
-                let message = format!("must be more than zero and at most {LONGEST:?}");
-                return Err(ConfigError::new(ConfigErrorKind::Limit, setting, message));
-            }
-        }
-        if (self.legacy, self.modern) == (LegacyEra::Refused, ModernEra::Refused) {
-            let message = "refuses every request: accept the modern era as well";
-            return Err(ConfigError::new(
-                ConfigErrorKind::NoEra,
-                "refuse_legacy",
-                message.into(),
-            ));
-        }
-        if let Some(bad) = self
-            .modern_versions
-            .iter()
-            .find(|version| !is_version(version.as_bytes()))
-        {
-            let message = format!(
-                "can not hold {bad:?}: a version has 1 to 32 letters, digits, dots and hyphens"
-            );
-            return Err(ConfigError::new(
-                ConfigErrorKind::Version,
-                "modern_versions",
-                message,
-            ));
-        }
-        self.check_owners()?;
-        self.check_scope()?;
-        if self.ids.next().is_none() {
-            let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
-            let kind = ConfigErrorKind::IdGenerator;
-            return Err(ConfigError::new(kind, "id_generator", message.into()));
-        }
-        let limits = Limits {
-            idle: nanos(self.idle_timeout),
-            never_used: nanos(self.never_used_timeout),
-            unconfirmed: nanos(UNCONFIRMED),
-            silent: nanos(self.silent_stream_timeout),
-            lifetime: self.lifetime.map(nanos),
-        };
-        let registry = match self.shared {
-            Some(sessions) => sessions.registry().clone(),
-            None => {
-                let per_owner = self.max_sessions_per_owner.unwrap_or(usize::MAX);
-                Registry::new(RegistrySettings {
-                    ids: self.ids,
-                    limits,
-                    max_sessions: self.max_sessions,
-                    max_per_owner: per_owner,
-                    hooks: self.hooks.0,
-                })
-            }
-        };
-        let settings = Settings {
-            legacy: self.legacy,
-            modern: self.modern,
-            modern_versions: self.modern_versions,
-            body_limit: self.body_limit,
-            json_depth: self.json_depth,
-            progress_timeout: self.progress_timeout,
-            body_timeout: self.body_timeout,
-            max_streams: self.max_streams,
-            reopen_stale: self.reopen_stale,
-            end_on_refused_delete: self.end_on_refused_delete,
-            end_inner_sessions: self.end_inner_sessions,
-            report_only: self.report_only,
-            owners: self.owners,
-            scope: Scope::named(&self.scope),
-            longest_id: registry.longest_id(),
-            hosts: self.hosts?,
-            origins: self.origins?,
-        };
-        Ok(SessionGuardLayer::from_parts(settings, registry))
-    }
-
-    /// A setting about owners that had no effect would look like protection.
-    fn check_owners(&self) -> Result<(), ConfigError> {
-        let setting = match (self.owners.is_required, self.max_sessions_per_owner) {
-            (true, _) => "require_owner",
-            (false, Some(_)) => "max_sessions_per_owner",
-            (false, None) => "owner",
-        };
-        let message = match &self.owners.resolver {
-            None if setting != "owner" => "needs to know owners: set owner as well",
-            Some(_) if self.legacy != LegacyEra::Sessions => {
-                "needs sessions, which this guard has none of: leave it out"
-            }
-            _ => return Ok(()),
-        };
-        let kind = ConfigErrorKind::Owner;
-        Err(ConfigError::new(kind, setting, message.into()))
-    }
-
-    fn check_scope(&self) -> Result<(), ConfigError> {
-        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let (setting, message) = match (&self.shared, self.of_sessions) {
-            _ if self.scope.len() > 64 || !self.scope.bytes().all(is_word) => {
-                ("scope", "must be 1 to 64 letters, digits, '.', '_' and '-'")
-            }
-            (Some(_), _) if self.scope.is_empty() => {
-                ("scope", "must be named, for the sessions are shared")
-            }
-            (Some(_), Some(setting)) => (
-                setting,
-                "belongs to the guard whose sessions these are: set it there",
-            ),
-            _ => return Ok(()),
-        };
-        let kind = ConfigErrorKind::Scope;
-        Err(ConfigError::new(kind, setting, message.into()))
-    }
-}
-
-/// The settings that a request is judged by. They exist once, behind the layer's `Arc`.
-#[derive(Debug)]
-pub(crate) struct Settings {
-    pub(crate) legacy: LegacyEra,
-    pub(crate) modern: ModernEra,
-    /// Empty: the inner service decides.
-    pub(crate) modern_versions: Vec<String>,
-    pub(crate) body_limit: usize,
-    pub(crate) json_depth: usize,
-    pub(crate) progress_timeout: Duration,
-    pub(crate) body_timeout: Duration,
-    pub(crate) max_streams: usize,
-    pub(crate) reopen_stale: bool,
-    pub(crate) end_on_refused_delete: bool,
-    pub(crate) end_inner_sessions: bool,
-    pub(crate) report_only: bool,
-    pub(crate) owners: OwnerSource,
-    pub(crate) scope: Scope,
-    pub(crate) longest_id: usize,
-    pub(crate) hosts: AllowedHosts,
-    pub(crate) origins: AllowedOrigins,
-}
-
-impl Settings {
-    /// Whether report-only mode lets a request pass in spite of this. What can not be read at all
-    /// can not be passed on either (contract rows 10 to 12).
-    pub(crate) fn lets_pass(&self, reason: RefusalReason) -> bool {
-        self.report_only
-            && !matches!(
-                reason,
-                RefusalReason::BodyTooLarge
-                    | RefusalReason::BodyLate
-                    | RefusalReason::BodyBroken
-                    | RefusalReason::ParseError
-            )
-    }
 }
 
 /// The hooks in the order in which they were added.
@@ -604,32 +426,3 @@ impl fmt::Debug for Hooks {
         write!(f, "{} hooks", self.0.len())
     }
 }
-
-/// What the legacy era gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum LegacyEra {
-    Refused,
-    Sessions,
-    Stateless,
-}
-
-/// What the modern era gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ModernEra {
-    Accepted,
-    Refused,
-}
-
-fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
-    match (1..=most).contains(&value) {
-        true => Ok(()),
-        false => {
-            let message = format!("must be 1 to {most}");
-            Err(ConfigError::new(ConfigErrorKind::Limit, setting, message))
-        }
-    }
-}
-
-/// How long an `initialize` answered by an event stream may wait for the response (contract §1).
-const UNCONFIRMED: Duration = Duration::from_secs(60);
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);

@@ -1,14 +1,17 @@
 //! The registry: the only owner of the map, of its slots, and of the one way out.
 
+mod by_id;
+mod clients;
+mod slot;
+mod unused;
+
 use std::borrow::Borrow;
-use std::collections::{HashSet, VecDeque};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -25,6 +28,11 @@ use super::state::{Phase, State};
 use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
 use crate::observe::{Observers, SessionHook, SessionStats};
+
+use self::by_id::ById;
+use self::clients::Clients;
+pub(crate) use self::slot::Slot;
+use self::unused::Unused;
 
 /// All sessions of one guard, or of several that share them.
 pub(crate) struct Registry {
@@ -423,30 +431,6 @@ pub(crate) struct Opener {
     pub(crate) scope: Scope,
 }
 
-/// A session in the map, by its id. The id stands in the entry alone, which every lookup needs
-/// anyway: the table stays small enough for the processor's caches.
-struct ById(Arc<Entry>);
-
-impl Borrow<[u8]> for ById {
-    fn borrow(&self) -> &[u8] {
-        self.0.id.borrow()
-    }
-}
-
-impl Hash for ById {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.hash(state);
-    }
-}
-
-impl PartialEq for ById {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.id == other.0.id
-    }
-}
-
-impl Eq for ById {}
-
 /// Why [`Registry::reserve`] found no place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unavailable {
@@ -458,105 +442,6 @@ pub(crate) enum Unavailable {
     NoId,
     /// The owner has as many sessions as one may have, and all are in use.
     OwnerFull,
-}
-
-/// A reserved place: given back on drop, unless the session opened.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    registry: Arc<Registry>,
-    entry: Arc<Entry>,
-    opened: bool,
-}
-
-impl Slot {
-    pub(crate) fn entry(&self) -> &Arc<Entry> {
-        &self.entry
-    }
-
-    /// The inner service opened the session. `None` if it was ended while it waited.
-    pub(crate) fn open(mut self, phase: Phase) -> Option<InFlight> {
-        // Counted first: whoever ends the session at once must find it counted.
-        self.registry.open.fetch_add(1, AcqRel);
-        let Some(in_flight) = self.entry.open(phase) else {
-            self.registry.open.fetch_sub(1, AcqRel);
-            return None;
-        };
-        self.opened = true;
-        lock(&self.registry.unused).push(&self.entry);
-        self.registry.reaper.wake(&self.registry);
-        self.tell_opened().then_some(in_flight)
-    }
-
-    /// Whether the session is still open when all have been told of it.
-    fn tell_opened(&self) -> bool {
-        let observers = &self.registry.observers;
-        let session = McpSession::new(self.entry.clone());
-        observers.opened(&session);
-        match self.entry.mark_told() {
-            Some(reason) => {
-                observers.ended(&session, reason);
-                false
-            }
-            None => true,
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        if !self.opened {
-            self.registry.end(&self.entry, EndReason::Abandoned);
-        }
-    }
-}
-
-/// Clients by name and version, so that a thousand sessions of one client keep its name once.
-#[derive(Default)]
-struct Clients {
-    known: HashSet<Arc<Client>>,
-    /// Names that no session uses any more are dropped when the set has grown to this size.
-    purge_at: usize,
-}
-
-impl Clients {
-    fn intern(&mut self, client: Client) -> Arc<Client> {
-        if let Some(known) = self.known.get(&client) {
-            return known.clone();
-        }
-        if self.known.len() >= self.purge_at {
-            self.known.retain(|client| Arc::strong_count(client) > 1);
-            self.purge_at = (self.known.len() * 2).max(64);
-        }
-        let client = Arc::new(client);
-        self.known.insert(client.clone());
-        client
-    }
-}
-
-/// Sessions that wait for their second message.
-#[derive(Default)]
-struct Unused {
-    queue: VecDeque<Weak<Entry>>,
-    /// Those that wait no more are dropped when the queue has grown to this length.
-    purge_at: usize,
-}
-
-impl Unused {
-    fn push(&mut self, entry: &Arc<Entry>) {
-        if self.queue.len() >= self.purge_at {
-            self.purge();
-        }
-        self.queue.push_back(Arc::downgrade(entry));
-    }
-
-    fn purge(&mut self) {
-        self.queue.retain(|entry| {
-            entry
-                .upgrade()
-                .is_some_and(|entry| entry.is_usable() && !entry.is_used())
-        });
-        self.purge_at = (self.queue.len() * 2).max(64);
-    }
 }
 
 /// Nothing that these locks guard can be left half done, so a panic elsewhere spoils nothing.

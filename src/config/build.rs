@@ -1,0 +1,163 @@
+//! What makes a layer of the settings, and refuses those that can not work.
+
+use std::time::Duration;
+
+use super::SessionGuardBuilder;
+use super::error::{ConfigError, ConfigErrorKind};
+use super::settings::{LegacyEra, ModernEra, Settings};
+use crate::SessionGuardLayer;
+use crate::guard::era::is_version;
+use crate::session::{Limits, Registry, RegistrySettings, Scope, nanos};
+
+impl SessionGuardBuilder {
+    /// Builds the layer. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// A limit is zero or absurd, a host, origin or scope can not be read, the id generator makes no
+    /// valid id, or settings contradict each other; [`ConfigErrorKind`] lists them.
+    pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
+        within("body_limit", self.body_limit, 1 << 30)?;
+        within("json_depth", self.json_depth, 127)?;
+        within("max_sessions", self.max_sessions, u32::MAX as usize)?;
+        within(
+            "max_sessions_per_owner",
+            self.max_sessions_per_owner.unwrap_or(1),
+            u32::MAX as usize,
+        )?;
+        within("max_streams", self.max_streams, u16::MAX.into())?;
+        for (setting, limit) in [
+            ("body_timeout", self.progress_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("never_used_timeout", self.never_used_timeout),
+            ("silent_stream_timeout", self.silent_stream_timeout),
+            ("lifetime", self.lifetime.unwrap_or(LONGEST)),
+        ] {
+            if limit.is_zero() || limit > LONGEST {
+                let message = format!("must be more than zero and at most {LONGEST:?}");
+                return Err(ConfigError::new(ConfigErrorKind::Limit, setting, message));
+            }
+        }
+        if (self.legacy, self.modern) == (LegacyEra::Refused, ModernEra::Refused) {
+            let message = "refuses every request: accept the modern era as well";
+            return Err(ConfigError::new(
+                ConfigErrorKind::NoEra,
+                "refuse_legacy",
+                message.into(),
+            ));
+        }
+        if let Some(bad) = self
+            .modern_versions
+            .iter()
+            .find(|version| !is_version(version.as_bytes()))
+        {
+            let message = format!(
+                "can not hold {bad:?}: a version has 1 to 32 letters, digits, dots and hyphens"
+            );
+            return Err(ConfigError::new(
+                ConfigErrorKind::Version,
+                "modern_versions",
+                message,
+            ));
+        }
+        self.check_owners()?;
+        self.check_scope()?;
+        if self.ids.next().is_none() {
+            let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
+            let kind = ConfigErrorKind::IdGenerator;
+            return Err(ConfigError::new(kind, "id_generator", message.into()));
+        }
+        let limits = Limits {
+            idle: nanos(self.idle_timeout),
+            never_used: nanos(self.never_used_timeout),
+            unconfirmed: nanos(UNCONFIRMED),
+            silent: nanos(self.silent_stream_timeout),
+            lifetime: self.lifetime.map(nanos),
+        };
+        let registry = match self.shared {
+            Some(sessions) => sessions.registry().clone(),
+            None => {
+                let per_owner = self.max_sessions_per_owner.unwrap_or(usize::MAX);
+                Registry::new(RegistrySettings {
+                    ids: self.ids,
+                    limits,
+                    max_sessions: self.max_sessions,
+                    max_per_owner: per_owner,
+                    hooks: self.hooks.0,
+                })
+            }
+        };
+        let settings = Settings {
+            legacy: self.legacy,
+            modern: self.modern,
+            modern_versions: self.modern_versions,
+            body_limit: self.body_limit,
+            json_depth: self.json_depth,
+            progress_timeout: self.progress_timeout,
+            body_timeout: self.body_timeout,
+            max_streams: self.max_streams,
+            reopen_stale: self.reopen_stale,
+            end_on_refused_delete: self.end_on_refused_delete,
+            end_inner_sessions: self.end_inner_sessions,
+            report_only: self.report_only,
+            owners: self.owners,
+            scope: Scope::named(&self.scope),
+            longest_id: registry.longest_id(),
+            hosts: self.hosts?,
+            origins: self.origins?,
+        };
+        Ok(SessionGuardLayer::from_parts(settings, registry))
+    }
+
+    /// A setting about owners that had no effect would look like protection.
+    fn check_owners(&self) -> Result<(), ConfigError> {
+        let setting = match (self.owners.is_required, self.max_sessions_per_owner) {
+            (true, _) => "require_owner",
+            (false, Some(_)) => "max_sessions_per_owner",
+            (false, None) => "owner",
+        };
+        let message = match &self.owners.resolver {
+            None if setting != "owner" => "needs to know owners: set owner as well",
+            Some(_) if self.legacy != LegacyEra::Sessions => {
+                "needs sessions, which this guard has none of: leave it out"
+            }
+            _ => return Ok(()),
+        };
+        let kind = ConfigErrorKind::Owner;
+        Err(ConfigError::new(kind, setting, message.into()))
+    }
+
+    fn check_scope(&self) -> Result<(), ConfigError> {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let (setting, message) = match (&self.shared, self.of_sessions) {
+            _ if self.scope.len() > 64 || !self.scope.bytes().all(is_word) => {
+                ("scope", "must be 1 to 64 letters, digits, '.', '_' and '-'")
+            }
+            (Some(_), _) if self.scope.is_empty() => {
+                ("scope", "must be named, for the sessions are shared")
+            }
+            (Some(_), Some(setting)) => (
+                setting,
+                "belongs to the guard whose sessions these are: set it there",
+            ),
+            _ => return Ok(()),
+        };
+        let kind = ConfigErrorKind::Scope;
+        Err(ConfigError::new(kind, setting, message.into()))
+    }
+}
+
+fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
+    match (1..=most).contains(&value) {
+        true => Ok(()),
+        false => {
+            let message = format!("must be 1 to {most}");
+            Err(ConfigError::new(ConfigErrorKind::Limit, setting, message))
+        }
+    }
+}
+
+/// How long an `initialize` answered by an event stream may wait for the response (contract §1).
+const UNCONFIRMED: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);

@@ -1,0 +1,58 @@
+use std::time::Duration;
+
+use crate::guard::RefusalReason;
+use crate::guard::origin::{AllowedHosts, AllowedOrigins};
+use crate::session::{OwnerSource, Scope};
+
+/// The settings that a request is judged by. They exist once, behind the layer's `Arc`.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) legacy: LegacyEra,
+    pub(crate) modern: ModernEra,
+    /// Empty: the inner service decides.
+    pub(crate) modern_versions: Vec<String>,
+    pub(crate) body_limit: usize,
+    pub(crate) json_depth: usize,
+    pub(crate) progress_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) max_streams: usize,
+    pub(crate) reopen_stale: bool,
+    pub(crate) end_on_refused_delete: bool,
+    pub(crate) end_inner_sessions: bool,
+    pub(crate) report_only: bool,
+    pub(crate) owners: OwnerSource,
+    pub(crate) scope: Scope,
+    pub(crate) longest_id: usize,
+    pub(crate) hosts: AllowedHosts,
+    pub(crate) origins: AllowedOrigins,
+}
+
+impl Settings {
+    /// Whether report-only mode lets a request pass in spite of this. What can not be read at all
+    /// can not be passed on either (contract rows 10 to 12).
+    pub(crate) fn lets_pass(&self, reason: RefusalReason) -> bool {
+        self.report_only
+            && !matches!(
+                reason,
+                RefusalReason::BodyTooLarge
+                    | RefusalReason::BodyLate
+                    | RefusalReason::BodyBroken
+                    | RefusalReason::ParseError
+            )
+    }
+}
+
+/// What the legacy era gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum LegacyEra {
+    Refused,
+    Sessions,
+    Stateless,
+}
+
+/// What the modern era gets.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ModernEra {
+    Accepted,
+    Refused,
+}

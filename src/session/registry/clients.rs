@@ -1,0 +1,27 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::session::Client;
+
+/// Clients by name and version, so that a thousand sessions of one client keep its name once.
+#[derive(Default)]
+pub(super) struct Clients {
+    known: HashSet<Arc<Client>>,
+    /// Names that no session uses any more are dropped when the set has grown to this size.
+    purge_at: usize,
+}
+
+impl Clients {
+    pub(super) fn intern(&mut self, client: Client) -> Arc<Client> {
+        if let Some(known) = self.known.get(&client) {
+            return known.clone();
+        }
+        if self.known.len() >= self.purge_at {
+            self.known.retain(|client| Arc::strong_count(client) > 1);
+            self.purge_at = (self.known.len() * 2).max(64);
+        }
+        let client = Arc::new(client);
+        self.known.insert(client.clone());
+        client
+    }
+}
