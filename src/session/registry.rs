@@ -156,6 +156,10 @@ impl Registry {
                 });
             }
             self.unlist(&entry);
+            if entry.end(EndReason::Abandoned).is_none() {
+                // Whoever has ended it meanwhile has given the place back.
+                self.taken.fetch_add(1, AcqRel);
+            }
         }
         Err(Unavailable::NoId)
     }
