@@ -460,6 +460,22 @@ async fn an_inner_service_is_told_of_the_sessions_that_the_guard_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_opened_over_http_2_is_ended_under_the_host_of_its_authority() {
+    let (world, told) = keeping(telling(), 204);
+    let mut request = post(None, INITIALIZE);
+    request.headers_mut().remove("host");
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.uri_mut() = "http://localhost:8000/mcp".parse().unwrap();
+    let answer = world.ask(request).await;
+    let id = answer.headers["mcp-session-id"].to_str().unwrap();
+    world.sessions.end(id);
+    sleep(SECOND).await;
+    let told = told.lock().unwrap();
+    assert_eq!(told[0].0["host"], "localhost:8000");
+    assert_eq!(told[0].1, "/mcp");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_inner_service_is_not_told_what_it_knows_or_was_not_asked_to_hear() {
     let (world, told) = keeping(SessionGuardLayer::builder(), 204);
     let id = world.open().await;

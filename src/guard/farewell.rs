@@ -44,8 +44,11 @@ impl Farewells {
         let Self { places, under_way } = self.clone();
         // Copies: the session must not keep the whole head alive.
         let uri = Uri::try_from(parts.uri.path()).ok()?;
-        let host = parts.headers.get(HOST);
-        let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        // HTTP/2 has it in the URI.
+        let host = parts.headers.get(HOST).map(HeaderValue::as_bytes);
+        let authority = parts.uri.authority().map(|name| name.as_str().as_bytes());
+        let host = host.or(authority);
+        let host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
         Some(Box::new(move |entry| {
             // It has said so itself, or has heard the client's own DELETE. Where so many wait
             // that it does not keep up, its own timeouts must do.
