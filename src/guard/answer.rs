@@ -111,10 +111,8 @@ impl Call {
         if is_sized && body.size_hint().lower() <= SMALL {
             return Ok(Response::from_parts(parts, Body::new(body)));
         }
-        let may_end_early =
-            is_event_stream && !is_sized && !parts.headers.contains_key(CONTENT_LENGTH);
         let role = match self.message {
-            _ if !may_end_early => Role::Plain,
+            _ if !may_end_early(&parts.headers, &body) => Role::Plain,
             None if self.resumes => Role::Stream { number: None },
             None => {
                 let extras = &self.in_flight.entry().extras;
@@ -216,6 +214,13 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     has_essence(headers, "text/event-stream")
+}
+
+/// Whether an answer is an event stream that nobody has promised a length of.
+pub(crate) fn may_end_early<B: HttpBody>(headers: &HeaderMap, body: &B) -> bool {
+    is_event_stream(headers)
+        && body.size_hint().exact().is_none()
+        && !headers.contains_key(CONTENT_LENGTH)
 }
 
 pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {

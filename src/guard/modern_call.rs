@@ -13,11 +13,10 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::Response;
-use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::answer::is_event_stream;
+use super::answer::may_end_early;
 use super::body::Tail;
 use super::head::{SESSION_ID, is_encoded};
 use super::reason::RefusalReason;
@@ -57,10 +56,7 @@ impl ModernCall {
         let (mut parts, body) = response.into_parts();
         parts.headers.remove(&SESSION_ID);
         let body = Body::new(body);
-        let may_end_early = is_event_stream(&parts.headers)
-            && body.size_hint().exact().is_none()
-            && !parts.headers.contains_key(CONTENT_LENGTH);
-        if !may_end_early {
+        if !may_end_early(&parts.headers, &body) {
             return Response::from_parts(parts, body);
         }
         let stream = ModernStream {

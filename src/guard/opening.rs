@@ -238,7 +238,7 @@ pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>
         return;
     }
     if era::names_modern(version.as_bytes()) {
-        observe::version_without_initialize(&McpSession::new(entry.clone()));
+        observe::version_without_initialize(entry);
     }
     entry.keep_protocol_version(version);
 }

@@ -27,7 +27,7 @@ use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Caller, Client, InFlight, McpSession, Opener, Unavailable};
+use crate::session::{Caller, Client, InFlight, Opener, Unavailable};
 
 /// A POST whose head passed.
 pub(crate) struct Post<S> {
@@ -73,7 +73,7 @@ where
         let settings = &self.shared.settings;
         let message = match message::read(&body, Bounds::of_requests(settings.json_depth)) {
             Ok(message) => message,
-            Err(flaw) if self.shared.settings.lets_pass(flaw.reason) => {
+            Err(flaw) if settings.lets_pass(flaw.reason) => {
                 return self.report(flaw.reason, body.clone());
             }
             Err(flaw) => return self.refuse(flaw.reason, flaw.id.map(str::as_bytes)),
@@ -135,7 +135,7 @@ where
         let entry = session.entry();
         let negotiated = entry.protocol_version();
         if negotiated.is_some() && message.era().version() != negotiated {
-            observe::version_mismatch(&McpSession::new(entry.clone()));
+            observe::version_mismatch(entry);
         }
         let settings = &self.shared.settings;
         let call = Call::post(session, &message, self.traits, &self.parts, settings);
@@ -214,6 +214,10 @@ where
 
     fn go(mut self, body: Bytes, next: Next) -> State<S> {
         forward::reframe(&mut self.parts, self.traits, body.len());
+        self.send(body, next)
+    }
+
+    fn send(self, body: Bytes, next: Next) -> State<S> {
         let request = Request::from_parts(self.parts, Body::from(body));
         match self.is_ready {
             true => State::go(self.inner, request, next),
@@ -260,11 +264,7 @@ where
     fn report(mut self, reason: RefusalReason, body: Bytes) -> State<S> {
         let session = self.session.take();
         let reported = Reported::prepare(reason, &mut self.parts, session, &self.shared);
-        let request = Request::from_parts(self.parts, Body::from(body));
-        match self.is_ready {
-            true => State::go(self.inner, request, Next::Pass(reported)),
-            false => State::ready(self.inner, request, Next::Pass(reported)),
-        }
+        self.send(body, Next::Pass(reported))
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::{Span, debug, info, warn};
 use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
 use crate::guard::{Refusal, RefusalReason};
-use crate::session::{Entry, McpSession};
+use crate::session::Entry;
 
 /// Logs what happens, under the target `mcp_session_guard`.
 pub(super) struct Log;
@@ -85,15 +85,13 @@ pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
 }
 
 /// A client names another version than the one that its session negotiated.
-pub(crate) fn version_mismatch(session: &McpSession) {
-    let session = session.fingerprint();
-    debug!(target: TARGET, %session, "request names another protocol version than was negotiated");
+pub(crate) fn version_mismatch(entry: &Entry) {
+    debug!(target: TARGET, session = %entry.id.fingerprint(), "request names another protocol version than was negotiated");
 }
 
 /// The inner service opened a session under a version that has none.
-pub(crate) fn version_without_initialize(session: &McpSession) {
-    let session = session.fingerprint();
-    warn!(target: TARGET, %session, "the inner service answered initialize with a protocol version that has no initialize");
+pub(crate) fn version_without_initialize(entry: &Entry) {
+    warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
 }
 
 const TARGET: &str = "mcp_session_guard";
