@@ -174,6 +174,7 @@ mod extract;
 mod guard;
 mod observe;
 mod session;
+pub mod store;
 mod unwind;
 
 pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
@@ -188,6 +189,7 @@ pub use crate::observe::{SessionEvent, SessionHook, SessionStats};
 pub use crate::session::{
     EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, Sessions,
 };
+pub use crate::store::McpSessionStore;
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::SessionGuardBuilder;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::settings::{LegacyEra, ModernEra, Settings};
 use crate::SessionGuardLayer;
 use crate::guard::era::is_version;
-use crate::session::{Limits, Registry, RegistrySettings, Scope, nanos};
+use crate::session::{Limits, Registry, RegistrySettings, Scope, is_well_formed, nanos};
+use crate::store::StoreSettings;
 
 impl SessionGuardBuilder {
     /// Builds the layer. Needs no runtime.
@@ -33,6 +36,9 @@ impl SessionGuardBuilder {
             ("never_used_timeout", self.never_used_timeout),
             ("silent_stream_timeout", self.silent_stream_timeout),
             ("lifetime", self.lifetime.unwrap_or(LONGEST)),
+            ("store_lease", self.store_lease),
+            ("store_grace", self.store_grace.max(Duration::from_nanos(1))),
+            ("store_timeout", self.store_timeout),
         ] {
             if limit.is_zero() || limit > LONGEST {
                 let message = format!("must be more than zero and at most {LONGEST:?}");
@@ -63,6 +69,7 @@ impl SessionGuardBuilder {
         }
         self.check_owners()?;
         self.check_scope()?;
+        self.check_store()?;
         if self.ids.next().is_none() {
             let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
             let kind = ConfigErrorKind::IdGenerator;
@@ -85,6 +92,13 @@ impl SessionGuardBuilder {
                     max_sessions: self.max_sessions,
                     max_per_owner: per_owner,
                     hooks: self.hooks.0,
+                    store: self.store.map(|store| StoreSettings {
+                        store,
+                        lease: self.store_lease,
+                        grace: self.store_grace,
+                        timeout: self.store_timeout,
+                        node: self.node_name.unwrap_or_else(random_name),
+                    }),
                 })
             }
         };
@@ -146,6 +160,29 @@ impl SessionGuardBuilder {
         let kind = ConfigErrorKind::Scope;
         Err(ConfigError::new(kind, setting, message.into()))
     }
+
+    fn check_store(&self) -> Result<(), ConfigError> {
+        let is_name = |name: &String| is_well_formed(name.as_bytes(), 64);
+        let (setting, message) = match (&self.store, self.of_store) {
+            (None, Some(setting)) => (setting, "needs a store: set store as well"),
+            (Some(_), _) if self.legacy != LegacyEra::Sessions => (
+                "store",
+                "keeps sessions, which this guard has none of: leave it out",
+            ),
+            _ if !self.node_name.as_ref().is_none_or(is_name) => (
+                "node_name",
+                "must be 1 to 64 characters of visible ASCII (0x21 to 0x7E)",
+            ),
+            _ => return Ok(()),
+        };
+        let kind = ConfigErrorKind::Store;
+        Err(ConfigError::new(kind, setting, message.into()))
+    }
+}
+
+/// Other processes must not have it by chance.
+fn random_name() -> String {
+    Uuid::new_v4().simple().to_string()
 }
 
 fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {

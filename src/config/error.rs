@@ -58,6 +58,8 @@ pub enum ConfigErrorKind {
     Owner,
     /// A scope's name can not be one, is missing, or a shared registry is set up twice.
     Scope,
+    /// A setting about the store has no effect: there is none, or there are no sessions.
+    Store,
     /// A listed version can not be one.
     Version,
 }

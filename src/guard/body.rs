@@ -63,22 +63,31 @@ where
     type Error = B::Error;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
+        let mut this = self.as_mut().project();
         let Some(in_flight) = &this.tie.in_flight else {
             return Poll::Ready(None);
         };
         let entry = in_flight.entry();
         if !this.tie.role.is_over(entry) {
-            let polled = match this.tie.role.is_held() {
-                true => Poll::Pending,
-                false => this.inner.as_mut().poll_frame(cx),
+            let polled = match this.tie.role.poll_held(entry, cx) {
+                Some(Poll::Ready(Some(data))) => {
+                    this.tie.role = Role::Stream { number: None };
+                    if this.inner.is_end_stream() {
+                        this.tie.finish();
+                    }
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(_) => Poll::Pending,
+                None => this.inner.as_mut().poll_frame(cx),
             };
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
-                    this.tie.carried(frame.data_ref());
+                    if this.tie.carried(frame.data_ref()) == Passage::Held {
+                        return self.poll_frame(cx);
+                    }
                     // The consumer may not ask again.
                     if this.inner.is_end_stream() && !this.tie.may_hold() {
                         this.tie.finish();
@@ -176,8 +185,19 @@ impl Role {
         }
     }
 
-    fn is_held(&self) -> bool {
-        matches!(self, Self::Call { is_held: true, .. })
+    /// Whether something is held back: bytes that come once the store has the session, or nothing but
+    /// the end.
+    #[inline]
+    fn poll_held(
+        &mut self,
+        entry: &Arc<Entry>,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Option<Bytes>>> {
+        match self {
+            Self::Call { is_held: true, .. } => Some(Poll::Pending),
+            Self::OpeningStream(opening) if opening.is_held() => Some(opening.poll_held(entry, cx)),
+            _ => None,
+        }
     }
 
     /// What a client that waits for its answer must still be told. Without it four clients wait
@@ -192,6 +212,17 @@ impl Role {
             _ => None,
         }
     }
+}
+
+/// What becomes of the bytes that came.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Passage {
+    /// They pass.
+    Free,
+    /// They pass, and the response to `initialize` is among them.
+    Answered,
+    /// They wait until the store has the session that they open.
+    Held,
 }
 
 /// A body in flight; dropped before its end, it was abandoned.
@@ -212,21 +243,24 @@ impl Tie {
     }
 
     #[inline]
-    fn carried(&mut self, data: Option<&Bytes>) {
+    fn carried(&mut self, data: Option<&Bytes>) -> Passage {
         let (Some(in_flight), Some(data)) = (&self.in_flight, data) else {
-            return;
+            return Passage::Free;
         };
         in_flight.carried();
-        let is_answered = match &mut self.role {
-            Role::OpeningStream(opening) => opening.carried(data, in_flight.entry()),
+        match &mut self.role {
+            Role::OpeningStream(opening) => {
+                let passage = opening.carried(data, in_flight.entry());
+                if passage == Passage::Answered {
+                    self.role = Role::Stream { number: None };
+                }
+                passage
+            }
             Role::Call { tail, .. } => {
                 tail.push(data);
-                false
+                Passage::Free
             }
-            _ => false,
-        };
-        if is_answered {
-            self.role = Role::Stream { number: None };
+            _ => Passage::Free,
         }
     }
 

@@ -1,16 +1,19 @@
 //! DELETE (contract §5): the client ends its session.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
 use super::head::SESSION_ID;
+use super::layer::Shared;
+use super::refusal::Refusal;
 use crate::session::{EndReason, Entry, InFlight};
 
 /// The one DELETE of a session that is under way. It ends the session, also if its client is gone
@@ -37,7 +40,7 @@ impl Deletion {
         })
     }
 
-    pub(crate) fn entry(&self) -> &std::sync::Arc<Entry> {
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
         self.session.entry()
     }
 
@@ -51,12 +54,29 @@ impl Deletion {
         response
     }
 
+    /// Ends the session; answered once every process knows, or may be told by the store.
+    pub(crate) async fn end_everywhere(self, shared: &Shared) -> Response<Body> {
+        let entry = self.entry().clone();
+        let response = self.end();
+        let told = match shared.registry.link() {
+            Some(link) => link.told_of(&entry).await,
+            None => Ok(()),
+        };
+        match told {
+            Ok(()) => response,
+            Err(unavailable) => Refusal::of_head(unavailable.into())
+                .told(shared.registry.observers())
+                .into_response(Version::HTTP_11),
+        }
+    }
+
     /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
     /// refused and `heeds_refusal`. Errors and silence are no refusals.
     pub(crate) async fn ask<R, E>(
         mut self,
         answer: impl Future<Output = Result<Response<R>, E>>,
         heeds_refusal: bool,
+        shared: Arc<Shared>,
     ) -> Result<Response<Body>, E>
     where
         R: HttpBody<Data = Bytes> + Send + 'static,
@@ -72,7 +92,7 @@ impl Deletion {
                 return Ok(response);
             }
         }
-        Ok(self.end())
+        Ok(self.end_everywhere(&shared).await)
     }
 }
 

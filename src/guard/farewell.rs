@@ -53,7 +53,7 @@ impl Farewells {
             // It has said so itself, or has heard the client's own DELETE. Where so many wait
             // that it does not keep up, its own timeouts must do.
             let knows = entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
-            if knows || under_way.len() >= MOST {
+            if knows || entry.goes_on_elsewhere() || under_way.len() >= MOST {
                 return;
             }
             let (mut parts, ()) = Request::new(()).into_parts();

@@ -31,6 +31,8 @@ pub(crate) enum SessionMark {
     Live,
     /// An id of no live session, on a request that may be none of a session.
     Stale,
+    /// Whether it is a live session's can not be told.
+    Unclear(RefusalReason),
 }
 
 /// What a message may do.
@@ -80,11 +82,12 @@ impl<'a> LiveSession<'a> {
     }
 }
 
-/// Judges a request by its head. `session` is what the registry knows under its session id.
+/// Judges a request by its head. `session` is what the registry knows under its session id, or why
+/// that can not be told.
 pub(crate) fn head(
     head: &Head<'_>,
     owner: OwnerCheck,
-    session: Option<LiveSession<'_>>,
+    session: Result<Option<LiveSession<'_>>, RefusalReason>,
     settings: &Settings,
 ) -> Result<HeadVerdict, RefusalReason> {
     match (settings.legacy, head.verb) {
@@ -110,8 +113,10 @@ pub(crate) fn head(
         // A POST is refused once its id is known.
         _ if owner == OwnerCheck::Failed && is_post => SessionMark::Absent,
         _ if owner == OwnerCheck::Failed => return Err(RefusalReason::OwnerUnresolved),
-        (SessionHeader::Named(_), Some(_)) => SessionMark::Live,
-        (SessionHeader::Named(_), None) if is_post && (is_modern || settings.reopen_stale) => {
+        (SessionHeader::Named(_), Err(reason)) if is_post => SessionMark::Unclear(reason),
+        (SessionHeader::Named(_), Err(reason)) => return Err(reason),
+        (SessionHeader::Named(_), Ok(Some(_))) => SessionMark::Live,
+        (SessionHeader::Named(_), Ok(None)) if is_post && (is_modern || settings.reopen_stale) => {
             SessionMark::Stale
         }
         _ => return Err(RefusalReason::SessionNotFound),
@@ -120,7 +125,7 @@ pub(crate) fn head(
         return read_body(head, mark, settings);
     }
     if !is_modern {
-        check_version(head.version, session)?;
+        check_version(head.version, session.ok().flatten())?;
     }
     Ok(if head.verb == Verb::Get {
         HeadVerdict::Stream
@@ -142,6 +147,9 @@ pub(crate) fn message(
 ) -> Result<MessageVerdict, RefusalReason> {
     if owner == OwnerCheck::Failed {
         return Err(RefusalReason::OwnerUnresolved);
+    }
+    if let SessionMark::Unclear(reason) = mark {
+        return Err(reason);
     }
     if mark == SessionMark::Live && session.is_none() {
         return Err(RefusalReason::SessionNotFound);
@@ -182,6 +190,7 @@ pub(crate) fn message(
         (true, SessionMark::Absent | SessionMark::Stale) => Ok(MessageVerdict::Open),
         (false, SessionMark::Live) => Ok(MessageVerdict::Forward),
         (false, SessionMark::Stale) => Err(RefusalReason::SessionNotFound),
+        (_, SessionMark::Unclear(reason)) => Err(reason),
         (false, SessionMark::Absent) if owner == OwnerCheck::Missing => {
             Err(RefusalReason::SessionNotFound)
         }

@@ -118,6 +118,16 @@ impl Opening {
         };
         let entry = self.slot.entry().clone();
         keep_version(&entry, protocol_version);
+        if let Err(unavailable) = entry.keep().await {
+            let reason = unavailable.into();
+            return match entry.observers().filter(|_| self.report_only) {
+                Some(observers) => {
+                    Refusal::report(reason, &observers);
+                    Response::from_parts(parts, Body::from(body))
+                }
+                None => self.request.refuse(reason, &entry),
+            };
+        }
         let Some(in_flight) = self.slot.open(Phase::Live) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
         };
@@ -158,7 +168,8 @@ impl Opening {
         // The stream may end before its time.
         parts.headers.remove(CONTENT_LENGTH);
         never_buffer(&mut parts.headers);
-        let role = Role::OpeningStream(Box::new(OpeningStream::new(self.request)));
+        let stream = OpeningStream::new(self.request, self.report_only);
+        let role = Role::OpeningStream(Box::new(stream));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
     }
 }

@@ -275,6 +275,7 @@ impl From<Unavailable> for RefusalReason {
             Unavailable::Full => Self::TooManySessions,
             Unavailable::NoId => Self::IdGeneratorFailed,
             Unavailable::OwnerFull => Self::TooManyOwnSessions,
+            Unavailable::StoreDown => Self::StoreUnavailable,
         }
     }
 }

@@ -86,6 +86,8 @@ pub enum RefusalReason {
     /// The server is shutting down (503, with the seconds left in `Retry-After`; also the last event
     /// of a stream of the modern era).
     Draining,
+    /// The [store](crate::SessionGuardBuilder::store) can not be reached, and only it could tell (503).
+    StoreUnavailable,
     /// The id generator made no valid id that is free (503).
     IdGeneratorFailed,
     /// The inner service's answer to `initialize` can not be judged: encoded, over 1 MiB, or with
@@ -97,7 +99,7 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    pub(crate) const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 42] = [
         Self::HostMalformed,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -136,6 +138,7 @@ impl RefusalReason {
         Self::TooManySessions,
         Self::TooManyOwnSessions,
         Self::Draining,
+        Self::StoreUnavailable,
         Self::IdGeneratorFailed,
         Self::UnusableAnswer,
         Self::SessionEnded,
@@ -183,6 +186,7 @@ impl RefusalReason {
             Self::TooManySessions => "too_many_sessions",
             Self::TooManyOwnSessions => "too_many_own_sessions",
             Self::Draining => "draining",
+            Self::StoreUnavailable => "store_unavailable",
             Self::IdGeneratorFailed => "id_generator_failed",
             Self::UnusableAnswer => "unusable_answer",
             Self::SessionEnded => "session_ended",
@@ -205,6 +209,7 @@ impl RefusalReason {
             Self::TooManySessions
             | Self::TooManyOwnSessions
             | Self::Draining
+            | Self::StoreUnavailable
             | Self::IdGeneratorFailed
             | Self::TooManyListeners => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
@@ -222,6 +227,7 @@ impl RefusalReason {
             | Self::TooManySessions
             | Self::TooManyOwnSessions
             | Self::Draining
+            | Self::StoreUnavailable
             | Self::IdGeneratorFailed
             | Self::TooManyListeners
             | Self::UnusableAnswer
@@ -326,6 +332,9 @@ impl RefusalReason {
                 "Too many sessions of this owner are in use: end one, or try again later."
             }
             Self::Draining => "The server is shutting down: try again, it or another will answer.",
+            Self::StoreUnavailable => {
+                "Internal error: the server can not look sessions up now. Retry later."
+            }
             Self::IdGeneratorFailed => "No session id could be made: try again later.",
             Self::UnusableAnswer => {
                 "The server's answer to initialize is encoded, too large or has a bad session id."

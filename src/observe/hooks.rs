@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::guard::Refusal;
 use crate::session::{EndReason, McpSession};
+use crate::store::StoreError;
 
 /// Is told what happens to sessions; given to
 /// [`SessionGuardBuilder::hook`](crate::SessionGuardBuilder::hook), most often as a closure.
@@ -10,7 +11,8 @@ use crate::session::{EndReason, McpSession};
 ///
 /// - Called on the thread on which it happens, most often that of a request: it must not block.
 /// - No lock is held: it may call back into [`Sessions`](crate::Sessions) and the session.
-/// - Of every session you are told once that it opened, first of all; once that it ended; and in
+/// - Of every session you are told once that it opened (or was restored), first of all; once that it
+///   ended; and in
 ///   between, at most once, that it is confirmed, and of its streams. A stream's close may come after
 ///   the session's end, and so may whatever happens at the same moment on another thread.
 /// - A panic is caught and changes nothing.
@@ -54,6 +56,19 @@ pub enum SessionEvent<'a> {
     Opened {
         /// The session.
         session: &'a McpSession,
+    },
+    /// A session that another process has opened, or this one in an earlier life, goes on here: the
+    /// [store](crate::SessionGuardBuilder::store) knew it.
+    #[non_exhaustive]
+    Restored {
+        /// The session.
+        session: &'a McpSession,
+    },
+    /// The [store](crate::SessionGuardBuilder::store) failed, or did not answer in time.
+    #[non_exhaustive]
+    StoreFailed {
+        /// What went wrong.
+        error: &'a StoreError,
     },
     /// The client has the answer to `initialize` whole.
     #[non_exhaustive]

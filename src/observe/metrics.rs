@@ -17,6 +17,12 @@ impl Metrics {
     pub(super) fn described() -> Self {
         describe_gauge!(OPEN, Unit::Count, "Sessions that are open.");
         describe_counter!(OPENED, Unit::Count, "Sessions opened.");
+        describe_counter!(RESTORED, Unit::Count, "Sessions taken over from a store.");
+        describe_counter!(
+            STORE_FAILED,
+            Unit::Count,
+            "Calls of the store that failed or came too late."
+        );
         describe_counter!(ENDED, Unit::Count, "Sessions ended, by reason.");
         describe_histogram!(DURATION, Unit::Seconds, "How long sessions were open.");
         describe_gauge!(STREAMS, Unit::Count, "Event streams that are open.");
@@ -41,6 +47,11 @@ impl SessionHook for Metrics {
                 counter!(OPENED).increment(1);
                 gauge!(OPEN).increment(1);
             }
+            SessionEvent::Restored { .. } => {
+                counter!(RESTORED).increment(1);
+                gauge!(OPEN).increment(1);
+            }
+            SessionEvent::StoreFailed { .. } => counter!(STORE_FAILED).increment(1),
             SessionEvent::Confirmed { .. } => {}
             SessionEvent::StreamOpened { .. } => gauge!(STREAMS).increment(1),
             SessionEvent::StreamClosed { .. } => gauge!(STREAMS).decrement(1),
@@ -71,6 +82,8 @@ impl SessionHook for Metrics {
 
 const OPEN: &str = "mcp.server.session.active";
 const OPENED: &str = "mcp.server.session.opened";
+const RESTORED: &str = "mcp.server.session.restored";
+const STORE_FAILED: &str = "mcp.server.session.store.failed";
 const ENDED: &str = "mcp.server.session.ended";
 const DURATION: &str = "mcp.server.session.duration";
 const STREAMS: &str = "mcp.server.session.stream.active";

@@ -14,9 +14,12 @@ use std::sync::Arc;
 pub use self::hooks::{SessionEvent, SessionHook};
 use self::stats::Counters;
 pub use self::stats::SessionStats;
-pub(crate) use self::trace::{record, version_mismatch, version_without_initialize};
+pub(crate) use self::trace::{
+    record, record_too_long, record_unreadable, version_mismatch, version_without_initialize,
+};
 use crate::guard::Refusal;
 use crate::session::{EndReason, McpSession};
+use crate::store::StoreError;
 use crate::unwind::unless_it_panics;
 
 /// All who are told what happens to the sessions of a registry.
@@ -41,6 +44,16 @@ impl Observers {
     pub(crate) fn opened(&self, session: &McpSession) {
         self.counters.opened();
         self.tell(&SessionEvent::Opened { session });
+    }
+
+    pub(crate) fn restored(&self, session: &McpSession) {
+        self.counters.restored();
+        self.tell(&SessionEvent::Restored { session });
+    }
+
+    pub(crate) fn store_failed(&self, error: &StoreError) {
+        self.counters.store_failed();
+        self.tell(&SessionEvent::StoreFailed { error });
     }
 
     pub(crate) fn confirmed(&self, session: &McpSession) {

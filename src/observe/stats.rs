@@ -17,6 +17,10 @@ pub struct SessionStats {
     pub open_streams: usize,
     /// Sessions opened so far.
     pub opened: u64,
+    /// Sessions taken over from a [store](crate::SessionGuardBuilder::store) so far.
+    pub restored: u64,
+    /// How often the [store](crate::SessionGuardBuilder::store) failed or did not answer in time.
+    pub store_failures: u64,
     /// Sessions ended so far, by reason; reasons that have not occurred are absent.
     pub ended: BTreeMap<EndReason, u64>,
     /// Requests refused so far, by reason; reasons that have not occurred are absent.
@@ -29,6 +33,8 @@ pub struct SessionStats {
 #[derive(Debug)]
 pub(crate) struct Counters {
     opened: AtomicU64,
+    restored: AtomicU64,
+    store_failures: AtomicU64,
     open_streams: AtomicUsize,
     ended: [AtomicU64; EndReason::ALL.len()],
     refused: [AtomicU64; RefusalReason::ALL.len()],
@@ -39,6 +45,8 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             opened: AtomicU64::new(0),
+            restored: AtomicU64::new(0),
+            store_failures: AtomicU64::new(0),
             open_streams: AtomicUsize::new(0),
             ended: [const { AtomicU64::new(0) }; _],
             refused: [const { AtomicU64::new(0) }; _],
@@ -50,6 +58,14 @@ impl Default for Counters {
 impl Counters {
     pub(super) fn opened(&self) {
         self.opened.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn restored(&self) {
+        self.restored.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn store_failed(&self) {
+        self.store_failures.fetch_add(1, Relaxed);
     }
 
     pub(super) fn ended(&self, reason: EndReason) {
@@ -78,6 +94,8 @@ impl Counters {
             opening,
             open_streams: self.open_streams.load(Relaxed),
             opened: self.opened.load(Relaxed),
+            restored: self.restored.load(Relaxed),
+            store_failures: self.store_failures.load(Relaxed),
             ended: by_reason(&EndReason::ALL, &self.ended),
             refused: by_reason(&RefusalReason::ALL, &self.refused),
             reported: by_reason(&RefusalReason::ALL, &self.reported),

@@ -10,7 +10,7 @@ use tracing::{Span, debug, info, warn};
 use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
 use crate::guard::{Refusal, RefusalReason};
-use crate::session::Entry;
+use crate::session::{Entry, Scope};
 
 /// Logs what happens, under the target `mcp_session_guard`.
 pub(super) struct Log;
@@ -21,6 +21,10 @@ impl SessionHook for Log {
             SessionEvent::Opened { session } => {
                 info!(target: TARGET, session = %session.fingerprint(), "session opened");
             }
+            SessionEvent::Restored { session } => {
+                info!(target: TARGET, session = %session.fingerprint(), "session restored");
+            }
+            SessionEvent::StoreFailed { error } => warn!(target: TARGET, %error, "store failed"),
             SessionEvent::Confirmed { session } => {
                 debug!(target: TARGET, session = %session.fingerprint(), "session confirmed");
             }
@@ -92,6 +96,16 @@ pub(crate) fn version_mismatch(entry: &Entry) {
 /// The inner service opened a session under a version that has none.
 pub(crate) fn version_without_initialize(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
+}
+
+/// What is known of a session is too long for a store.
+pub(crate) fn record_too_long(entry: &Entry) {
+    warn!(target: TARGET, session = %entry.id.fingerprint(), "what is known of the session is too long to be stored: shorten its owner");
+}
+
+/// The store has a value that is none of ours.
+pub(crate) fn record_unreadable(scope: &Scope) {
+    warn!(target: TARGET, scope = scope.name(), "the store holds a session that can not be read: is its prefix shared with another version, or another program?");
 }
 
 const TARGET: &str = "mcp_session_guard";

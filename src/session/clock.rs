@@ -9,11 +9,15 @@ use tokio::time::Instant;
 
 /// Now, in nanoseconds. 63 bits last for 292 years.
 pub(crate) fn now() -> u64 {
-    let now = Instant::now();
-    match now.checked_duration_since(*EPOCH) {
+    at(Instant::now())
+}
+
+/// A moment in the unit of [`now`].
+pub(crate) fn at(moment: Instant) -> u64 {
+    match moment.checked_duration_since(*EPOCH) {
         Some(since) => ORIGIN.saturating_add(nanos(since)),
         // A paused clock may have stopped before anybody asked.
-        None => ORIGIN.saturating_sub(nanos(EPOCH.duration_since(now))),
+        None => ORIGIN.saturating_sub(nanos(EPOCH.duration_since(moment))),
     }
 }
 

@@ -17,10 +17,11 @@ use super::clock;
 use super::extras::Extras;
 use super::id::McpSessionId;
 use super::owner::{Owner, Scope};
-use super::registry::Registry;
+use super::registry::{Registry, Unavailable};
 use super::state::{Phase, State};
 use super::{EndReason, McpSession};
 use crate::observe::Observers;
+use crate::store::SessionKey;
 
 /// One session, shared by the registry, its handles and whatever is in flight for it.
 pub(crate) struct Entry {
@@ -33,6 +34,13 @@ pub(crate) struct Entry {
     /// The version in the result of `initialize`, whatever it is.
     protocol_version: OnceLock<Cow<'static, str>>,
     pub(crate) extras: Extras,
+    /// The name of the process that opened it, where there is a store.
+    opened_on: Option<Arc<String>>,
+    /// When the store last vouched for it, [`UNSTORED`] where it does not know it, 0 where that is
+    /// in doubt.
+    verified: AtomicU64,
+    /// When the store was last told that it is in use.
+    refreshed: AtomicU64,
     registry: Weak<Registry>,
     /// Phase, flags, end reason, requests in flight and a count of beginnings: see [`State`].
     state: AtomicU64,
@@ -47,7 +55,7 @@ pub(crate) struct Entry {
 }
 
 /// What the client said of itself in `initialize`, kept once for all sessions that say the same.
-#[derive(Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Client {
     pub(crate) name: Option<Box<str>>,
     pub(crate) version: Option<Box<str>>,
@@ -81,6 +89,7 @@ impl Entry {
         client: Arc<Client>,
         owner: Option<Owner>,
         scope: Scope,
+        opened_on: Option<Arc<String>>,
         registry: Weak<Registry>,
     ) -> Self {
         let now = clock::now();
@@ -92,6 +101,9 @@ impl Entry {
             inner_id: OnceLock::new(),
             protocol_version: OnceLock::new(),
             extras: Extras::default(),
+            opened_on,
+            verified: AtomicU64::new(UNSTORED),
+            refreshed: AtomicU64::new(0),
             registry,
             state: AtomicU64::new(State::phase_only(Phase::Reserved).0),
             opened: AtomicU64::new(now),
@@ -124,6 +136,24 @@ impl Entry {
             admitted: true,
             body: false,
         })
+    }
+
+    /// The record of a session that opened before, elsewhere or in an earlier life, comes back: from
+    /// now on the id is good here. `false` if it ended meanwhile.
+    pub(crate) fn resume(&self) -> bool {
+        self.state
+            .fetch_update(AcqRel, Acquire, |word| {
+                let state = State(word);
+                let resumed = state.with_phase(Phase::Live).0 | State::USED | State::CONFIRMED;
+                (state.phase() == Phase::Reserved).then_some(resumed)
+            })
+            .is_ok()
+    }
+
+    /// It opened so long ago.
+    pub(crate) fn set_age(&self, age: u64) {
+        let opened = clock::now().saturating_sub(age);
+        self.opened.store(opened, Relaxed);
     }
 
     /// The result names this version.
@@ -287,6 +317,84 @@ impl Entry {
         self.last.load(Relaxed)
     }
 
+    pub(crate) fn opened_on(&self) -> Option<&str> {
+        self.opened_on.as_deref().map(String::as_str)
+    }
+
+    /// Under what a store keeps it.
+    pub(crate) fn key(&self) -> SessionKey {
+        SessionKey::of(self.scope.name(), &self.id)
+    }
+
+    /// When the store last vouched for it.
+    #[inline] // on the way of each request
+    pub(crate) fn verified(&self) -> u64 {
+        self.verified.load(Acquire)
+    }
+
+    /// The store knows it, as was asked at this moment.
+    pub(crate) fn verify(&self, asked: u64) {
+        self.verified.store(asked, Release);
+    }
+
+    /// Whether the store knows it is in doubt until that is asked again.
+    pub(crate) fn doubt(&self) {
+        if self.is_stored() {
+            self.verified.store(0, Release);
+        }
+    }
+
+    /// The store does not know it.
+    pub(crate) fn disown(&self) {
+        self.verified.store(UNSTORED, Release);
+    }
+
+    /// Whether the store knows it, or may.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.verified() != UNSTORED
+    }
+
+    /// Whether it has ended for this process only.
+    pub(crate) fn goes_on_elsewhere(&self) -> bool {
+        let Some(reason) = self.end_reason().filter(|_| self.is_stored()) else {
+            return false;
+        };
+        let registry = self.registry.upgrade();
+        let link = registry.as_ref().and_then(|registry| registry.link());
+        reason == EndReason::HandedOver || link.is_some_and(|link| !link.ends_inner(self, reason))
+    }
+
+    /// Whether it is to be kept by a store.
+    pub(crate) fn has_store(&self) -> bool {
+        self.opened_on.is_some()
+    }
+
+    /// Has its store keep it, where there is one.
+    pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), Unavailable> {
+        let registry = self.registry.upgrade();
+        match registry.as_ref().and_then(|registry| registry.link()) {
+            Some(link) => link.keep(self).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the store should hear that it is in use, which it has heard of `pause` ago at least.
+    pub(crate) fn is_due(&self, now: u64, pause: u64) -> bool {
+        let state = State(self.state.load(Acquire));
+        if !self.is_stored() {
+            return state.is_usable() && state.is_confirmed();
+        }
+        let refreshed = self.refreshed.load(Relaxed);
+        let is_in_use = state.in_flight() > 0 || self.last() > refreshed;
+        let is_active = state.is_usable() && state.is_used() && is_in_use;
+        is_active && now.saturating_sub(refreshed) >= pause
+    }
+
+    /// The store has heard that it was in use at this moment.
+    pub(crate) fn mark_refreshed(&self, now: u64) {
+        self.refreshed.store(now, Relaxed);
+    }
+
     pub(crate) fn protocol_version(&self) -> Option<&str> {
         self.protocol_version.get().map(|version| &**version)
     }
@@ -406,5 +514,7 @@ pub(crate) struct Due {
     seen: State,
 }
 
+/// The store does not know the session: it is this process's only, and needs no check.
+const UNSTORED: u64 = u64::MAX;
 /// A byte was carried since the last look at the clocks.
 const SINCE: u64 = u64::MAX;

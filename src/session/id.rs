@@ -21,7 +21,8 @@ pub struct McpSessionId(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    /// What the guard makes by itself: kept in place, so that a lookup follows no pointer.
+    /// What the guard makes by itself, or is as long: kept in place, so that a lookup follows no
+    /// pointer.
     Uuid([u8; Hyphenated::LENGTH]),
     Custom(Arc<str>),
 }
@@ -47,6 +48,17 @@ impl McpSessionId {
             .unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
+    }
+
+    /// An id that was issued before. `None` if it can not have been.
+    pub(super) fn restored(text: &str) -> Option<Self> {
+        if !is_well_formed(text.as_bytes(), MAX_LENGTH) {
+            return None;
+        }
+        Some(Self(match text.as_bytes().try_into() {
+            Ok(uuid) => Repr::Uuid(uuid),
+            Err(_) => Repr::Custom(text.into()),
+        }))
     }
 
     fn as_bytes(&self) -> &[u8] {
@@ -120,6 +132,11 @@ impl IdSource {
         is_well_formed(text.as_bytes(), MAX_LENGTH).then(|| McpSessionId(Repr::Custom(text.into())))
     }
 
+    /// Whether this source may have made an id. Of others no store needs to be asked.
+    pub(crate) fn may_have_made(&self, id: &[u8]) -> bool {
+        self.0.is_some() || is_uuid_v4(id)
+    }
+
     /// The longest id that this source can have made, in bytes.
     pub(crate) fn longest(&self) -> usize {
         match self.0 {
@@ -146,6 +163,13 @@ pub(crate) fn is_well_formed(text: &[u8], longest: usize) -> bool {
     (1..=longest).contains(&text.len()) && text.iter().fold(true, is_visible)
 }
 
+/// In the one spelling in which the guard issues it.
+fn is_uuid_v4(id: &[u8]) -> bool {
+    id.len() == Hyphenated::LENGTH
+        && !id.iter().any(u8::is_ascii_uppercase)
+        && Uuid::try_parse_ascii(id).is_ok_and(|id| id.get_version_num() == 4)
+}
+
 const MAX_LENGTH: usize = 128;
 
 #[cfg(test)]
@@ -158,6 +182,23 @@ mod tests {
         let parsed = Uuid::parse_str(id.as_str()).unwrap();
         assert_eq!(parsed.get_version_num(), 4);
         assert_eq!(parsed.hyphenated().to_string(), id.as_str());
+        assert!(IdSource::default().may_have_made(id.as_bytes()));
+    }
+
+    #[test]
+    fn ids_that_no_guard_makes_are_known_as_such() {
+        let source = IdSource::default();
+        for other in [
+            "",
+            "x",
+            "2f7a1c0c5d3b4c2e9a7b0d1e2f3a4b5c",
+            "2F7A1C0C-5D3B-4C2E-9A7B-0D1E2F3A4B5C",
+            "2f7a1c0c-5d3b-1c2e-9a7b-0d1e2f3a4b5c",
+            "2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5g",
+        ] {
+            assert!(!source.may_have_made(other.as_bytes()), "{other}");
+        }
+        assert!(source.may_have_made(b"2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c"));
     }
 
     #[test]

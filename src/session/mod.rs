@@ -1,6 +1,6 @@
 //! What the guard knows of sessions, in this process: the registry and the handles to it.
 
-mod clock;
+pub(crate) mod clock;
 mod drain;
 mod entry;
 mod extras;
@@ -28,11 +28,12 @@ pub use self::id::{Fingerprint, McpSessionId};
 pub(crate) use self::id::{IdSource, is_well_formed};
 pub(crate) use self::owner::{Caller, OwnerSource, Scope};
 pub use self::owner::{Owner, OwnerResolver};
-pub(crate) use self::registry::{Opener, Registry, RegistrySettings, Slot, Unavailable};
+pub(crate) use self::registry::{Begun, Opener, Registry, RegistrySettings, Slot, Unavailable};
 pub(crate) use self::state::Phase;
 pub(crate) use self::tally::{Held, Tally};
 
 use crate::observe::SessionStats;
+use crate::store::StoreError;
 
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.
 ///
@@ -99,6 +100,14 @@ impl McpSession {
     #[must_use]
     pub fn scope(&self) -> &str {
         self.entry.scope.name()
+    }
+
+    /// The [name](crate::SessionGuardBuilder::node_name) of the process that opened it; `None` where
+    /// the guard has no [store](crate::SessionGuardBuilder::store). Where the inner service keeps
+    /// sessions of its own, that process has them: send requests there.
+    #[must_use]
+    pub fn opened_on(&self) -> Option<&str> {
+        self.entry.opened_on()
     }
 
     /// How long ago the session opened.
@@ -203,7 +212,7 @@ impl Sessions {
         Self { registry }
     }
 
-    /// How many sessions are open. An `initialize` that the inner service has not answered yet is
+    /// How many sessions are open, of those that this process knows. An `initialize` that the inner service has not answered yet is
     /// no session, though it counts against the limit.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -246,13 +255,35 @@ impl Sessions {
     /// Ends every session of `owner`, those that are just opening included, and tells how many
     /// there were.
     ///
+    /// With a [store](crate::SessionGuardBuilder::store) those of other processes end too, though
+    /// they are not counted; [`flush`](Self::flush) tells when.
+    ///
     /// Revoke what the owner authenticates with first: a request that has passed authentication
     /// already may open one more session.
     pub fn end_owner(&self, owner: &Owner) -> usize {
+        // Told first: what it ends must not be loaded again.
+        if let Some(link) = self.registry.link() {
+            link.end_owner(owner.to_text());
+            link.wake(&self.registry);
+        }
         self.revoke(&self.registry.of(owner))
     }
 
-    /// Ends every session, those that are just opening included, and tells how many there were.
+    /// Waits until the [store](crate::SessionGuardBuilder::store) knows of every end so far; ready at
+    /// once where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The store failed meanwhile. It is told again until it succeeds, as long as this process lives.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        match self.registry.link() {
+            Some(link) => link.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends every session that this process knows, those that are just opening included, and tells how
+    /// many there were.
     pub fn end_all(&self) -> usize {
         self.revoke(&self.registry.all())
     }
@@ -288,11 +319,17 @@ pub enum EndReason {
     Deleted,
     /// The server shut down and the [drain](crate::SessionGuardLayer::drain)'s time was over.
     Drained,
+    /// Another process has ended it, or the [store](crate::SessionGuardBuilder::store) does not know
+    /// it any more.
+    EndedElsewhere,
     /// It made room for another: the limit of sessions was reached and this was the oldest that was
     /// never used, or its owner's limit and this had been idle longest.
     Evicted,
     /// The guard itself is gone: no layer, service or [`Sessions`] of it is left.
     GuardDropped,
+    /// The server shut down, and the session goes on elsewhere: its
+    /// [store](crate::SessionGuardBuilder::store) keeps it.
+    HandedOver,
     /// No request or response for the idle timeout.
     Idle,
     /// The inner service has lost its own session: it answered 404 for its id.
@@ -308,12 +345,14 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Abandoned,
         Self::Deleted,
         Self::Drained,
+        Self::EndedElsewhere,
         Self::Evicted,
         Self::GuardDropped,
+        Self::HandedOver,
         Self::Idle,
         Self::InnerLost,
         Self::Lifetime,
@@ -329,8 +368,10 @@ impl EndReason {
             Self::Abandoned => "abandoned",
             Self::Deleted => "deleted",
             Self::Drained => "drained",
+            Self::EndedElsewhere => "ended_elsewhere",
             Self::Evicted => "evicted",
             Self::GuardDropped => "guard_dropped",
+            Self::HandedOver => "handed_over",
             Self::Idle => "idle",
             Self::InnerLost => "inner_lost",
             Self::Lifetime => "lifetime",

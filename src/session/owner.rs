@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use axum::BoxError;
 use http::request::Parts;
+use serde_json::{Value, json};
 
 use super::entry::Entry;
 use crate::unwind::unless_it_panics;
@@ -57,6 +58,26 @@ impl Owner {
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.0.subject
+    }
+
+    /// The owner as a store names it: equal for equal owners.
+    pub(crate) fn to_text(&self) -> String {
+        match self.issuer() {
+            Some(issuer) => json!([issuer, self.subject()]),
+            None => json!([self.subject()]),
+        }
+        .to_string()
+    }
+
+    /// The owner whom [`to_text`](Self::to_text) has named so.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let names: Value = serde_json::from_str(text).ok()?;
+        let owner = match names.as_array()?.as_slice() {
+            [subject] => Self::new(subject.as_str()?),
+            [issuer, subject] => Self::of(issuer.as_str()?, subject.as_str()?),
+            _ => return None,
+        };
+        (!owner.is_empty()).then_some(owner)
     }
 
     fn is_empty(&self) -> bool {

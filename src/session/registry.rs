@@ -28,6 +28,7 @@ use super::state::{Phase, State};
 use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
 use crate::observe::{Observers, SessionHook, SessionStats};
+use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
 
 use self::by_id::ById;
 use self::clients::Clients;
@@ -58,6 +59,8 @@ pub(crate) struct Registry {
     last_reclaim: AtomicU64,
     reaper: Reaper,
     observers: Arc<Observers>,
+    /// The tie to what outlives the process.
+    link: Option<Link>,
 }
 
 /// What a registry is built with.
@@ -67,6 +70,7 @@ pub(crate) struct RegistrySettings {
     pub(crate) max_sessions: usize,
     pub(crate) max_per_owner: usize,
     pub(crate) hooks: Vec<Arc<dyn SessionHook>>,
+    pub(crate) store: Option<StoreSettings>,
 }
 
 impl Registry {
@@ -77,7 +81,9 @@ impl Registry {
             max_sessions,
             max_per_owner,
             hooks,
+            store,
         } = settings;
+        let observers = Arc::new(Observers::new(hooks));
         Arc::new(Self {
             map: DashMap::default(),
             ids,
@@ -93,7 +99,8 @@ impl Registry {
             farewells: Arc::default(),
             last_reclaim: AtomicU64::new(0),
             reaper: Reaper::new(&limits),
-            observers: Arc::new(Observers::new(hooks)),
+            link: store.map(|store| Link::new(store, limits, observers.clone())),
+            observers,
         })
     }
 
@@ -103,6 +110,64 @@ impl Registry {
         if self.drain.is_draining() {
             return Err(Unavailable::Draining);
         }
+        if self.link.as_ref().is_some_and(Link::is_down) {
+            return Err(Unavailable::StoreDown);
+        }
+        let ids = || self.ids.next();
+        let node = self.link.as_ref().map(Link::node);
+        self.take(opener, node, ids, EndReason::Abandoned)
+    }
+
+    /// A place for a session that another process has opened, or this one in an earlier life, as the
+    /// store was `asked` of at that moment. It is given back when the [`Slot`] is dropped before the
+    /// session [goes on](Slot::resume).
+    pub(crate) fn restore(
+        self: &Arc<Self>,
+        id: &str,
+        scope: Scope,
+        record: Record,
+        asked: u64,
+    ) -> Result<Slot, Unavailable> {
+        if self.drain.is_over() {
+            return Err(Unavailable::Draining);
+        }
+        let Record {
+            client,
+            owner,
+            protocol_version,
+            inner_id,
+            opened_on,
+            age,
+        } = record;
+        let opener = Opener {
+            client,
+            owner,
+            scope,
+        };
+        let mut id = McpSessionId::restored(id);
+        let node = Arc::new(opened_on);
+        let slot = self.take(opener, Some(&node), || id.take(), EndReason::HandedOver)?;
+        let entry = slot.entry();
+        entry.verify(asked);
+        entry.set_age(clock::nanos(age));
+        if let Some(version) = protocol_version {
+            entry.keep_protocol_version(version.into());
+        }
+        if let Some(inner_id) = inner_id {
+            entry.keep_inner_id(inner_id);
+        }
+        Ok(slot)
+    }
+
+    /// Takes a place, for a session with the first of the `ids` that is free; `unless_opened` is why
+    /// it ends where it does not open.
+    fn take(
+        self: &Arc<Self>,
+        opener: Opener,
+        node: Option<&Arc<String>>,
+        ids: impl FnMut() -> Option<McpSessionId>,
+        unless_opened: EndReason,
+    ) -> Result<Slot, Unavailable> {
         let Opener {
             client,
             owner,
@@ -118,9 +183,10 @@ impl Registry {
         let client = lock(&self.clients).intern(client);
         let reserved = |id| {
             let registry = Arc::downgrade(self);
-            Entry::reserved(id, client.clone(), owner.clone(), scope.clone(), registry)
+            let (client, owner, scope) = (client.clone(), owner.clone(), scope.clone());
+            Entry::reserved(id, client, owner, scope, node.cloned(), registry)
         };
-        let slot = self.place(reserved);
+        let slot = self.place(ids, reserved, unless_opened);
         if slot.is_err() {
             self.taken.fetch_sub(1, AcqRel);
             self.drain.look();
@@ -135,10 +201,12 @@ impl Registry {
     /// Finds an id that is free, and room among the owner's sessions.
     fn place(
         self: &Arc<Self>,
+        mut ids: impl FnMut() -> Option<McpSessionId>,
         reserved: impl Fn(McpSessionId) -> Entry,
+        unless_opened: EndReason,
     ) -> Result<Slot, Unavailable> {
         for _ in 0..ID_ATTEMPTS {
-            let Some(id) = self.ids.next() else { break };
+            let Some(id) = ids() else { break };
             let entry = Arc::new(reserved(id));
             // Listed first: whoever takes the entry out of the map takes it off the list.
             self.list_for_owner(&entry)?;
@@ -152,7 +220,7 @@ impl Registry {
                 return Ok(Slot {
                     registry: self.clone(),
                     entry,
-                    opened: false,
+                    unless_opened: Some(unless_opened),
                 });
             }
             self.unlist(&entry);
@@ -165,24 +233,61 @@ impl Registry {
     }
 
     /// Begins a request of the session with this id, if that is open and of this scope and owner.
-    pub(crate) fn begin(
-        &self,
+    pub(crate) fn begin(&self, id: &[u8], scope: &Scope, owner: Option<&Owner>) -> Begun {
+        let now = clock::now();
+        match (self.get_at(id, now), &self.link) {
+            (Some(entry), _) if !entry.belongs_to(scope, owner) => Begun::Unknown,
+            (Some(entry), Some(link)) if !link.trusts(&entry, now) => Begun::Ask,
+            (Some(entry), _) => match entry.begin() {
+                Some(session) => Begun::Session(session),
+                None => Begun::Unknown,
+            },
+            (None, Some(_)) if self.ids.may_have_made(id) => Begun::Ask,
+            (None, _) => Begun::Unknown,
+        }
+    }
+
+    /// Begins a request of the session with this id as [`begin`](Self::begin) does, once the store
+    /// has been asked.
+    pub(crate) async fn begin_asked(
+        self: &Arc<Self>,
         id: &[u8],
         scope: &Scope,
         owner: Option<&Owner>,
-    ) -> Option<InFlight> {
-        let entry = self.get(id)?;
-        match entry.belongs_to(scope, owner) {
-            true => entry.begin(),
-            false => None,
+    ) -> Result<Option<InFlight>, Unavailable> {
+        let (Some(link), Ok(text)) = (&self.link, str::from_utf8(id)) else {
+            return Ok(None);
+        };
+        let key = SessionKey::new(scope.name(), text);
+        match link.ask(self, scope, &key).await {
+            Known::Good => {}
+            Known::Unknown => return Ok(None),
+            Known::Unclear(unavailable) => return Err(unavailable),
         }
+        let entry = self.get(id);
+        let entry = entry.filter(|entry| entry.belongs_to(scope, owner));
+        Ok(entry.and_then(|entry| entry.begin()))
     }
 
     /// The open session with this id.
     pub(crate) fn get(&self, id: &[u8]) -> Option<Arc<Entry>> {
+        self.get_at(id, clock::now())
+    }
+
+    fn get_at(&self, id: &[u8], now: u64) -> Option<Arc<Entry>> {
         let entry = self.find(id)?;
-        self.end_if_expired(&entry, clock::now());
+        self.end_if_expired(&entry, now);
         entry.is_usable().then_some(entry)
+    }
+
+    /// The session with this id, whatever it is in the middle of.
+    pub(crate) fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
+        self.map.get(id).map(|place| place.key().0.clone())
+    }
+
+    /// The tie to what outlives the process, if there is any.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
     }
 
     /// All open sessions.
@@ -236,7 +341,7 @@ impl Registry {
 
     /// Opens no session any more. Ready at the deadline, when everything that was open has been
     /// ended, or earlier where nothing is open.
-    pub(crate) async fn close(&self, patience: Duration) {
+    pub(crate) async fn close(self: &Arc<Self>, patience: Duration) {
         self.drain.begin(patience);
         let calls = self.drain.calls();
         let emptied = async {
@@ -252,10 +357,20 @@ impl Registry {
         };
         let _ = timeout(patience, emptied).await;
         self.drain.finish();
-        for entry in self.all() {
-            self.end(&entry, EndReason::Drained);
+        if let Some(link) = &self.link {
+            let _ = timeout(FAREWELL_TIME, link.refresh(self)).await;
         }
-        let _ = timeout(FAREWELL_TIME, self.farewells.emptied()).await;
+        for entry in self.all() {
+            self.end(&entry, without_us(&entry, EndReason::Drained));
+        }
+        let told = async {
+            self.farewells.emptied().await;
+            if let Some(link) = &self.link {
+                // What fails is logged, and tried as long as the process lives.
+                let _ = link.flush().await;
+            }
+        };
+        let _ = timeout(FAREWELL_TIME, told).await;
     }
 
     pub(crate) fn farewells(&self) -> &Arc<Tally> {
@@ -298,6 +413,9 @@ impl Registry {
     /// The one way out of the registry, for whoever moved the entry to its end from `before`.
     fn leave(&self, entry: &Arc<Entry>, before: Option<State>) -> bool {
         let Some(before) = before else { return false };
+        if let (Some(link), Some(reason)) = (&self.link, entry.end_reason()) {
+            link.leaves(entry, reason);
+        }
         self.unmap(entry);
         self.unlist(entry);
         self.taken.fetch_sub(1, AcqRel);
@@ -363,10 +481,6 @@ impl Registry {
         }
     }
 
-    fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
-        self.map.get(id).map(|place| place.key().0.clone())
-    }
-
     fn take_place(&self) -> bool {
         self.taken
             .fetch_update(AcqRel, Acquire, |taken| {
@@ -408,7 +522,7 @@ impl Drop for Registry {
     fn drop(&mut self) {
         for place in &self.map {
             let place = &place.key().0;
-            if let Some(before) = place.end(EndReason::GuardDropped) {
+            if let Some(before) = place.end(without_us(place, EndReason::GuardDropped)) {
                 place.extras.close(place);
                 self.tell_end(place, before);
             }
@@ -425,6 +539,23 @@ impl fmt::Debug for Registry {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// Why a session ends that this process can not serve any more.
+fn without_us(entry: &Entry, unless_stored: EndReason) -> EndReason {
+    match entry.is_stored() {
+        true => EndReason::HandedOver,
+        false => unless_stored,
+    }
+}
+
+/// What [`Registry::begin`] found.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    Session(InFlight),
+    Unknown,
+    /// Only the store can tell.
+    Ask,
 }
 
 /// Who opens a session, and under which guard.
@@ -446,6 +577,8 @@ pub(crate) enum Unavailable {
     NoId,
     /// The owner has as many sessions as one may have, and all are in use.
     OwnerFull,
+    /// The store can not be reached.
+    StoreDown,
 }
 
 /// Nothing that these locks guard can be left half done, so a panic elsewhere spoils nothing.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
 
 use super::{Registry, lock};
+use crate::observe::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, Phase};
 
 /// A reserved place: given back on drop, unless the session opened.
@@ -9,7 +10,8 @@ use crate::session::{EndReason, Entry, InFlight, McpSession, Phase};
 pub(crate) struct Slot {
     pub(super) registry: Arc<Registry>,
     pub(super) entry: Arc<Entry>,
-    pub(super) opened: bool,
+    /// Why the session ends if it does not open; `None` once it has.
+    pub(super) unless_opened: Option<EndReason>,
 }
 
 impl Slot {
@@ -19,23 +21,40 @@ impl Slot {
 
     /// The inner service opened the session. `None` if it was ended while it waited.
     pub(crate) fn open(mut self, phase: Phase) -> Option<InFlight> {
+        let in_flight = self.counted(|entry| entry.open(phase))?;
+        lock(&self.registry.unused).push(&self.entry);
+        self.tell(Observers::opened).then_some(in_flight)
+    }
+
+    /// A session that opened elsewhere, or in an earlier life, goes on here. `false` if it was ended
+    /// meanwhile.
+    pub(crate) fn resume(mut self) -> bool {
+        let resumed = self.counted(|entry| entry.resume().then_some(()));
+        resumed.is_some() && self.tell(Observers::restored)
+    }
+
+    fn counted<T>(&mut self, open: impl FnOnce(&Arc<Entry>) -> Option<T>) -> Option<T> {
         // Counted first: whoever ends the session at once must find it counted.
         self.registry.open.fetch_add(1, AcqRel);
-        let Some(in_flight) = self.entry.open(phase) else {
-            self.registry.open.fetch_sub(1, AcqRel);
-            return None;
-        };
-        self.opened = true;
-        lock(&self.registry.unused).push(&self.entry);
-        self.registry.reaper.wake(&self.registry);
-        self.tell_opened().then_some(in_flight)
+        let opened = open(&self.entry);
+        match opened {
+            Some(_) => {
+                self.unless_opened = None;
+                self.registry.reaper.wake(&self.registry);
+                if let Some(link) = self.registry.link() {
+                    link.wake(&self.registry);
+                }
+            }
+            None => drop(self.registry.open.fetch_sub(1, AcqRel)),
+        }
+        opened
     }
 
     /// Whether the session is still open when all have been told of it.
-    fn tell_opened(&self) -> bool {
+    fn tell(&self, told: impl FnOnce(&Observers, &McpSession)) -> bool {
         let observers = &self.registry.observers;
         let session = McpSession::new(self.entry.clone());
-        observers.opened(&session);
+        told(observers, &session);
         match self.entry.mark_told() {
             Some(reason) => {
                 observers.ended(&session, reason);
@@ -48,8 +67,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if !self.opened {
-            self.registry.end(&self.entry, EndReason::Abandoned);
+        if let Some(reason) = self.unless_opened {
+            self.registry.end(&self.entry, reason);
         }
     }
 }

@@ -1,0 +1,249 @@
+//! A store in memory, for tests: clones of it are the same store, as two processes see it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{
+    Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreFuture,
+};
+
+/// A store that ends with its process, for tests of your own: clones share what they keep, so guards
+/// with a clone each are as two machines with one store. It can be told to
+/// [fail](Self::set_trouble). Feature `test-util`.
+///
+/// It follows tokio's clock, also where a test has paused it.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    kept: HashMap<SessionKey, Kept>,
+    listeners: Vec<UnboundedSender<StoreEvent>>,
+    trouble: Trouble,
+    calls: usize,
+}
+
+struct Kept {
+    value: Vec<u8>,
+    owner: Option<Box<str>>,
+    expires: Instant,
+}
+
+/// What is wrong with a [`MemoryStore`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Nothing.
+    #[default]
+    None,
+    /// Every call fails, and streams of ends with it.
+    Down,
+    /// No call is ever answered, and streams of ends fall silent.
+    Silent,
+    /// Calls are answered, but streams of ends fall silent.
+    Deaf,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on this is wrong with it.
+    pub fn set_trouble(&self, trouble: Trouble) {
+        let mut inner = self.lock();
+        inner.trouble = trouble;
+        if trouble == Trouble::Down {
+            inner.listeners.clear();
+        }
+    }
+
+    /// How many calls there were so far, whatever became of them.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.lock().calls
+    }
+
+    /// How many sessions it keeps.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let now = Instant::now();
+        let inner = self.lock();
+        inner.kept.values().filter(|kept| kept.is_good(now)).count()
+    }
+
+    /// Whether it keeps none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Replaces the value of every session, to see what a guard makes of it.
+    pub fn overwrite(&self, value: &[u8]) {
+        for kept in self.lock().kept.values_mut() {
+            kept.value = value.to_owned();
+        }
+    }
+
+    /// Forgets everything without a word to anybody, as a database that lost its disk does.
+    pub fn forget(&self) {
+        self.lock().kept.clear();
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.lock().trouble
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a call as the store's trouble has it.
+    fn answer<'a, T: Send + 'a>(
+        &'a self,
+        act: impl FnOnce(&mut Inner, Instant) -> T + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            let trouble = {
+                let mut inner = self.lock();
+                inner.calls += 1;
+                match inner.trouble {
+                    Trouble::None | Trouble::Deaf => return Ok(act(&mut inner, Instant::now())),
+                    trouble => trouble,
+                }
+            };
+            match trouble {
+                Trouble::Silent => pending().await,
+                _ => Err(failure()),
+            }
+        })
+    }
+}
+
+impl McpSessionStore for MemoryStore {
+    fn create<'a>(&'a self, session: NewSession<'a>) -> StoreFuture<'a, bool> {
+        self.answer(move |inner, now| {
+            let is_free = !inner.is_kept(session.key, now);
+            if is_free {
+                let kept = Kept {
+                    value: session.value.to_owned(),
+                    owner: session.owner.map(Into::into),
+                    expires: now + session.expires_in,
+                };
+                inner.kept.insert(session.key.clone(), kept);
+            }
+            is_free
+        })
+    }
+
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<Vec<u8>>> {
+        self.answer(move |inner, now| {
+            let kept = inner.kept.get(key).filter(|kept| kept.is_good(now));
+            kept.map(|kept| kept.value.clone())
+        })
+    }
+
+    fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>> {
+        self.answer(move |inner, now| {
+            let mut refreshed = Vec::with_capacity(sessions.len());
+            for session in sessions {
+                let is_kept = inner.is_kept(&session.key, now);
+                if let (true, Some(kept)) = (is_kept, inner.kept.get_mut(&session.key)) {
+                    kept.expires = kept.expires.max(now + session.expires_in);
+                }
+                refreshed.push(is_kept);
+            }
+            refreshed
+        })
+    }
+
+    fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
+        self.answer(move |inner, _| {
+            inner.kept.remove(key);
+            inner.tell(&StoreEvent::Ended(key.clone()));
+        })
+    }
+
+    fn remove_owner<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()> {
+        self.answer(move |inner, _| {
+            inner
+                .kept
+                .retain(|_, kept| kept.owner.as_deref() != Some(owner));
+            inner.tell(&StoreEvent::OwnerEnded(owner.into()));
+        })
+    }
+
+    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
+        let listen = self.answer(move |inner, _| {
+            let (listener, events) = unbounded_channel();
+            inner.listeners.push(listener);
+            events
+        });
+        Some(Box::pin(async move {
+            Ok(follow(self.clone(), listen.await?, lease / 3))
+        }))
+    }
+}
+
+impl Inner {
+    fn is_kept(&self, key: &SessionKey, now: Instant) -> bool {
+        self.kept.get(key).is_some_and(|kept| kept.is_good(now))
+    }
+
+    fn tell(&mut self, event: &StoreEvent) {
+        self.listeners
+            .retain(|listener| listener.send(event.clone()).is_ok());
+    }
+}
+
+impl Kept {
+    fn is_good(&self, now: Instant) -> bool {
+        now < self.expires
+    }
+}
+
+/// The events of one listener, with a sign of life in every `pause`.
+fn follow(store: MemoryStore, events: UnboundedReceiver<StoreEvent>, pause: Duration) -> Ends {
+    let state = (store, events, Duration::ZERO);
+    let next = move |(store, mut events, wait): (MemoryStore, UnboundedReceiver<_>, Duration)| async move {
+        let event = match timeout(wait, events.recv()).await {
+            Ok(Some(event)) => Ok(event),
+            Ok(None) => Err(failure()),
+            Err(_) => Ok(StoreEvent::Alive {
+                as_of: Instant::now(),
+            }),
+        };
+        let mut is_missed = false;
+        while matches!(store.trouble(), Trouble::Silent | Trouble::Deaf) {
+            is_missed = true;
+            sleep(pause).await;
+        }
+        let event = match is_missed || store.trouble() == Trouble::Down {
+            true => Err(failure()),
+            false => event,
+        };
+        Some((event, (store, events, pause)))
+    };
+    Box::pin(stream::unfold(state, next))
+}
+
+fn failure() -> StoreError {
+    StoreError::new("it was told to fail")
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
+    }
+}
