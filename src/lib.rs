@@ -107,6 +107,12 @@
 //! awaited inside its signal, refuses newcomers, lets sessions go on until a deadline, and then ends
 //! them and every stream.
 //!
+//! # Outliving the process
+//!
+//! Most clients never open a second session: after a restart their users are stranded. With a
+//! [`store`](SessionGuardBuilder::store) sessions survive a deploy, and a second machine knows them;
+//! [`store`] the module has the contract, and what there is to choose from.
+//!
 //! # Seeing what happens
 //!
 //! - [`Sessions::stats`]: numbers, at any time; [`Sessions::snapshot`]: the sessions themselves.
@@ -136,7 +142,8 @@
 //!
 //! `guard/` is the way of a request, its files in the order in which a request meets them (its
 //! `mod.rs` has the table); `session/` is what the guard knows; `config.rs` is every setting;
-//! `extract.rs` is what handlers see; `cors.rs` (feature `cors`) is what browsers need.
+//! `store/` is what outlives the process; `extract.rs` is what handlers see; `cors.rs` (feature
+//! `cors`) is what browsers need.
 //!
 //! # Defaults
 //!
@@ -193,8 +200,7 @@ pub use crate::store::McpSessionStore;
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///
-/// Tested row by row in `tests/contract.rs`. Not built yet: sessions kept outside the process
-/// (*handed over*).
+/// Tested row by row in `tests/contract.rs`, §7 in `tests/store.rs`.
 ///
 #[doc = include_str!("../CONTRACT.md")]
 #[cfg(doc)]

@@ -119,7 +119,11 @@ impl<S> SessionGuard<S> {
         let registry = &self.shared.registry;
         match registry.begin(id, &settings.scope, owner.as_ref()) {
             // Most likely of the era that has no sessions, which must not wait for a store.
-            Begun::Ask if head.verb == Verb::Post && era::header_names_modern(head.version) => {
+            Begun::Ask
+                if head.verb == Verb::Post
+                    && era::header_names_modern(head.version)
+                    && registry.get(id).is_none() =>
+            {
                 Begun::Unknown
             }
             begun => begun,

@@ -92,7 +92,7 @@ impl Link {
             limits,
             observers,
             is_alone,
-            epoch: AtomicU64::new(if is_alone { 1 } else { u64::MAX }),
+            epoch: AtomicU64::new(if is_alone { 0 } else { u64::MAX }),
             alive_until: AtomicU64::new(if is_alone { u64::MAX } else { 0 }),
             down_until: AtomicU64::new(0),
             loads: Mutex::default(),
@@ -112,14 +112,14 @@ impl Link {
         let verified = entry.verified();
         // In this order: an epoch begins before what is alive in it.
         let is_alive = now <= self.alive_until.load(Acquire);
-        is_alive && verified >= self.epoch.load(Acquire)
+        is_alive && verified > self.epoch.load(Acquire)
             || now <= verified.saturating_add(self.lease)
     }
 
     /// Whether a session that the store was asked for in vain may be served a while longer.
     fn bears(&self, entry: &Entry, now: u64) -> bool {
         let verified = entry.verified();
-        let known_good = match verified >= self.epoch.load(Acquire) {
+        let known_good = match verified > self.epoch.load(Acquire) {
             true => self.alive_until.load(Acquire),
             false => 0,
         };
