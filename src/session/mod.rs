@@ -274,7 +274,8 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// The store failed meanwhile. It is told again until it succeeds, as long as this process lives.
+    /// The store failed meanwhile. It is told again until it succeeds, as long as this process lives;
+    /// where all of an owner's sessions are to end, those that open elsewhere until then end too.
     pub async fn flush(&self) -> Result<(), StoreError> {
         match self.registry.link() {
             Some(link) => link.flush().await,

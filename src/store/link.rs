@@ -141,6 +141,13 @@ impl Link {
             return Err(Unavailable::StoreDown);
         };
         let owner = record.owner.as_ref().map(|owner| owner.to_text());
+        if let Some(owner) = &owner {
+            // What is still to be removed must not take this one along.
+            let removed = self.errands.without_owner(owner);
+            if timeout(self.timeout, removed).await.is_err() {
+                return Err(Unavailable::StoreDown);
+            }
+        }
         let session = NewSession {
             key: &key,
             value: &value,
@@ -150,7 +157,13 @@ impl Link {
         // Before it is kept: whoever ends it meanwhile must have it removed.
         entry.verify(clock::now());
         match self.call(self.store.create(session)).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                if entry.end_reason().is_some() {
+                    // Whoever has ended it may have found nothing to remove.
+                    self.errands.add(Errand::Remove(key));
+                }
+                Ok(())
+            }
             Ok(false) => {
                 // Another's, which must not be removed.
                 entry.disown();

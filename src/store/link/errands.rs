@@ -76,6 +76,12 @@ impl Errands {
         self.until(|list| !list.removed.contains_key(key)).await;
     }
 
+    /// Waits until this owner's sessions are not to be removed any more.
+    pub(super) async fn without_owner(&self, owner: &str) {
+        self.until(|list| !list.removed_owners.contains_key(owner))
+            .await;
+    }
+
     /// Waits until nothing is left to do, or something has failed.
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
         let before = lock(&self.list).failures;
