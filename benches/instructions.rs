@@ -13,6 +13,7 @@ use axum::body::{Body, Bytes};
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use mcp_session_guard::fuzzing::is_message;
+use mcp_session_guard::store::MemoryStore;
 use mcp_session_guard::{Owner, SessionEvent, SessionGuardLayer};
 use support::{
     FRAME, INITIALIZE, Shared, UNKNOWN, by_hand, call, guarded, identity, minting, open_and_use,
@@ -25,7 +26,7 @@ type App = fn() -> Router;
 type Requests = fn(&str) -> Request<Body>;
 
 /// Name, server, expected status, what is asked in a session, if the server opens one.
-const REQUESTS: [(&str, App, u16, Requests); 18] = [
+const REQUESTS: [(&str, App, u16, Requests); 19] = [
     ("GET, identity layer", identity, 200, get),
     ("GET", ours, 200, get),
     ("call of 130 B, identity layer", identity, 200, small),
@@ -38,6 +39,7 @@ const REQUESTS: [(&str, App, u16, Requests); 18] = [
     ("call of 130 B, with a hook", hooked, 200, small),
     ("call of 130 B, report-only", reporting, 200, small),
     ("call of 130 B, with a log", logged, 200, small),
+    ("call of 130 B, with a store", stored, 200, small),
     ("unknown id", ours, 404, |_| small(UNKNOWN)),
     ("missing id", ours, 400, |_| post(None, call(130))),
     ("initialize, handler that mints", minting, 200, opening),
@@ -132,6 +134,11 @@ fn logged() -> Router {
         .finish();
     tracing::subscriber::set_global_default(subscriber).expect("none is set");
     ours()
+}
+
+fn stored() -> Router {
+    let guard = SessionGuardLayer::builder().store(MemoryStore::new());
+    guarded(guard.build().expect("it is valid"))
 }
 
 /// A guard whose only place is taken.
