@@ -16,7 +16,7 @@ use futures_util::{FutureExt, stream};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::store::{MemoryStore, Trouble, behaviour};
 use mcp_session_guard::{
     ConfigErrorKind, EndReason, McpSession, Owner, SessionEvent, SessionGuardBuilder,
     SessionGuardLayer,
@@ -117,6 +117,12 @@ fn is_over(body: &mut Body) -> bool {
 /// Lets the background tasks hear and do what there is.
 async fn settle() {
     sleep(Duration::from_millis(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_in_memory_does_what_every_store_must() {
+    let store = MemoryStore::new();
+    behaviour::check(&store, &store.clone()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -955,4 +961,20 @@ async fn a_session_without_a_store_names_no_node() {
     let session: McpSession = world.sessions.get(&id).unwrap();
     assert_eq!(session.opened_on(), None);
     assert!(world.sessions.flush().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_whose_owner_is_logged_out_meanwhile_leaves_nothing_in_the_store() {
+    let store = MemoryStore::new();
+    let a = World::new(owned(builder(&store)).build().unwrap());
+    let alice = Owner::new("alice");
+    // It waits until the first logout is told, and is ended by the second.
+    a.sessions.end_owner(&alice);
+    let opening = a.ask(by("alice", post(None, INITIALIZE)));
+    let logout = async { a.sessions.end_owner(&alice) };
+    let (answer, ended) = futures_util::future::join(opening, logout).await;
+    assert_eq!((answer.status.as_u16(), ended), (200, 1));
+    assert_eq!(answer.json()["error"]["message"], "Session ended");
+    sleep(SECOND).await;
+    assert!(store.is_empty());
 }

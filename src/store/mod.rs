@@ -1,5 +1,7 @@
 //! What outlives the process: the contract of a store, what is kept in one, and how a guard uses it.
 
+#[cfg(feature = "test-util")]
+pub mod behaviour;
 mod link;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;

@@ -1,0 +1,431 @@
+//! What every [`McpSessionStore`] must do, as tests. Feature `test-util`.
+//!
+//! ```
+//! use mcp_session_guard::store::{MemoryStore, behaviour};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! // Two ways to one store, as two processes have them.
+//! let store = MemoryStore::new();
+//! behaviour::check(&store, &store.clone()).await;
+//! # }
+//! ```
+//!
+//! Keys are drawn anew by each run, so the store need not be empty. Sessions expire after a second at
+//! most, by tokio's clock and the store's own: pause tokio's only for a store that follows it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::{Instant, sleep, timeout};
+use uuid::Uuid;
+
+use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent};
+
+/// Checks [all](all) behaviours, one after the other.
+///
+/// # Panics
+///
+/// The store does not behave so; the message begins with the name of the behaviour.
+pub async fn check(one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
+    for behaviour in all() {
+        behaviour.check(one, other).await;
+    }
+}
+
+/// Every behaviour, for harnesses that show each as a test of its own.
+#[must_use]
+pub fn all() -> Vec<Behaviour> {
+    macro_rules! behaviours {
+        ($($name:ident)*) => {
+            vec![$(Behaviour {
+                name: stringify!($name),
+                run: |stores| Box::pin($name(stores)),
+            }),*]
+        };
+    }
+    behaviours! {
+        what_is_created_is_loaded_by_everybody
+        a_key_that_was_never_created_is_none
+        what_is_there_is_not_overwritten
+        of_many_that_create_one_key_at_once_one_succeeds
+        scopes_ids_and_owners_of_any_letters_are_kept_apart
+        a_session_expires_and_its_key_is_free_again
+        a_refresh_puts_off_the_end_and_never_brings_it_nearer
+        a_refresh_tells_of_each_in_order_and_brings_none_back
+        what_is_removed_is_gone_for_everybody
+        an_owners_sessions_end_in_every_scope_and_nobody_elses
+        what_an_owner_opens_later_is_not_concerned
+        a_key_that_changed_hands_ends_with_its_last_owner_alone
+        every_end_is_told_before_the_sign_of_life_behind_it
+        signs_of_life_come_three_times_a_lease_and_are_fresh
+        a_call_that_is_given_up_leaves_the_store_usable
+        debug_shows_no_id
+    }
+}
+
+/// One sentence of the contract, and how it is checked.
+#[derive(Clone, Copy)]
+pub struct Behaviour {
+    name: &'static str,
+    run: for<'a> fn(Stores<'a>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+}
+
+impl Behaviour {
+    /// The sentence, its words joined by underscores.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Checks it with two ways to one store, as two processes have them. Gives up after 30 seconds.
+    ///
+    /// # Panics
+    ///
+    /// The store does not behave so.
+    pub async fn check(&self, one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
+        let name = self.name;
+        let checked = timeout(PATIENCE, (self.run)(Stores { name, one, other }));
+        assert!(checked.await.is_ok(), "{name}: it did not answer in time");
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Behaviour").field(&self.name).finish()
+    }
+}
+
+async fn what_is_created_is_loaded_by_everybody(stores: Stores<'_>) {
+    let key = key("");
+    let largest: Vec<u8> = (0..8 << 10).map(|byte: u32| byte as u8).collect();
+    stores.created(stores.create(&key, &largest, None).await);
+    stores.is(stores.one.load(&key).await, Some(largest.clone()));
+    stores.is(stores.other.load(&key).await, Some(largest));
+}
+
+async fn a_key_that_was_never_created_is_none(stores: Stores<'_>) {
+    stores.is(stores.one.load(&key("")).await, None);
+}
+
+async fn what_is_there_is_not_overwritten(stores: Stores<'_>) {
+    let key = key("");
+    stores.created(stores.create(&key, b"first", None).await);
+    let again = stores.other.create(new(&key, b"second", None, LONG)).await;
+    stores.is(again, false);
+    stores.is(stores.one.load(&key).await, Some(b"first".to_vec()));
+}
+
+async fn of_many_that_create_one_key_at_once_one_succeeds(stores: Stores<'_>) {
+    let key = key("");
+    let creations = (0..20_usize).map(|number| {
+        let store = [stores.one, stores.other][number % 2];
+        store.create(new(&key, b"x", None, LONG))
+    });
+    let created = join_all(creations).await;
+    let created = created.iter().filter(|created| matches!(created, Ok(true)));
+    stores.that(created.count() == 1, "not one of twenty succeeded");
+}
+
+async fn scopes_ids_and_owners_of_any_letters_are_kept_apart(stores: Stores<'_>) {
+    let run = Uuid::new_v4();
+    let ids = [
+        "", ":", "}", "{", "*", "?", "[a]", "'", "\"", "\\", "%", ":x",
+    ];
+    let owners = [
+        "a",
+        "a:",
+        "A",
+        "*",
+        "[\"a\",\"b\"]",
+        "ä\u{1F511}",
+        "a\nb",
+        "a\0b",
+        "",
+    ];
+    let mut keys = Vec::new();
+    for scope in ["", "a", "a.", "A"] {
+        for (number, id) in ids.into_iter().enumerate() {
+            let key = SessionKey::new(scope, format!("{run}{id}"));
+            let owner = format!("{run}{}", owners[number % owners.len()]);
+            let value = format!("{scope} {number}").into_bytes();
+            let created = stores.create(&key, &value, Some(&owner)).await;
+            stores.created(created);
+            keys.push((key, owner, value));
+        }
+    }
+    for (key, _, value) in &keys {
+        stores.is(stores.other.load(key).await, Some(value.clone()));
+    }
+    let gone = format!("{run}*");
+    stores.done(stores.one.remove_owner(&gone).await);
+    for (key, owner, value) in keys {
+        let left = (owner != gone).then_some(value);
+        stores.is(stores.other.load(&key).await, left);
+    }
+}
+
+async fn a_session_expires_and_its_key_is_free_again(stores: Stores<'_>) {
+    let key = key("");
+    let short = new(&key, b"first", Some("owner"), SHORT);
+    stores.created(stores.one.create(short).await);
+    sleep(SHORT * 2).await;
+    stores.is(stores.other.load(&key).await, None);
+    stores.created(stores.other.create(new(&key, b"second", None, LONG)).await);
+    stores.is(stores.one.load(&key).await, Some(b"second".to_vec()));
+}
+
+async fn a_refresh_puts_off_the_end_and_never_brings_it_nearer(stores: Stores<'_>) {
+    let [put_off, nearer] = [key(""), key("")];
+    stores.created(stores.one.create(new(&put_off, b"x", None, SHORT)).await);
+    stores.created(stores.one.create(new(&nearer, b"y", None, LONG)).await);
+    let both = [refresh(&put_off, LONG), refresh(&nearer, SHORT)];
+    let refreshed = stores.other.refresh(&both);
+    stores.is(refreshed.await, vec![true, true]);
+    sleep(SHORT * 2).await;
+    stores.is(stores.one.load(&put_off).await, Some(b"x".to_vec()));
+    stores.is(stores.one.load(&nearer).await, Some(b"y".to_vec()));
+}
+
+async fn a_refresh_tells_of_each_in_order_and_brings_none_back(stores: Stores<'_>) {
+    let [kept, removed, unknown, last] = [key("a"), key("a"), key("b"), key("")];
+    for key in [&kept, &removed, &last] {
+        stores.created(stores.create(key, b"x", None).await);
+    }
+    stores.done(stores.other.remove(&removed).await);
+    let all = [&kept, &removed, &unknown, &last].map(|key| refresh(key, LONG));
+    stores.is(
+        stores.one.refresh(&all).await,
+        vec![true, false, false, true],
+    );
+    stores.is(stores.one.refresh(&[]).await, vec![]);
+    stores.is(stores.one.load(&removed).await, None);
+    stores.is(stores.one.load(&unknown).await, None);
+}
+
+async fn what_is_removed_is_gone_for_everybody(stores: Stores<'_>) {
+    let key = key("a");
+    stores.created(stores.create(&key, b"x", Some("owner")).await);
+    stores.done(stores.other.remove(&key).await);
+    stores.is(stores.one.load(&key).await, None);
+    stores.is(stores.other.load(&key).await, None);
+    // No error either, for a process may know what the store does not.
+    stores.done(stores.other.remove(&key).await);
+    stores.created(stores.create(&key, b"y", None).await);
+}
+
+async fn an_owners_sessions_end_in_every_scope_and_nobody_elses(stores: Stores<'_>) {
+    let [alice, bob] = [owner(), owner()];
+    let (here, there, bobs, nobodys) = (key(""), key("a"), key("a"), key(""));
+    for (key, owner) in [
+        (&here, Some(&alice)),
+        (&there, Some(&alice)),
+        (&bobs, Some(&bob)),
+        (&nobodys, None),
+    ] {
+        let created = stores.create(key, b"x", owner.map(String::as_str)).await;
+        stores.created(created);
+    }
+    stores.done(stores.other.remove_owner(&alice).await);
+    stores.is(stores.one.load(&here).await, None);
+    stores.is(stores.one.load(&there).await, None);
+    stores.is(stores.one.load(&bobs).await, Some(b"x".to_vec()));
+    stores.is(stores.one.load(&nobodys).await, Some(b"x".to_vec()));
+    stores.done(stores.one.remove_owner(&owner()).await);
+}
+
+async fn what_an_owner_opens_later_is_not_concerned(stores: Stores<'_>) {
+    let (alice, key) = (owner(), key(""));
+    stores.created(stores.create(&key, b"x", Some(&alice)).await);
+    stores.done(stores.one.remove_owner(&alice).await);
+    stores.created(stores.create(&key, b"y", Some(&alice)).await);
+    stores.is(stores.other.load(&key).await, Some(b"y".to_vec()));
+    // Nor is it forgotten.
+    stores.done(stores.other.remove_owner(&alice).await);
+    stores.is(stores.one.load(&key).await, None);
+}
+
+async fn a_key_that_changed_hands_ends_with_its_last_owner_alone(stores: Stores<'_>) {
+    let (alice, bob) = (owner(), owner());
+    let [removed, expired] = [key(""), key("")];
+    stores.created(stores.create(&removed, b"x", Some(&alice)).await);
+    let short = new(&expired, b"x", Some(&alice), SHORT);
+    stores.created(stores.one.create(short).await);
+    stores.done(stores.one.remove(&removed).await);
+    sleep(SHORT * 2).await;
+    for key in [&removed, &expired] {
+        stores.created(stores.create(key, b"y", Some(&bob)).await);
+    }
+    stores.done(stores.other.remove_owner(&alice).await);
+    for key in [&removed, &expired] {
+        stores.is(stores.one.load(key).await, Some(b"y".to_vec()));
+    }
+    stores.done(stores.other.remove_owner(&bob).await);
+    for key in [&removed, &expired] {
+        stores.is(stores.one.load(key).await, None);
+    }
+}
+
+async fn every_end_is_told_before_the_sign_of_life_behind_it(stores: Stores<'_>) {
+    let Some(mut ends) = stores.ends(stores.one).await else {
+        return;
+    };
+    let (alice, key, unknown, own) = (owner(), key("a"), key(""), key("b"));
+    stores.created(stores.create(&key, b"x", Some(&alice)).await);
+    stores.done(stores.other.remove(&key).await);
+    stores.done(stores.other.remove(&unknown).await);
+    stores.done(stores.one.remove(&own).await);
+    stores.done(stores.other.remove_owner(&alice).await);
+    let behind = Instant::now();
+    let (mut ended, mut owners) = (Vec::new(), Vec::new());
+    loop {
+        match stores.next(&mut ends).await {
+            StoreEvent::Alive { as_of } if as_of >= behind => break,
+            StoreEvent::Alive { .. } => {}
+            StoreEvent::Ended(key) => ended.push(key),
+            StoreEvent::OwnerEnded(owner) => owners.push(owner),
+        }
+    }
+    for key in [key, unknown, own] {
+        stores.that(ended.contains(&key), "the end of a session was not told");
+    }
+    let is_told = owners.iter().any(|owner| **owner == *alice);
+    stores.that(is_told, "the end of an owner's sessions was not told");
+}
+
+async fn signs_of_life_come_three_times_a_lease_and_are_fresh(stores: Stores<'_>) {
+    let asked = Instant::now();
+    let Some(mut ends) = stores.ends(stores.one).await else {
+        return;
+    };
+    let began = Instant::now();
+    let mut signs = 0;
+    let mut newest = asked;
+    while signs < 6 {
+        if let StoreEvent::Alive { as_of } = stores.next(&mut ends).await {
+            stores.that(
+                as_of >= newest,
+                "a sign of life is older than the one before",
+            );
+            stores.that(as_of <= Instant::now(), "a sign of life is of the future");
+            newest = as_of;
+            signs += 1;
+        }
+    }
+    // Half as much again, for machines that have more to do.
+    stores.that(began.elapsed() <= LEASE * 3, "signs of life come too late");
+}
+
+async fn a_call_that_is_given_up_leaves_the_store_usable(stores: Stores<'_>) {
+    let (alice, key) = (owner(), key(""));
+    for _ in 0..50 {
+        let session = new(&key, b"x", Some(&alice), LONG);
+        let _ = stores.one.create(session).now_or_never();
+        let _ = stores.one.load(&key).now_or_never();
+        let _ = stores.one.refresh(&[refresh(&key, LONG)]).now_or_never();
+        let _ = stores.one.remove(&key).now_or_never();
+        let _ = stores.one.remove_owner(&alice).now_or_never();
+    }
+    stores.done(stores.one.remove(&key).await);
+    let other = self::key("");
+    stores.created(stores.create(&other, b"y", Some(&alice)).await);
+    stores.is(stores.one.load(&other).await, Some(b"y".to_vec()));
+}
+
+async fn debug_shows_no_id(stores: Stores<'_>) {
+    let key = key("");
+    stores.created(stores.create(&key, b"a secret", Some("an owner")).await);
+    let shown = format!("{:?}", stores.one);
+    for secret in [key.id(), "a secret", "an owner"] {
+        stores.that(!shown.contains(secret), "Debug shows a secret");
+    }
+}
+
+/// Two ways to one store, and the behaviour that is checked.
+#[derive(Clone, Copy)]
+struct Stores<'a> {
+    name: &'static str,
+    one: &'a dyn McpSessionStore,
+    other: &'a dyn McpSessionStore,
+}
+
+impl Stores<'_> {
+    async fn create(
+        &self,
+        key: &SessionKey,
+        value: &[u8],
+        owner: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        self.one.create(new(key, value, owner, LONG)).await
+    }
+
+    /// The ends from now on, where the store has any to tell.
+    async fn ends(&self, store: &dyn McpSessionStore) -> Option<Ends> {
+        match store.ends(LEASE)?.await {
+            Ok(ends) => Some(ends),
+            Err(error) => panic!("{}: {error}", self.name),
+        }
+    }
+
+    async fn next(&self, ends: &mut Ends) -> StoreEvent {
+        match ends.next().await {
+            Some(Ok(event)) => event,
+            Some(Err(error)) => panic!("{}: {error}", self.name),
+            None => panic!("{}: the ends are over", self.name),
+        }
+    }
+
+    fn created(&self, answer: Result<bool, StoreError>) {
+        self.is(answer, true);
+    }
+
+    fn done(&self, answer: Result<(), StoreError>) {
+        self.is(answer, ());
+    }
+
+    fn is<T: PartialEq + fmt::Debug>(&self, answer: Result<T, StoreError>, expected: T) {
+        let answer = answer.map_err(|error| error.to_string());
+        assert_eq!(answer, Ok(expected), "{}", self.name);
+    }
+
+    fn that(&self, is_so: bool, otherwise: &str) {
+        assert!(is_so, "{}: {otherwise}", self.name);
+    }
+}
+
+fn key(scope: &str) -> SessionKey {
+    SessionKey::new(scope, Uuid::new_v4().to_string())
+}
+
+fn owner() -> String {
+    format!("[\"issuer\",\"{}\"]", Uuid::new_v4())
+}
+
+fn new<'a>(
+    key: &'a SessionKey,
+    value: &'a [u8],
+    owner: Option<&'a str>,
+    expires_in: Duration,
+) -> NewSession<'a> {
+    NewSession {
+        key,
+        value,
+        owner,
+        expires_in,
+    }
+}
+
+fn refresh(key: &SessionKey, expires_in: Duration) -> Refresh {
+    Refresh {
+        key: key.clone(),
+        expires_in,
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(500);
+const LONG: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_millis(1500);
+const PATIENCE: Duration = Duration::from_secs(30);
