@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub use self::hooks::{SessionEvent, SessionHook};
 use self::stats::Counters;
 pub use self::stats::SessionStats;
+#[cfg(feature = "redb")]
+pub(crate) use self::trace::store_unwritten;
 pub(crate) use self::trace::{
     record, record_too_long, record_unreadable, version_mismatch, version_without_initialize,
 };

@@ -11,6 +11,8 @@ use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
 use crate::guard::{Refusal, RefusalReason};
 use crate::session::{Entry, Scope};
+#[cfg(feature = "redb")]
+use crate::store::FileStoreError;
 
 /// Logs what happens, under the target `mcp_session_guard`.
 pub(super) struct Log;
@@ -106,6 +108,12 @@ pub(crate) fn record_too_long(entry: &Entry) {
 /// The store has a value that is none of ours.
 pub(crate) fn record_unreadable(scope: &Scope) {
     warn!(target: TARGET, scope = scope.name(), "the store holds a session that can not be read: is its prefix shared with another version, or another program?");
+}
+
+/// What may be lost is lost: nobody waits for it.
+#[cfg(feature = "redb")]
+pub(crate) fn store_unwritten(error: &FileStoreError) {
+    warn!(target: TARGET, %error, "the store could not write refreshes, or remove what has expired");
 }
 
 const TARGET: &str = "mcp_session_guard";

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent};
 
-/// Checks [all](all) behaviours, one after the other.
+/// Checks [all] behaviours, one after the other.
 ///
 /// # Panics
 ///

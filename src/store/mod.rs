@@ -2,6 +2,8 @@
 
 #[cfg(feature = "test-util")]
 pub mod behaviour;
+#[cfg(feature = "redb")]
+mod embedded;
 mod link;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
@@ -16,6 +18,8 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::time::Instant;
 
+#[cfg(feature = "redb")]
+pub use self::embedded::{FileStore, FileStoreError, FileStoreErrorKind};
 pub(crate) use self::link::{Known, Link, StoreSettings};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::memory::{MemoryStore, Trouble};
@@ -196,6 +200,28 @@ pub struct NewSession<'a> {
     pub expires_in: Duration,
 }
 
+impl<'a> NewSession<'a> {
+    /// As a guard makes it; for tests, and for a store that wraps another. Nobody's.
+    #[must_use]
+    pub fn new(key: &'a SessionKey, value: &'a [u8], expires_in: Duration) -> Self {
+        Self {
+            key,
+            value,
+            owner: None,
+            expires_in,
+        }
+    }
+
+    /// The same, of an owner.
+    #[must_use]
+    pub fn owned_by(self, owner: &'a str) -> Self {
+        Self {
+            owner: Some(owner),
+            ..self
+        }
+    }
+}
+
 /// A session that is in use.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -204,6 +230,14 @@ pub struct Refresh {
     pub key: SessionKey,
     /// When it expires unless it is refreshed again.
     pub expires_in: Duration,
+}
+
+impl Refresh {
+    /// As a guard makes it; for tests, and for a store that wraps another.
+    #[must_use]
+    pub fn new(key: SessionKey, expires_in: Duration) -> Self {
+        Self { key, expires_in }
+    }
 }
 
 /// What a store's [`ends`](McpSessionStore::ends) tell.

@@ -1,0 +1,318 @@
+//! The store in one file: what every store must do, and what becomes of the file.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::{FutureExt, StreamExt, stream};
+use mcp_session_guard::store::{
+    FileStore, FileStoreErrorKind, McpSessionStore, NewSession, Refresh, SessionKey, behaviour,
+};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+macro_rules! behaviours {
+    ($($name:ident)*) => {
+        mod the_store_in_a_file {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::check(stringify!($name)).await;
+                }
+            )*
+
+            #[test]
+            fn is_checked_for_every_behaviour_but_those_of_ends() {
+                let all = super::behaviour::all();
+                let names = all.iter().map(|behaviour| behaviour.name());
+                let names: Vec<_> = names.filter(|name| !super::OF_ENDS.contains(name)).collect();
+                assert_eq!(names, [$(stringify!($name)),*]);
+            }
+        }
+    };
+}
+
+behaviours! {
+    what_is_created_is_loaded_by_everybody
+    a_key_that_was_never_created_is_none
+    what_is_there_is_not_overwritten
+    of_many_that_create_one_key_at_once_one_succeeds
+    scopes_ids_and_owners_of_any_letters_are_kept_apart
+    a_session_expires_and_its_key_is_free_again
+    a_refresh_puts_off_the_end_and_never_brings_it_nearer
+    a_refresh_tells_of_each_in_order_and_brings_none_back
+    what_is_removed_is_gone_for_everybody
+    an_owners_sessions_end_in_every_scope_and_nobody_elses
+    what_an_owner_opens_later_is_not_concerned
+    a_key_that_changed_hands_ends_with_its_last_owner_alone
+    a_call_that_is_given_up_leaves_the_store_usable
+    debug_shows_no_id
+}
+
+/// There is nobody who could bring one about.
+const OF_ENDS: [&str; 2] = [
+    "every_end_is_told_before_the_sign_of_life_behind_it",
+    "signs_of_life_come_three_times_a_lease_and_are_fresh",
+];
+
+async fn check(name: &str) {
+    let folder = Folder::new();
+    let store = folder.open();
+    let all = behaviour::all();
+    let behaviour = all.iter().find(|behaviour| behaviour.name() == name);
+    behaviour.unwrap().check(&store, &store).await;
+}
+
+#[test]
+fn nobody_else_can_end_a_session() {
+    assert!(Folder::new().open().ends(LONG).is_none());
+}
+
+#[tokio::test]
+async fn a_second_opening_is_refused_until_the_first_is_over() {
+    let folder = Folder::new();
+    let store = folder.open();
+    assert_eq!(folder.refused(), FileStoreErrorKind::InUse);
+    let error = FileStore::open(&folder.path).unwrap_err().to_string();
+    let expected = format!("{}: another process has it open", folder.path.display());
+    assert!(error.starts_with(&expected), "{error}");
+
+    let key = key();
+    assert!(create(&store, &key).await);
+    drop(store);
+    assert_eq!(load(&folder.open(), &key).await, Some(VALUE.to_vec()));
+}
+
+#[tokio::test]
+async fn what_was_written_last_is_there_when_the_store_is_opened_again() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let keys = [(); 3].map(|()| key());
+    for key in &keys {
+        let session = NewSession::new(key, VALUE, Duration::from_millis(700)).owned_by("alice");
+        assert!(store.create(session).await.unwrap());
+    }
+    let [refreshed, removed, expired] = &keys;
+    store.remove(removed).await.unwrap();
+    let refresh = Refresh::new(refreshed.clone(), LONG);
+    assert_eq!(store.refresh(&[refresh]).await.unwrap(), [true]);
+    drop(store);
+
+    let store = folder.open();
+    assert_eq!(load(&store, removed).await, None);
+    assert_eq!(load(&store, expired).await, Some(VALUE.to_vec()));
+    sleep(Duration::from_millis(800)).await;
+    assert_eq!(load(&store, expired).await, None);
+    assert_eq!(load(&store, refreshed).await, Some(VALUE.to_vec()));
+    store.remove_owner("alice").await.unwrap();
+    assert_eq!(load(&store, refreshed).await, None);
+}
+
+#[tokio::test]
+async fn calls_whose_callers_have_left_are_over_soon_and_harm_nobody() {
+    let folder = Folder::new();
+    let store = folder.open();
+    for _ in 0..5000 {
+        assert!(store.load(&key()).now_or_never().is_none());
+    }
+    let keys: Vec<_> = (0..3000).map(|_| key()).collect();
+    let calls = keys.iter().map(|key| create(&store, key));
+    assert!(join_all(calls).await.iter().all(|created| *created));
+}
+
+#[test]
+fn a_runtime_that_is_gone_takes_the_store_along_in_peace() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let key = key();
+    {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let session = NewSession::new(&key, VALUE, LONG);
+        assert!(runtime.block_on(store.create(session)).unwrap());
+        let calls = [(); 100].map(|()| store.load(&key));
+        runtime.block_on(async {
+            for call in calls {
+                assert!(call.now_or_never().is_none());
+            }
+        });
+    }
+    drop(store);
+    let store = folder.open();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    assert_eq!(runtime.block_on(load(&store, &key)), Some(VALUE.to_vec()));
+    // Dropped by the runtime, in a task that nobody ends.
+    runtime.spawn(async move {
+        std::future::pending::<()>().await;
+        drop(store);
+    });
+    drop(runtime);
+    drop(folder.open());
+}
+
+#[test]
+fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
+    let folder = Folder::new();
+    for foreign in [&b"x"[..], b"SQLite format 3\0", &[0; 100_000], b"redb"] {
+        fs::write(&folder.path, foreign).unwrap();
+        assert_eq!(folder.refused(), FileStoreErrorKind::NotAStore);
+        assert_eq!(fs::read(&folder.path).unwrap(), foreign);
+    }
+    fs::remove_file(&folder.path).unwrap();
+    drop(folder.open());
+}
+
+#[test]
+fn a_folder_that_is_missing_and_a_path_that_is_a_folder_are_told() {
+    let folder = Folder::new();
+    let missing = folder.path.join("missing/sessions.redb");
+    let error = FileStore::open(&missing).unwrap_err();
+    assert_eq!(error.kind(), FileStoreErrorKind::Io);
+    let error = error.to_string();
+    assert!(error.contains("missing/sessions.redb"), "{error}");
+    fs::create_dir(&folder.path).unwrap();
+    assert_eq!(folder.refused(), FileStoreErrorKind::Io);
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_refused_wherever() {
+    let whole = a_filled_file().await;
+    let folder = Folder::new();
+    let step = whole.len() / 40;
+    for length in (0..whole.len()).step_by(step).chain([1]) {
+        fs::write(&folder.path, &whole[..length]).unwrap();
+        let kind = folder.refused();
+        let expected = match length {
+            1 => FileStoreErrorKind::NotAStore,
+            _ => FileStoreErrorKind::Damaged,
+        };
+        assert_eq!(kind, expected, "cut off after {length}");
+        assert!(fs::read(&folder.path).unwrap() == whole[..length]);
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_garbled_is_refused_or_whole() {
+    let whole = a_filled_file().await;
+    let folder = Folder::new();
+    let key = SessionKey::new("", "kept");
+    let mut refused = 0;
+    for begin in (0..whole.len() - 64).step_by(2048) {
+        let mut garbled = whole.clone();
+        for byte in &mut garbled[begin..begin + 64] {
+            *byte ^= 0x5a;
+        }
+        fs::write(&folder.path, &garbled).unwrap();
+        match FileStore::open(&folder.path) {
+            // Where nothing was.
+            Ok(store) => assert_eq!(load(&store, &key).await, Some(VALUE.to_vec())),
+            Err(error) => {
+                let kind = error.kind();
+                assert_ne!(kind, FileStoreErrorKind::InUse, "{error}");
+                assert!(fs::read(&folder.path).unwrap() == garbled, "{begin}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > 5, "{refused}");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_user_may_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::new();
+    let _store = folder.open();
+    let mode = fs::metadata(&folder.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let left: Vec<_> = fs::read_dir(folder.folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test]
+async fn one_that_was_killed_while_it_made_the_file_is_in_nobodys_way() {
+    for half in [&b""[..], &[0; 73_728], b"nonsense"] {
+        let folder = Folder::new();
+        fs::write(folder.folder.path().join("sessions.redb.new"), half).unwrap();
+        let store = folder.open();
+        assert!(create(&store, &key()).await);
+    }
+}
+
+/// Ten thousand sessions that nobody ends, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_room_of_sessions_that_expired_is_used_again() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut lengths = Vec::new();
+    for _ in 0..5 {
+        stream::iter(0..10_000)
+            .for_each_concurrent(1000, |_| async {
+                let key = key();
+                let session = NewSession::new(&key, VALUE, Duration::from_millis(1));
+                assert!(store.create(session).await.unwrap());
+            })
+            .await;
+        // Expired at once, and removed within a second and a half.
+        sleep(Duration::from_millis(1500)).await;
+        lengths.push(fs::metadata(&folder.path).unwrap().len());
+    }
+    assert!(lengths[4] <= lengths[1], "{lengths:?}");
+    drop(store);
+    drop(folder.open());
+    let left = fs::metadata(&folder.path).unwrap().len();
+    assert!(left < 200_000, "{left} bytes are left of {lengths:?}");
+}
+
+/// A file of some pages, as bytes.
+async fn a_filled_file() -> Vec<u8> {
+    let folder = Folder::new();
+    let store = folder.open();
+    let kept = SessionKey::new("", "kept");
+    assert!(create(&store, &kept).await);
+    let keys: Vec<_> = (0..100).map(|_| key()).collect();
+    join_all(keys.iter().map(|key| create(&store, key))).await;
+    drop(store);
+    fs::read(&folder.path).unwrap()
+}
+
+struct Folder {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        Self { folder, path }
+    }
+
+    fn open(&self) -> FileStore {
+        FileStore::open(&self.path).unwrap()
+    }
+
+    fn refused(&self) -> FileStoreErrorKind {
+        FileStore::open(&self.path).unwrap_err().kind()
+    }
+}
+
+fn key() -> SessionKey {
+    SessionKey::new("", uuid::Uuid::new_v4().to_string())
+}
+
+async fn create(store: &FileStore, key: &SessionKey) -> bool {
+    store
+        .create(NewSession::new(key, VALUE, LONG))
+        .await
+        .unwrap()
+}
+
+async fn load(store: &FileStore, key: &SessionKey) -> Option<Vec<u8>> {
+    store.load(key).await.unwrap()
+}
+
+/// As long as most.
+const VALUE: &[u8] = &[b'v'; 250];
+const LONG: Duration = Duration::from_secs(60);
