@@ -1,0 +1,264 @@
+//! The store in one file, in a process that is killed: what it has answered, and printed, is true.
+//!
+//! The processes are this very program, which is why it has no ordinary harness.
+
+use std::collections::HashMap;
+use std::env;
+use std::io::{BufRead, BufReader, Lines};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use libtest_mimic::{Arguments, Failed, Trial};
+use mcp_session_guard::store::{FileStore, McpSessionStore, NewSession, Refresh, SessionKey};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+fn main() {
+    if let Ok(path) = env::var(PATH) {
+        let store = FileStore::open(path).unwrap();
+        println!("open");
+        let runtime = Runtime::new().unwrap();
+        return match env::var(PART).as_deref() {
+            Ok("worker") => runtime.block_on(work(&store)),
+            Ok("refresher") => runtime.block_on(refresh(&store)),
+            _ => unreachable!("it is told its part"),
+        };
+    }
+    let trials = vec![
+        Trial::test(
+            "what_was_answered_before_one_of_thirty_kills_is_true",
+            || play(what_was_answered_is_true),
+        ),
+        Trial::test("a_refresh_is_safe_after_a_second", || {
+            play(a_refresh_is_safe_after_a_second)
+        }),
+        Trial::test("a_process_that_is_killed_lets_go_of_the_file", || {
+            play(a_process_that_is_killed_lets_go)
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+fn play(story: fn()) -> Result<(), Failed> {
+    story();
+    Ok(())
+}
+
+/// Opens and ends sessions, several at once, and tells what it is about to do and what was answered.
+async fn work(store: &FileStore) {
+    let workers = (0..8).map(|_| async {
+        for round in 0.. {
+            let owner = Uuid::new_v4().to_string();
+            let ids = [(); 4].map(|()| Uuid::new_v4().to_string());
+            let [kept, removed, owned, also_owned] = &ids;
+            for id in &ids {
+                let key = SessionKey::new(SCOPE, &**id);
+                let mut session = NewSession::new(&key, id.as_bytes(), LONG);
+                if [owned, also_owned].contains(&id) {
+                    session = session.owned_by(&owner);
+                }
+                assert!(store.create(session).await.unwrap());
+                println!("created {id}");
+            }
+            let refresh = Refresh::new(SessionKey::new(SCOPE, &**kept), LONG * 2);
+            assert_eq!(store.refresh(&[refresh]).await.unwrap(), [true]);
+            println!("removing {removed}");
+            let removing = SessionKey::new(SCOPE, &**removed);
+            store.remove(&removing).await.unwrap();
+            println!("removed {removed}");
+            if round % 2 == 0 {
+                println!("removing {owned}\nremoving {also_owned}");
+                store.remove_owner(&owner).await.unwrap();
+                println!("removed {owned}\nremoved {also_owned}");
+            }
+        }
+    });
+    join_all(workers).await;
+}
+
+/// What is known of a session from what was printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Known {
+    There,
+    Unclear,
+    Gone,
+}
+
+fn what_was_answered_is_true() {
+    let folder = Folder::new();
+    let mut known = HashMap::new();
+    let mut pauses = Pauses(7);
+    for _ in 0..30 {
+        let mut process = Process::start(&folder.path, "worker");
+        // Often in the middle of opening the file, too.
+        process.read_for(pauses.next(), |line| note(&mut known, line));
+        process.kill(|line| note(&mut known, line));
+        // The last word is whole, or was not said.
+        check(&folder.path, &known);
+    }
+    let count = |state| known.values().filter(|known| **known == state).count();
+    let (there, gone) = (count(Known::There), count(Known::Gone));
+    assert!(there > 300 && gone > 300, "{there} there, {gone} gone");
+}
+
+fn note(known: &mut HashMap<String, Known>, line: &str) {
+    let Some((word, id)) = line.split_once(' ') else {
+        return;
+    };
+    let state = match word {
+        "created" => Known::There,
+        "removing" => Known::Unclear,
+        "removed" => Known::Gone,
+        _ => panic!("what is {line}?"),
+    };
+    known.insert(id.to_owned(), state);
+}
+
+fn check(path: &Path, known: &HashMap<String, Known>) {
+    let store = FileStore::open(path).unwrap();
+    let check = known.iter().map(async |(id, known)| {
+        let key = SessionKey::new(SCOPE, &**id);
+        let value = store.load(&key).await.unwrap();
+        match known {
+            Known::There => assert_eq!(value.as_deref(), Some(id.as_bytes())),
+            Known::Gone => assert_eq!(value, None),
+            Known::Unclear => assert!(value.is_none_or(|value| value == id.as_bytes())),
+        }
+    });
+    Runtime::new().unwrap().block_on(join_all(check));
+}
+
+/// Refreshes once what would end before long, and does nothing more.
+async fn refresh(store: &FileStore) {
+    let key = SessionKey::new(SCOPE, REFRESHED);
+    let session = NewSession::new(&key, b"x", SHORT);
+    assert!(store.create(session).await.unwrap());
+    println!("created");
+    let refresh = Refresh::new(key, LONG);
+    assert_eq!(store.refresh(&[refresh]).await.unwrap(), [true]);
+    println!("refreshed");
+    std::future::pending().await
+}
+
+fn a_refresh_is_safe_after_a_second() {
+    let folder = Folder::new();
+    let mut process = Process::start(&folder.path, "refresher");
+    process.expect(["open", "created"]);
+    let created = Instant::now();
+    process.expect(["refreshed"]);
+    thread::sleep(Duration::from_secs(1));
+    process.kill(|line| panic!("what is {line}?"));
+    thread::sleep(SHORT.saturating_sub(created.elapsed()) + Duration::from_millis(100));
+    let store = FileStore::open(&folder.path).unwrap();
+    let key = SessionKey::new(SCOPE, REFRESHED);
+    let load = Runtime::new().unwrap().block_on(store.load(&key));
+    assert_eq!(load.unwrap().as_deref(), Some(&b"x"[..]));
+}
+
+fn a_process_that_is_killed_lets_go() {
+    let folder = Folder::new();
+    let mut process = Process::start(&folder.path, "refresher");
+    process.expect(["open"]);
+    let refused = FileStore::open(&folder.path).unwrap_err().to_string();
+    assert!(refused.contains("another process has it open"), "{refused}");
+    process.kill(|_| {});
+    drop(FileStore::open(&folder.path).unwrap());
+}
+
+/// This program in another process, with a store of its own.
+struct Process {
+    process: Child,
+    lines: Receiver<String>,
+}
+
+impl Process {
+    fn start(path: &Path, part: &str) -> Self {
+        let mut process = Command::new(env::current_exe().unwrap())
+            .env(PATH, path)
+            .env(PART, part)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (sender, lines) = channel();
+        thread::spawn(move || send(output, |line| sender.send(line).is_ok()));
+        Self { process, lines }
+    }
+
+    /// Reads what it prints for so long.
+    fn read_for(&mut self, time: Duration, mut note: impl FnMut(&str)) {
+        let end = Instant::now() + time;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => note(&line),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => panic!("it has ended by itself"),
+            }
+        }
+    }
+
+    fn expect<const N: usize>(&mut self, lines: [&str; N]) {
+        for line in lines {
+            assert_eq!(self.lines.recv().unwrap(), line);
+        }
+    }
+
+    /// Sends SIGKILL, and reads what it has still printed.
+    fn kill(mut self, mut note: impl FnMut(&str)) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        for line in self.lines.iter() {
+            note(&line);
+        }
+    }
+}
+
+fn send(lines: Lines<BufReader<ChildStdout>>, mut send: impl FnMut(String) -> bool) {
+    for line in lines.map_while(Result::ok) {
+        if !send(line) {
+            return;
+        }
+    }
+}
+
+/// Pauses of up to a fifth of a second, the same in each run.
+struct Pauses(u64);
+
+impl Pauses {
+    fn next(&mut self) -> Duration {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        Duration::from_millis((self.0 >> 33) % 200)
+    }
+}
+
+struct Folder {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        Self {
+            _folder: folder,
+            path,
+        }
+    }
+}
+
+const PATH: &str = "STORE_TO_KEEP";
+const PART: &str = "PART_TO_PLAY";
+const SCOPE: &str = "mail";
+const REFRESHED: &str = "refreshed";
+const SHORT: Duration = Duration::from_millis(1500);
+const LONG: Duration = Duration::from_secs(600);
