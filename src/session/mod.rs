@@ -278,7 +278,11 @@ impl Sessions {
     /// where all of an owner's sessions are to end, those that open elsewhere until then end too.
     pub async fn flush(&self) -> Result<(), StoreError> {
         match self.registry.link() {
-            Some(link) => link.flush().await,
+            Some(link) => {
+                // An end may have come from outside the runtime, before the first request.
+                link.wake(&self.registry);
+                link.flush().await
+            }
             None => Ok(()),
         }
     }
