@@ -14,6 +14,9 @@ use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
@@ -27,7 +30,8 @@ pub use crate::story::script_plays_its_story;
 #[derive(Debug)]
 pub struct Server {
     process: Child,
-    output: BufReader<ChildStdout>,
+    // Never locked: servers are shared, and a receiver alone could not be.
+    lines: Mutex<Receiver<String>>,
     url: String,
 }
 
@@ -56,14 +60,13 @@ impl Server {
             .spawn()
             .expect("the server starts");
         let output = process.stdout.take().expect("its output is piped");
-        let mut output = BufReader::new(output);
-        let mut line = String::new();
-        output.read_line(&mut line).expect("its output is text");
-        let url = line.trim_end().strip_prefix("MCP server at ");
+        let lines = lines(output);
+        let line = lines.recv().expect("it starts");
+        let url = line.strip_prefix("MCP server at ");
         Self {
             url: url.expect("it prints its URL first").to_owned(),
             process,
-            output,
+            lines: Mutex::new(lines),
         }
     }
 
@@ -77,10 +80,9 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If it prints no more.
+    /// If it prints no more, for ten seconds.
     pub fn line(&mut self) -> String {
-        let line = (&mut self.output).lines().next();
-        line.expect("it goes on").expect("it prints text")
+        self.lines().recv_timeout(LIMIT).expect("it goes on")
     }
 
     /// Sends it SIGTERM, by the shell.
@@ -121,10 +123,15 @@ impl Server {
         rest.expect("the line begins so").to_owned()
     }
 
+    fn lines(&mut self) -> &mut Receiver<String> {
+        self.lines.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The first `count` lines with `curl` that it prints for pasting.
     pub fn curl_lines(&mut self, count: usize) -> String {
-        let lines = (&mut self.output).lines().map_while(Result::ok);
-        let lines: Vec<_> = lines
+        let lines: Vec<_> = self
+            .lines()
+            .iter()
             .filter(|line| line.contains("curl "))
             .take(count)
             .collect();
@@ -137,6 +144,18 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// What a process prints, line by line.
+fn lines(output: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Read on where nobody listens: the process must not stand still.
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
 
 /// The servers that every client meets: a name, the example, its arguments.
@@ -259,3 +278,5 @@ fn example(name: &str) -> PathBuf {
     }
     path
 }
+
+const LIMIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,176 @@
+//! Servers with their sessions in a file, killed and started again under every official client: the
+//! session goes on, or, where the inner service has forgotten it, ends cleanly.
+
+use client_tests::driven::{Client, Kind, kinds};
+use client_tests::raw::Raw;
+use client_tests::{Server, play, trial};
+use http::Method;
+use libtest_mimic::Arguments;
+use serde_json::json;
+use tempfile::TempDir;
+
+const NOT_FOUND: &str =
+    r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
+
+fn main() {
+    let mut trials = Vec::new();
+    for (name, kind) in kinds() {
+        let story = format!("{name} does not notice that its server was killed");
+        trials.push(trial(story, kind.clone(), |kind| {
+            play(go_on(kind, "durable"))
+        }));
+        let story = format!("{name} does not notice that rmcp, which restores, was killed");
+        trials.push(trial(story, kind.clone(), |kind| {
+            play(go_on(kind, "durable_rmcp"))
+        }));
+        let story = format!("{name} is told that rmcp, which was killed, has forgotten");
+        trials.push(trial(story, kind, |kind| play(be_told(kind))));
+    }
+    let story = "a session that rmcp has forgotten is over for good".to_owned();
+    trials.push(trial(story, Ok(()), |()| play(over_for_good())));
+    let story = "a session that has ended is forgotten by rmcp too".to_owned();
+    trials.push(trial(story, Ok(()), |()| play(forgotten_too())));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+async fn go_on(kind: Kind, example: &'static str) {
+    let machine = Machine::new(example, &[]);
+    let mut server = machine.start("0");
+    let mut client = Client::start(&kind, server.url());
+    let id = client.tell("open").await;
+    let id = id.as_str().expect("the session has an id");
+    assert_eq!(
+        client.tell_all(["call count", "call count"]).await,
+        json!(["call 1 of this session", "call 2 of this session"])
+    );
+    assert_eq!(
+        happened(&mut server),
+        ["a session opened", "a stream opened"]
+    );
+
+    for kill in 1..=2 {
+        let port = port(&server);
+        drop(server); // by SIGKILL
+        server = machine.start(&port);
+        // Its state is gone, as the documentation says.
+        assert_eq!(
+            client.tell_all(["call count", "call count"]).await,
+            json!(["call 1 of this session", "call 2 of this session"])
+        );
+        // The client opens its stream again, and no session. (The Python clients give a stream up that
+        // broke off twice.)
+        if kill == 1 {
+            assert_eq!(
+                happened(&mut server),
+                ["a session goes on", "a stream opened"]
+            );
+        } else {
+            assert_ne!(told(&mut server), "a session opened");
+        }
+    }
+    let raw = Raw::new(server.url(), None);
+    assert_eq!(raw.send(&Method::DELETE, id, None).await.status(), 204);
+    let port = port(&server);
+    drop(server);
+    let _server = machine.start(&port);
+    let answer = raw.send(&Method::POST, id, None).await;
+    assert_eq!(answer.status(), 404);
+}
+
+async fn be_told(kind: Kind) {
+    let machine = Machine::new("durable_rmcp", &["forgetful"]);
+    let server = machine.start("0");
+    let mut client = Client::start(&kind, server.url());
+    client.tell("open").await;
+    assert_eq!(client.tell("call count").await, "call 1 of this session");
+    let port = port(&server);
+    drop(server);
+    let _server = machine.start(&port);
+    let expected = match kind {
+        Kind::Script(..) => "rejected",
+        // It opens another by itself.
+        Kind::Rust => "call 1 of this session",
+    };
+    assert_eq!(client.tell("call count").await, expected);
+}
+
+async fn over_for_good() {
+    let machine = Machine::new("durable_rmcp", &["forgetful"]);
+    let mut server = machine.start("0");
+    let raw = Raw::new(server.url(), None);
+    let id = raw.open().await;
+    let port = port(&server);
+    for _ in 0..2 {
+        drop(server);
+        server = machine.start(&port);
+        let answer = raw.send(&Method::POST, &id, None).await;
+        assert_eq!(answer.status(), 404);
+        assert_eq!(answer.text().await.expect("it is whole"), NOT_FOUND);
+    }
+    let id = raw.open().await;
+    assert_eq!(raw.send(&Method::POST, &id, None).await.status(), 200);
+}
+
+async fn forgotten_too() {
+    let machine = Machine::new("durable_rmcp", &[]);
+    let server = machine.start("0");
+    let raw = Raw::new(server.url(), None);
+    let before = machine.bytes();
+    for _ in 0..200 {
+        let id = raw.open().await;
+        assert_eq!(raw.send(&Method::DELETE, &id, None).await.status(), 204);
+    }
+    let after = machine.bytes();
+    assert!(after <= 2 * before, "from {before} to {after} bytes");
+}
+
+/// A file, and the server that keeps its sessions there.
+struct Machine {
+    folder: TempDir,
+    example: &'static str,
+    options: &'static [&'static str],
+}
+
+impl Machine {
+    fn new(example: &'static str, options: &'static [&'static str]) -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("there is room"),
+            example,
+            options,
+        }
+    }
+
+    fn start(&self, port: &str) -> Server {
+        let file = self.folder.path().join("sessions.redb");
+        let mut arguments = vec![file.to_str().expect("it is text"), port];
+        arguments.extend(self.options);
+        Server::start(self.example, &arguments)
+    }
+
+    fn bytes(&self) -> u64 {
+        let file = self.folder.path().join("sessions.redb");
+        file.metadata().expect("it is there").len()
+    }
+}
+
+fn port(server: &Server) -> String {
+    let (_, port) = server.url().rsplit_once(':').expect("it has a port");
+    port.trim_end_matches("/mcp").to_owned()
+}
+
+/// The next two things that happen to sessions, in any order.
+fn happened(server: &mut Server) -> [String; 2] {
+    let mut happened = [told(server), told(server)];
+    happened.sort();
+    happened
+}
+
+/// The next thing that happens to a session.
+fn told(server: &mut Server) -> String {
+    loop {
+        let line = server.line();
+        if line.starts_with("a s") {
+            return line;
+        }
+    }
+}
