@@ -1,4 +1,31 @@
 //! What outlives the process: the contract of a store, what is kept in one, and how a guard uses it.
+//!
+//! `FileStore` (feature `redb`) keeps sessions in one file, for a server on one machine. The trait,
+//! [`McpSessionStore`], is there for whatever else you have.
+//!
+//! # What survival means for the inner service
+//!
+//! The guard's session goes on: id, owner, client, protocol version, age. What is in flight is lost
+//! with the process: clients open their GET streams again by themselves, and a call that was not
+//! answered fails, or waits for its client's own timeout. What the inner service keeps is its own
+//! affair:
+//!
+//! - **It keeps nothing, or keeps it on a disk under the guard's id**
+//!   ([`McpSession::id`](crate::McpSession::id), a secret; fingerprints differ from process to
+//!   process): it just works. `examples/durable.rs` is such a server.
+//! - **Its handlers put state into the session**
+//!   ([`state_or_insert_with`](crate::McpSession::state_or_insert_with)): that is memory, and is not
+//!   kept. After a restart the session begins with none, so a handler makes it anew from what is
+//!   durable.
+//! - **It has session ids of its own** (rmcp's `StreamableHttpService`, any server behind a gateway):
+//!   the guard keeps that id too and goes on sending it. If the inner service can restore the session
+//!   by it, the session goes on. rmcp can: give it a `session_store`, which keeps how each client
+//!   introduced itself; a `FileStore` will do, the guard's own, in `examples/durable_rmcp.rs`. If it
+//!   can not, it answers 404, on which the guard's session ends and the client gets a clean 404, by
+//!   which it may open another.
+//! - **It lives on another machine than the process that is asked**:
+//!   [`McpSession::opened_on`](crate::McpSession::opened_on) tells where a session was opened, for a
+//!   proxy that sends its requests there.
 
 #[cfg(feature = "test-util")]
 pub mod behaviour;

@@ -116,7 +116,7 @@ async fn forgotten_too() {
     let server = machine.start("0");
     let raw = Raw::new(server.url(), None);
     let before = machine.bytes();
-    for _ in 0..200 {
+    for _ in 0..400 {
         let id = raw.open().await;
         assert_eq!(raw.send(&Method::DELETE, &id, None).await.status(), 204);
     }
