@@ -97,6 +97,12 @@ impl Server {
         assert!(told.is_ok_and(|status| status.success()));
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The code with which it exits by then, if it does.
     ///
     /// # Panics
@@ -259,7 +265,12 @@ fn node_modules() -> PathBuf {
 }
 
 /// The path of a built example. `cargo test` at the top level has built it already.
-fn example(name: &str) -> PathBuf {
+///
+/// # Panics
+///
+/// If it can not be built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows its path");
     let profile = test
         .ancestors()

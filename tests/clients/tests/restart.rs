@@ -1,13 +1,18 @@
 //! Servers with their sessions in a file, killed and started again under every official client: the
 //! session goes on, or, where the inner service has forgotten it, ends cleanly.
 
-use client_tests::driven::{Client, Kind, kinds};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use client_tests::driven::{Client, Kind, kinds, within};
 use client_tests::raw::Raw;
-use client_tests::{Server, play, trial};
+use client_tests::{Server, example, play, program, trial};
 use http::Method;
 use libtest_mimic::Arguments;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
@@ -30,6 +35,9 @@ fn main() {
     trials.push(trial(story, Ok(()), |()| play(over_for_good())));
     let story = "a session that has ended is forgotten by rmcp too".to_owned();
     trials.push(trial(story, Ok(()), |()| play(forgotten_too())));
+    let story = "a full disk refuses newcomers alone, and only while it is full".to_owned();
+    let programs = program("sh").and(program("prlimit"));
+    trials.push(trial(story, programs, |_| play(full_disk())));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
@@ -124,6 +132,54 @@ async fn forgotten_too() {
     assert!(after <= 2 * before, "from {before} to {after} bytes");
 }
 
+async fn full_disk() {
+    let machine = Machine::new("durable", &[]);
+    let file = machine.file();
+    // As a full disk does, a file that may not grow fails what is written behind its end.
+    let limited = "trap '' XFSZ; ulimit -S -f 300; exec \"$@\"";
+    let durable = example("durable");
+    let durable = durable.to_str().expect("it is text");
+    let server = Server::run(Path::new("sh"), &["-c", limited, "sh", durable, &file, "0"]);
+    let raw = Raw::new(server.url(), None);
+    let first = raw.open().await;
+    let mut opened = 0;
+    let refused = loop {
+        let answer = raw.initialize().await;
+        match answer.status().as_u16() {
+            200 => opened += 1,
+            _ => break answer,
+        }
+        // An answer that is not taken gives its session up.
+        assert!(opened < 2000, "the disk never was full");
+        answer.bytes().await.expect("the answer is whole");
+    };
+    assert!(opened > 10, "{opened}");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert_eq!(raw.send(&Method::POST, &first, None).await.status(), 200);
+
+    let more = [
+        "--fsize=unlimited:",
+        "--pid",
+        &server.process_id().to_string(),
+    ];
+    let more = Command::new("prlimit").args(more).status();
+    assert!(more.is_ok_and(|status| status.success()));
+    let second = within(async {
+        while raw.initialize().await.status() != 200 {
+            sleep(Duration::from_millis(50)).await;
+        }
+        raw.open().await
+    });
+    let second = second.await;
+    let port = port(&server);
+    drop(server);
+    let _server = machine.start(&port);
+    for id in [first, second] {
+        assert_eq!(raw.send(&Method::POST, &id, None).await.status(), 200);
+    }
+}
+
 /// A file, and the server that keeps its sessions there.
 struct Machine {
     folder: TempDir,
@@ -141,15 +197,20 @@ impl Machine {
     }
 
     fn start(&self, port: &str) -> Server {
-        let file = self.folder.path().join("sessions.redb");
-        let mut arguments = vec![file.to_str().expect("it is text"), port];
+        let file = self.file();
+        let mut arguments = vec![&*file, port];
         arguments.extend(self.options);
         Server::start(self.example, &arguments)
     }
 
-    fn bytes(&self) -> u64 {
+    fn file(&self) -> String {
         let file = self.folder.path().join("sessions.redb");
-        file.metadata().expect("it is there").len()
+        file.to_str().expect("it is text").to_owned()
+    }
+
+    fn bytes(&self) -> u64 {
+        let about = Path::new(&self.file()).metadata();
+        about.expect("it is there").len()
     }
 }
 
