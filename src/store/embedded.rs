@@ -60,9 +60,9 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 ///   durable as you like the sessions to be (a container's own disk is not).
 /// - **Secrecy.** It holds session ids in clear text. It is made readable by its user alone, so the
 ///   folder should be too, for backups are what you make of them.
-/// - **Little room**: about half a kilobyte a session, and as much again while it is written. Room
-///   that sessions leave is used for others; what is left over goes back to the disk at the next
-///   `open`.
+/// - **Little room**: half a kilobyte a session, three or four times that while all are written at
+///   once. Room that sessions leave is used for others; what is left over goes back to the disk at
+///   the next `open`.
 ///
 /// **Backups**: copy the file while no process has it open. An old copy brings sessions back that
 /// have ended since, so do not put one back.
@@ -84,8 +84,8 @@ pub struct FileStore {
 impl FileStore {
     /// Opens the store at `path`, or makes an empty one where there is no file.
     ///
-    /// Blocks while the whole file is read and checked (ten thousand sessions: some ten
-    /// milliseconds), so call it before the server starts.
+    /// Blocks while the whole file is read and checked (ten thousand sessions: less than a tenth of a
+    /// second, up to a second where there is room to give back), so call it before the server starts.
     ///
     /// # Errors
     ///

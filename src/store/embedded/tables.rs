@@ -62,7 +62,8 @@ pub(super) enum Urgency {
 pub(super) struct Tables<'t> {
     sessions: Table<'t, Key, Row>,
     owners: Table<'t, Owned, ()>,
-    now: u64,
+    /// When they are read and written, by the store's clock.
+    pub(super) now: u64,
     urgency: Urgency,
 }
 

@@ -251,3 +251,59 @@ const FEWEST_A_ROUND: usize = 64;
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many calls may share a commit.
 const MOST_AT_ONCE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::store::SessionKey;
+
+    #[test]
+    fn calls_that_wait_share_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let places = Arc::new(Semaphore::new(200));
+        let (jobs, waiting) = channel();
+        let answers = (0..200).map(|number| {
+            let (answer, answered) = oneshot::channel();
+            let place = places.clone().try_acquire_owned().unwrap();
+            let key = SessionKey::new("", number.to_string());
+            let act = move |tables: &mut Tables<'_>| {
+                assert!(tables.create(&key, b"x", None, Duration::from_secs(60))?);
+                Ok(tables.now)
+            };
+            let job: Box<dyn Job> = Box::new(Call::new(act, answer, place));
+            jobs.send(job).unwrap();
+            answered
+        });
+        let answers: Vec<_> = answers.collect();
+        drop(jobs);
+        Worker::new(path.into()).unwrap().run(&waiting);
+        let mut moments: Vec<_> = answers
+            .into_iter()
+            .map(|mut answer| answer.try_recv().unwrap().unwrap())
+            .collect();
+        moments.dedup();
+        assert_eq!(moments.len(), 1, "each commit has its own: {moments:?}");
+        assert_eq!(places.available_permits(), 200);
+    }
+
+    #[test]
+    fn time_goes_on_from_what_the_file_has_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.redb");
+        let (jobs, waiting) = channel();
+        drop(jobs);
+        let mut worker = Worker::new(path.clone().into()).unwrap();
+        let before = worker.clock.now();
+        let later = before + 1_000_000;
+        worker.clock = Clock::new(later);
+        worker.attempt(|_| Ok(((), Urgency::Soon))).unwrap();
+        worker.run(&waiting);
+        let worker = Worker::new(path.into()).unwrap();
+        assert!((later..later + 60_000).contains(&worker.clock.now()));
+    }
+}
