@@ -35,6 +35,9 @@ fn main() {
     trials.push(trial(story, Ok(()), |()| play(over_for_good())));
     let story = "a session that has ended is forgotten by rmcp too".to_owned();
     trials.push(trial(story, Ok(()), |()| play(forgotten_too())));
+    let story = "the curl lines of durable, with a kill between them, are one session".to_owned();
+    let programs = program("curl").and(program("sh"));
+    trials.push(trial(story, programs, |_| play(pasted())));
     let story = "a full disk refuses newcomers alone, and only while it is full".to_owned();
     let programs = program("sh").and(program("prlimit"));
     trials.push(trial(story, programs, |_| play(full_disk())));
@@ -130,6 +133,29 @@ async fn forgotten_too() {
     }
     let after = machine.bytes();
     assert!(after <= 2 * before, "from {before} to {after} bytes");
+}
+
+async fn pasted() {
+    let machine = Machine::new("durable", &[]);
+    let mut server = machine.start("0");
+    let lines = server.curl_lines(2);
+    let (open, call) = lines.split_once('\n').expect("there are two");
+    let id = sh(&format!("{open}\necho $SESSION"));
+    let port = port(&server);
+    drop(server);
+    let _server = machine.start(&port);
+    assert_eq!(
+        sh(&format!("SESSION={id}\n{call}")),
+        r#"{"id":2,"jsonrpc":"2.0","result":{"content":[{"text":"call 1 of this session","type":"text"}]}}"#
+    );
+}
+
+/// What a shell prints for these lines.
+fn sh(lines: &str) -> String {
+    let output = Command::new("sh").args(["-ec", lines]).output();
+    let output = output.expect("the shell is there").stdout;
+    let text = String::from_utf8(output).expect("it prints text");
+    text.trim_end().to_owned()
 }
 
 async fn full_disk() {
