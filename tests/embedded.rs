@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
 use mcp_session_guard::store::{
-    FileStore, FileStoreErrorKind, McpSessionStore, NewSession, Refresh, SessionKey, behaviour,
+    FileStore, FileStoreError, FileStoreErrorKind, McpSessionStore, NewSession, Refresh,
+    SessionKey, behaviour,
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -62,6 +63,14 @@ async fn check(name: &str) {
     let all = behaviour::all();
     let behaviour = all.iter().find(|behaviour| behaviour.name() == name);
     behaviour.unwrap().check(&store, &store).await;
+}
+
+#[test]
+fn it_may_be_sent_and_shared() {
+    fn all<T: Send + Sync + std::fmt::Debug + 'static>() {}
+    all::<FileStore>();
+    all::<FileStoreError>();
+    all::<FileStoreErrorKind>();
 }
 
 #[test]
