@@ -6,6 +6,8 @@ mod link;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::error::Error;
 use std::fmt;
@@ -20,6 +22,8 @@ pub(crate) use self::link::{Known, Link, StoreSettings};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::memory::{MemoryStore, Trouble};
 pub(crate) use self::record::Record;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 use crate::session::McpSessionId;
 
 /// Where sessions are kept so that they outlive the process and are known to others; given to

@@ -4,6 +4,7 @@
 mod browser;
 pub mod driven;
 pub mod raw;
+pub mod redis;
 mod story;
 pub mod suite;
 pub mod tools;
