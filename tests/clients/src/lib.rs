@@ -3,6 +3,7 @@
 
 mod browser;
 pub mod driven;
+pub mod fault;
 pub mod raw;
 pub mod redis;
 mod story;

@@ -1,0 +1,192 @@
+//! Two guards on one Redis, and what is left there.
+
+use std::time::Duration;
+
+use client_tests::fault::{Fault, Proxy};
+use client_tests::redis::{Redis, url};
+use http::Method;
+use mcp_session_guard::store::McpSessionStore;
+use mcp_session_guard::store::SessionKey;
+use mcp_session_guard::store::redis::redis::cmd;
+use mcp_session_guard::{EndReason, Owner};
+
+use crate::guards::{NOT_FOUND, UNKNOWN, builder, by, is_over, node, open_by, stream_of, until};
+use crate::support::{PING, World, bodiless, post};
+
+pub(crate) async fn what_one_node_ends_is_over_on_the_others_at_once(redis: Redis) {
+    let [a, b] = [node(&redis.url()), node(&redis.url())];
+    let id = a.open_and_use().await;
+    assert_eq!(b.ping(&id).await, 200);
+    let mut on_a = stream_of(&a, &id).await;
+    let mut on_b = stream_of(&b, &id).await;
+    assert!(!is_over(&mut on_a) && !is_over(&mut on_b));
+
+    let answer = b.ask(bodiless(Method::DELETE, Some(&id))).await;
+    assert_eq!(answer.status, 204);
+    until("A's stream ends", async || is_over(&mut on_a)).await;
+    assert!(is_over(&mut on_b));
+    for world in [&a, &b] {
+        let answer = world.ask(post(Some(&id), PING)).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
+    }
+    assert_eq!(a.sessions.stats().ended[&EndReason::EndedElsewhere], 1);
+    assert_eq!(redis.keys(), [b""; 0]);
+}
+
+pub(crate) async fn an_owner_who_is_logged_out_on_one_node_is_so_on_all(redis: Redis) {
+    let [a, b] = [node(&redis.url()), node(&redis.url())];
+    let alices = open_by(&a, "alice").await;
+    let bobs = open_by(&a, "bob").await;
+    assert_eq!(
+        b.ask(by("alice", post(Some(&alices), PING))).await.status,
+        200
+    );
+    // One that no process knows any more.
+    let forgotten = open_by(&node(&redis.url()), "alice").await;
+
+    assert_eq!(a.sessions.end_owner(&Owner::new("alice")), 1);
+    a.sessions.flush().await.expect("Redis is told");
+    let ended = |id: String| {
+        let b = b.clone();
+        async move || b.ask(by("alice", post(Some(&id), PING))).await.status == 404
+    };
+    until("B knows", ended(alices)).await;
+    until("it is loaded by nobody", ended(forgotten)).await;
+    assert_eq!(b.ask(by("bob", post(Some(&bobs), PING))).await.status, 200);
+    let again = open_by(&b, "alice").await;
+    assert_eq!(
+        a.ask(by("alice", post(Some(&again), PING))).await.status,
+        200
+    );
+}
+
+pub(crate) async fn an_end_that_is_not_heard_of_is_known_after_the_lease(redis: Redis) {
+    let proxy = Proxy::before(redis.port()).await;
+    let [a, b] = [node(&url(proxy.port())), node(&redis.url())];
+    let id = a.open_and_use().await;
+    proxy.set(Fault::Deaf);
+    let answer = b.ask(bodiless(Method::DELETE, Some(&id))).await;
+    assert_eq!(answer.status, 204);
+    until("A asks", async || a.ping(&id).await == 404).await;
+    assert_eq!(a.sessions.stats().ended[&EndReason::EndedElsewhere], 1);
+}
+
+pub(crate) async fn a_record_of_another_schema_is_an_unknown_id(redis: Redis) {
+    let [a, b] = [node(&redis.url()), node(&redis.url())];
+    let id = a.open_and_use().await;
+    let key = format!("mcp:session::{id}");
+    let record: Vec<u8> = redis.tell(&["GET", &key]);
+    let (stamp, record) = record.split_at(32);
+    let record = std::str::from_utf8(record).expect("a record is JSON");
+    assert!(record.contains(r#""v":1"#), "{record}");
+    for version in [r#""v":0"#, r#""v":2"#] {
+        let other = record.replace(r#""v":1"#, version);
+        let value = [stamp, other.as_bytes()].concat();
+        let () = redis.ask(cmd("SET").arg(&key).arg(value).arg("KEEPTTL"));
+        let answer = b.ask(post(Some(&id), PING)).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
+    }
+    for value in [&b""[..], b"short", &[0; 32], &[0xff; 100]] {
+        let () = redis.ask(cmd("SET").arg(&key).arg(value).arg("KEEPTTL"));
+        assert_eq!(b.ping(&id).await, 404);
+    }
+    assert_eq!(b.inner.count(), 0);
+}
+
+pub(crate) async fn every_key_expires_and_none_outlives_its_session_by_much(redis: Redis) {
+    let limit = Duration::from_secs(60);
+    let guard = builder(&redis.url())
+        .idle_timeout(limit)
+        .never_used_timeout(limit);
+    let a = World::new(guard.build().expect("the settings are good"));
+    let mut ids = Vec::new();
+    for user in ["alice", "alice", "bob"] {
+        ids.push((user, open_by(&a, user).await));
+    }
+    let nobodys = a.open_and_use().await;
+    assert_eq!(redis.keys().len(), 6, "four sessions, two owners");
+    for key in redis.keys() {
+        let left: u64 = redis.ask(cmd("PTTL").arg(&key));
+        // A fifth more than the limit, and for an owner's token ten seconds.
+        assert!((1..=82_000).contains(&left), "{left}");
+    }
+    for (user, id) in ids {
+        let delete = by(user, bodiless(Method::DELETE, Some(&id)));
+        assert_eq!(a.ask(delete).await.status, 204);
+    }
+    let delete = bodiless(Method::DELETE, Some(&nobodys));
+    assert_eq!(a.ask(delete).await.status, 204);
+    for key in redis.keys() {
+        assert!(key.starts_with(b"mcp:owner:"), "sessions are gone");
+        let left: i64 = redis.ask(cmd("PTTL").arg(&key));
+        assert!(left > 0);
+    }
+}
+
+pub(crate) async fn a_session_in_use_does_not_expire_and_one_that_is_not_does(redis: Redis) {
+    let limit = Duration::from_secs(2);
+    let guard = builder(&redis.url())
+        .idle_timeout(limit)
+        .never_used_timeout(limit);
+    let a = World::new(guard.build().expect("the settings are good"));
+    let [used, unused] = [open_by(&a, "alice").await, open_by(&a, "bob").await];
+    // In flight as long as it is held.
+    let streaming = by("alice", bodiless(Method::GET, Some(&used)));
+    let stream = a.send(streaming).await;
+    assert_eq!(stream.status(), 200);
+    let unused = format!("mcp:session::{unused}");
+    until("it expires", async || {
+        redis.tell::<u8>(&["EXISTS", &unused]) == 0
+    })
+    .await;
+    let b = node(&redis.url());
+    assert_eq!(
+        b.ask(by("alice", post(Some(&used), PING))).await.status,
+        200
+    );
+    drop(stream);
+    until("nothing is left", async || {
+        let sessions: Vec<Vec<u8>> = redis.tell(&["KEYS", "mcp:session:*"]);
+        sessions.is_empty()
+    })
+    .await;
+}
+
+pub(crate) async fn a_redis_that_lost_everything_ends_what_it_vouched_for(mut redis: Redis) {
+    let a = node(&redis.url());
+    let id = a.open_and_use().await;
+    redis.kill();
+    redis.restart();
+    until("it is checked", async || a.ping(&id).await == 404).await;
+    until("others open", async || {
+        a.ask(post(None, crate::support::INITIALIZE)).await.status == 200
+    })
+    .await;
+}
+
+pub(crate) async fn no_error_and_no_debug_text_shows_a_secret(redis: Redis) {
+    let secrets = ["s3cret", UNKNOWN];
+    let with_password = redis.url().replace("//", "//somebody:s3cret@");
+    let store = mcp_session_guard::store::RedisStore::open(&with_password).expect("a URL");
+    let key = SessionKey::new("", UNKNOWN);
+    let mut texts = vec![format!("{store:?}")];
+    // The password is wrong.
+    texts.push(format!(
+        "{:?}",
+        store.load(&key).await.expect_err("refused")
+    ));
+    // The server does not know a command, and would repeat its arguments.
+    let old = Redis::start(&["--rename-command", "GETEX", ""]);
+    let error = old.store().load(&key).await.expect_err("it is unknown");
+    texts.push(format!("{error:?} {error}"));
+    // It holds something else there.
+    let () = redis.tell(&["LPUSH", &format!("mcp:session::{UNKNOWN}"), "x"]);
+    let error = redis.store().load(&key).await.expect_err("it is a list");
+    texts.push(format!("{error:?} {error}"));
+    for text in &texts {
+        for secret in secrets {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    assert!(texts[3].contains("WRONGTYPE"), "{}", texts[3]);
+}
