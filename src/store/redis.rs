@@ -23,7 +23,7 @@
 //!
 //! ```text
 //! ACL SETUSER guard on >password resetkeys resetchannels -@all ~mcp:* &mcp:* +getex +set +del
-//!     +eval +pttl +pexpire +publish +subscribe +ping +hello +client|setinfo +select
+//!     +eval +pttl +pexpire +publish +subscribe +ping +hello +select
 //! ```
 //!
 //! and in a cluster `+spublish +ssubscribe +cluster|slots` too. Whoever may read these keys, or the

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use client_tests::fault::{Fault, Proxy};
 use client_tests::redis::{Redis, free_port, url};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Method;
 use mcp_session_guard::store::redis::redis::cmd;
+use mcp_session_guard::store::{McpSessionStore, RedisStore, StoreEvent};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -189,6 +191,29 @@ pub(crate) async fn connections_that_are_reset_strand_nobody(_: ()) {
     // Told or asked for, as the connections come back.
     until("A knows", async || a.ping(&known).await == 404).await;
     until("its stream ends", async || is_over(&mut stream)).await;
+}
+
+pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
+    let scene = Scene::new().await;
+    for fault in [Fault::Deaf, Fault::Silent, Fault::Down] {
+        scene.proxy.set(Fault::None);
+        let store = RedisStore::open(&scene.url()).expect("the URL can be read");
+        let ends = store.ends(LEASE).expect("it has ends to tell");
+        let mut ends = ends.await.expect("it listens");
+        let event = ends.next().await.expect("it goes on");
+        assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
+        scene.proxy.set(fault);
+        let broken = async {
+            while let Some(event) = ends.next().await {
+                if event.is_err() {
+                    return ends.next().await.is_none();
+                }
+            }
+            false
+        };
+        let broken = timeout(Duration::from_secs(20), broken).await;
+        assert_eq!(broken, Ok(true), "{fault:?}: an error, and no more");
+    }
 }
 
 pub(crate) async fn a_slow_redis_is_waited_for(_: ()) {

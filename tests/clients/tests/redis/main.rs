@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use client_tests::fault::Fault;
 use client_tests::redis::{Redis, redis_server};
-use client_tests::{play, trial};
+use client_tests::{play, program, trial};
 use libtest_mimic::{Arguments, Trial};
 use mcp_session_guard::store::RedisStore;
 use mcp_session_guard::store::behaviour;
@@ -43,9 +43,24 @@ fn main() {
         nodes::a_session_in_use_does_not_expire_and_one_that_is_not_does
         nodes::a_redis_that_lost_everything_ends_what_it_vouched_for
         nodes::no_error_and_no_debug_text_shows_a_secret
+        nodes::the_permissions_that_are_documented_suffice
         faults::a_full_redis_refuses_newcomers_alone
         faults::a_guard_starts_before_its_redis
     }
+    trials.push(story(
+        "a_stream_of_ends_that_hears_nothing_fails",
+        || (),
+        faults::a_stream_of_ends_that_hears_nothing_fails,
+    ));
+    trials.push(story(
+        "a_cluster: the_permissions_that_are_documented_suffice",
+        Redis::cluster,
+        nodes::the_permissions_that_are_documented_suffice_in_a_cluster,
+    ));
+    let tls = redis_server().and(program("openssl"));
+    trials.push(trial("it_is_spoken_to_over_tls".to_owned(), tls, |_| {
+        play(nodes::it_is_spoken_to_over_tls())
+    }));
     trials.push(story(
         "connections_that_are_reset_strand_nobody",
         || (),
@@ -102,12 +117,12 @@ fn behaviours(
 }
 
 /// A story that begins with this.
-fn story<T, F>(name: &str, start: impl FnOnce() -> T + Send + 'static, play: fn(T) -> F) -> Trial
+fn story<T, F>(name: &str, start: impl FnOnce() -> T + Send + 'static, tale: fn(T) -> F) -> Trial
 where
     T: 'static,
     F: Future<Output = ()> + 'static,
 {
     trial(name.to_owned(), redis_server(), move |_| {
-        client_tests::play(play(start()))
+        self::play(tale(start()))
     })
 }

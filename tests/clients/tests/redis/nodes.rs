@@ -1,14 +1,17 @@
 //! Two guards on one Redis, and what is left there.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use client_tests::fault::{Fault, Proxy};
-use client_tests::redis::{Redis, url};
+use client_tests::redis::{Redis, free_port, url};
 use http::Method;
-use mcp_session_guard::store::McpSessionStore;
-use mcp_session_guard::store::SessionKey;
-use mcp_session_guard::store::redis::redis::cmd;
+use mcp_session_guard::store::redis::redis::cluster::ClusterClientBuilder;
+use mcp_session_guard::store::redis::redis::{Client, TlsCertificates, cmd};
+use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, behaviour};
 use mcp_session_guard::{EndReason, Owner};
+use uuid::Uuid;
 
 use crate::guards::{NOT_FOUND, UNKNOWN, builder, by, is_over, node, open_by, stream_of, until};
 use crate::support::{PING, World, bodiless, post};
@@ -167,7 +170,7 @@ pub(crate) async fn a_redis_that_lost_everything_ends_what_it_vouched_for(mut re
 pub(crate) async fn no_error_and_no_debug_text_shows_a_secret(redis: Redis) {
     let secrets = ["s3cret", UNKNOWN];
     let with_password = redis.url().replace("//", "//somebody:s3cret@");
-    let store = mcp_session_guard::store::RedisStore::open(&with_password).expect("a URL");
+    let store = RedisStore::open(&with_password).expect("a URL");
     let key = SessionKey::new("", UNKNOWN);
     let mut texts = vec![format!("{store:?}")];
     // The password is wrong.
@@ -189,4 +192,98 @@ pub(crate) async fn no_error_and_no_debug_text_shows_a_secret(redis: Redis) {
         }
     }
     assert!(texts[3].contains("WRONGTYPE"), "{}", texts[3]);
+}
+
+/// As the module's documentation has them.
+const PERMISSIONS: &str = "on >password resetkeys resetchannels -@all ~mcp:* &mcp:* +getex +set +del \
+    +eval +pttl +pexpire +publish +subscribe +ping +hello +select";
+const IN_A_CLUSTER: &str = "+spublish +ssubscribe +cluster|slots";
+
+pub(crate) async fn the_permissions_that_are_documented_suffice(redis: Redis) {
+    let user = allow(&redis, PERMISSIONS);
+    let [one, other] = [(); 2].map(|()| RedisStore::open(&user).expect("a URL"));
+    behaviour::check(&one, &other).await;
+}
+
+pub(crate) async fn the_permissions_that_are_documented_suffice_in_a_cluster(redis: Redis) {
+    let user = allow(&redis, &format!("{PERMISSIONS} {IN_A_CLUSTER}"));
+    let [one, other] = [(); 2].map(|()| {
+        RedisStore::cluster(ClusterClientBuilder::new([&*user])).expect("it can be set up")
+    });
+    behaviour::check(&one, &other).await;
+}
+
+fn allow(redis: &Redis, permissions: &str) -> String {
+    let user = ["ACL", "SETUSER", "guard"].into_iter();
+    let words: Vec<&str> = user.chain(permissions.split_whitespace()).collect();
+    let () = redis.tell(&words);
+    redis.url().replace("//", "//guard:password@")
+}
+
+pub(crate) async fn it_is_spoken_to_over_tls() {
+    let port = free_port().to_string();
+    let certificate = Certificate::new();
+    let redis = Redis::start(&[
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &certificate.path("cert"),
+        "--tls-key-file",
+        &certificate.path("key"),
+        "--tls-ca-cert-file",
+        &certificate.path("cert"),
+        "--tls-auth-clients",
+        "no",
+    ]);
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let url = format!("rediss://127.0.0.1:{port}");
+    let trusted = TlsCertificates {
+        client_tls: None,
+        root_cert: Some(std::fs::read(certificate.path("cert")).expect("it was made")),
+    };
+    let client = Client::build_with_tls(&*url, trusted).expect("the certificate can be read");
+    let store = || RedisStore::new(&client).expect("the client can be used");
+    behaviour::check(&store(), &store()).await;
+
+    // A server that cannot be trusted is none.
+    let stranger = RedisStore::open(&url).expect("a URL");
+    let key = SessionKey::new("", UNKNOWN);
+    assert!(stranger.load(&key).await.is_err());
+    assert_ne!(redis.keys().len(), 0, "it was this one");
+}
+
+/// A certificate for this machine that nobody has signed.
+struct Certificate(PathBuf);
+
+impl Certificate {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("tls-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&folder).expect("there is a folder for it");
+        let made = Self(folder);
+        let command = Command::new("openssl")
+            .args([
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+            ])
+            .args([
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", &made.path("key"), "-out", &made.path("cert")])
+            .output();
+        assert!(command.is_ok_and(|output| output.status.success()));
+        made
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
