@@ -1,4 +1,10 @@
 //! What outlives the process: the contract of a store, what is kept in one, and how a guard uses it.
+//!
+//! | store | feature | for |
+//! |---|---|---|
+//! | `RedisStore`, its module `redis` | `redis`, with TLS `redis-tls` | several machines |
+//! | `MemoryStore` | `test-util` | tests |
+//! | your own [`McpSessionStore`] | | `behaviour` (`test-util`) is the suite that it must pass |
 
 #[cfg(feature = "test-util")]
 pub mod behaviour;

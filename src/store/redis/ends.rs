@@ -5,8 +5,6 @@
 //! back, everything that was published before it was sent has been heard. A connection to a server by
 //! which nobody publishes any more never hears it.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::str;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +35,9 @@ pub(super) async fn listen(
     let began = Instant::now();
     let listener = Listener {
         messages,
-        signs: Box::pin(send_signs(wire, echo.clone(), began, lease)),
+        signs: signs(wire, echo.clone(), began, lease),
         echo,
+        failed: None,
         began,
         lease,
         until: began + lease,
@@ -55,9 +54,11 @@ pub(super) async fn listen(
 /// One stream of ends.
 struct Listener {
     messages: BoxStream<'static, Message>,
-    signs: Pin<Box<dyn Future<Output = Infallible> + Send>>,
+    signs: BoxStream<'static, Result<(), StoreError>>,
     /// The channel of its own signs.
     echo: String,
+    /// Why the last sign could not be sent.
+    failed: Option<StoreError>,
     /// What signs count from.
     began: Instant,
     lease: Duration,
@@ -70,13 +71,7 @@ type Message = (String, Vec<u8>);
 
 impl Listener {
     async fn next(&mut self) -> Result<StoreEvent, StoreError> {
-        let next = future::select(self.messages.next(), &mut self.signs);
-        let message = match timeout_at(self.until, next).await {
-            Ok(Either::Left((message, _))) => message.ok_or_else(broken)?,
-            Ok(Either::Right((never, _))) => match never {},
-            Err(_) => return Err(silent()),
-        };
-        let (channel, message) = message;
+        let (channel, message) = self.message().await?;
         if channel != self.echo {
             return heard(&message).ok_or_else(unreadable);
         }
@@ -86,17 +81,36 @@ impl Listener {
         self.until = as_of + self.lease;
         Ok(StoreEvent::Alive { as_of })
     }
+
+    /// The next that is published. Where a sign can not be sent, the next one is tried, until it is
+    /// too late for any.
+    async fn message(&mut self) -> Result<Message, StoreError> {
+        loop {
+            let next = future::select(self.messages.next(), self.signs.next());
+            match timeout_at(self.until, next).await {
+                Ok(Either::Left((message, _))) => return message.ok_or_else(broken),
+                Ok(Either::Right((sent, _))) => self.failed = sent.and_then(Result::err),
+                Err(_) => return Err(self.failed.take().unwrap_or_else(silent)),
+            }
+        }
+    }
 }
 
-/// Publishes a sign four times a lease. Where one fails, the next is tried: in the end the listener
-/// that hears none gives up.
-async fn send_signs(wire: Arc<Wire>, echo: String, began: Instant, lease: Duration) -> Infallible {
-    loop {
+/// Publishes a sign four times a lease, and tells what became of it.
+fn signs(
+    wire: Arc<Wire>,
+    echo: String,
+    began: Instant,
+    lease: Duration,
+) -> BoxStream<'static, Result<(), StoreError>> {
+    let next = move |(wire, echo, due): (Arc<Wire>, String, Instant)| async move {
+        sleep_until(due).await;
         let now = Instant::now();
         let sign = now.duration_since(began).as_nanos().to_string();
-        let _ = publish(&wire, lease / 2, &echo, sign.as_bytes()).await;
-        sleep_until(now + lease / 4).await;
-    }
+        let sent = publish(&wire, lease / 2, &echo, sign.as_bytes()).await;
+        Some((sent, (wire, echo, now + lease / 4)))
+    };
+    stream::unfold((wire, echo, began), next).boxed()
 }
 
 async fn subscribe(
