@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use mcp_session_guard::store::redis::{RedisStore, redis};
+use redis::cluster::ClusterClientBuilder;
 use redis::{Client, Cmd, FromRedisValue};
 use uuid::Uuid;
 
@@ -62,23 +63,6 @@ impl Redis {
     #[must_use]
     pub fn start_alone() -> Self {
         Self::start(&[])
-    }
-
-    /// A cluster of one node.
-    ///
-    /// # Panics
-    ///
-    /// If it does not start.
-    #[must_use]
-    pub fn cluster() -> Self {
-        let redis = Self::start(&["--cluster-enabled", "yes"]);
-        let slots = ["ADDSLOTSRANGE", "0", "16383"];
-        let () = redis.ask(redis::cmd("CLUSTER").arg(&slots));
-        redis.until("it serves its slots", || {
-            let state: String = redis.ask(redis::cmd("CLUSTER").arg("INFO"));
-            state.contains("cluster_state:ok")
-        });
-        redis
     }
 
     /// Where it listens.
@@ -173,6 +157,72 @@ impl Redis {
         panic!("not in time: {what}, {self:?}");
     }
 }
+
+/// Three servers that are one; each has a third of the slots.
+#[derive(Debug)]
+pub struct Cluster(pub [Redis; 3]);
+
+impl Cluster {
+    /// Starts them.
+    ///
+    /// # Panics
+    ///
+    /// If they do not become one.
+    #[must_use]
+    pub fn start() -> Self {
+        let nodes = [(); 3].map(|()| Redis::start(&["--cluster-enabled", "yes"]));
+        for (number, node) in nodes.iter().enumerate() {
+            let [first, last] = SLOTS[number].map(|slot| slot.to_string());
+            let () = node.tell(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            let () = node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
+            let port = nodes[0].port().to_string();
+            let () = node.tell(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+        }
+        let cluster = Self(nodes);
+        for node in &cluster.0 {
+            node.until("it serves all slots", || {
+                let state: String = node.tell(&["CLUSTER", "INFO"]);
+                state.contains("cluster_state:ok") && state.contains("cluster_slots_ok:16384")
+            });
+        }
+        cluster
+    }
+
+    /// A way to it, as one process has it.
+    ///
+    /// # Panics
+    ///
+    /// Never: the URLs are good.
+    #[must_use]
+    pub fn store(&self) -> RedisStore {
+        let urls = self.0.each_ref().map(Redis::url);
+        RedisStore::cluster(ClusterClientBuilder::new(urls)).expect("it can be set up")
+    }
+
+    /// The number of the node that has this key's slot, and the slot.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn holder(&self, key: &str) -> (usize, u16) {
+        let slot: u16 = self.0[0].tell(&["CLUSTER", "KEYSLOT", key]);
+        let holds = |[first, last]: &[u16; 2]| (*first..=*last).contains(&slot);
+        (SLOTS.iter().position(holds).expect("all are served"), slot)
+    }
+
+    /// Gives a slot without keys to another node.
+    pub fn give(&self, slot: u16, to: usize) {
+        let id: String = self.0[to].tell(&["CLUSTER", "MYID"]);
+        let slot = slot.to_string();
+        // Whoever gets it first, so that it never has no owner.
+        for number in [to, (to + 1) % 3, (to + 2) % 3] {
+            let () = self.0[number].tell(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
+        }
+    }
+}
+
+const SLOTS: [[u16; 2]; 3] = [[0, 5460], [5461, 10922], [10923, 16383]];
 
 impl Drop for Redis {
     fn drop(&mut self) {

@@ -12,23 +12,18 @@ use std::future::Future;
 use std::time::Duration;
 
 use client_tests::fault::Fault;
-use client_tests::redis::{Redis, redis_server};
+use client_tests::redis::{Cluster, Redis, redis_server};
 use client_tests::{play, program, trial};
 use libtest_mimic::{Arguments, Trial};
 use mcp_session_guard::store::RedisStore;
 use mcp_session_guard::store::behaviour;
-use mcp_session_guard::store::redis::redis::cluster::ClusterClientBuilder;
 
 use crate::faults::Trouble;
 
 fn main() {
     let mut trials = Vec::new();
-    trials.extend(behaviours("one server", Redis::start_alone, |redis| {
-        redis.store()
-    }));
-    trials.extend(behaviours("a cluster", Redis::cluster, |redis| {
-        RedisStore::cluster(ClusterClientBuilder::new([redis.url()])).expect("it can be set up")
-    }));
+    trials.extend(behaviours("one server", Redis::start_alone, Redis::store));
+    trials.extend(behaviours("a cluster", Cluster::start, Cluster::store));
     macro_rules! stories {
         ($($module:ident::$name:ident)*) => {
             $(trials.push(story(stringify!($name), Redis::start_alone, $module::$name));)*
@@ -53,9 +48,14 @@ fn main() {
         faults::a_stream_of_ends_that_hears_nothing_fails,
     ));
     trials.push(story(
-        "a_cluster: the_permissions_that_are_documented_suffice",
-        Redis::cluster,
+        "a cluster: the_permissions_that_are_documented_suffice",
+        Cluster::start,
         nodes::the_permissions_that_are_documented_suffice_in_a_cluster,
+    ));
+    trials.push(story(
+        "a cluster: a_slot_that_moves_takes_no_end_along_unheard",
+        Cluster::start,
+        nodes::a_slot_that_moves_takes_no_end_along_unheard,
     ));
     let tls = redis_server().and(program("openssl"));
     trials.push(trial("it_is_spoken_to_over_tls".to_owned(), tls, |_| {
@@ -98,10 +98,10 @@ fn main() {
 }
 
 /// Every behaviour, each on a server of its own, by two ways to it.
-fn behaviours(
+fn behaviours<T: 'static>(
     kind: &'static str,
-    start: fn() -> Redis,
-    store: fn(&Redis) -> RedisStore,
+    start: fn() -> T,
+    store: fn(&T) -> RedisStore,
 ) -> Vec<Trial> {
     let all = behaviour::all().into_iter();
     let trials = all.map(|behaviour| {

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use client_tests::driven::within;
 use client_tests::fault::{Fault, Proxy};
-use client_tests::redis::{Redis, free_port, url};
+use client_tests::redis::{Cluster, Redis, free_port, url};
+use futures_util::StreamExt;
 use http::Method;
 use mcp_session_guard::store::redis::redis::cluster::ClusterClientBuilder;
 use mcp_session_guard::store::redis::redis::{Client, TlsCertificates, cmd};
-use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, behaviour};
+use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, StoreEvent, behaviour};
 use mcp_session_guard::{EndReason, Owner};
 use uuid::Uuid;
 
@@ -205,12 +207,59 @@ pub(crate) async fn the_permissions_that_are_documented_suffice(redis: Redis) {
     behaviour::check(&one, &other).await;
 }
 
-pub(crate) async fn the_permissions_that_are_documented_suffice_in_a_cluster(redis: Redis) {
-    let user = allow(&redis, &format!("{PERMISSIONS} {IN_A_CLUSTER}"));
+pub(crate) async fn the_permissions_that_are_documented_suffice_in_a_cluster(cluster: Cluster) {
+    let permissions = format!("{PERMISSIONS} {IN_A_CLUSTER}");
+    let users = cluster.0.each_ref().map(|node| allow(node, &permissions));
     let [one, other] = [(); 2].map(|()| {
-        RedisStore::cluster(ClusterClientBuilder::new([&*user])).expect("it can be set up")
+        RedisStore::cluster(ClusterClientBuilder::new(users.clone())).expect("it can be set up")
     });
     behaviour::check(&one, &other).await;
+}
+
+pub(crate) async fn a_slot_that_moves_takes_no_end_along_unheard(cluster: Cluster) {
+    // Long enough that it is the cluster that tells.
+    let lease = Duration::from_secs(120);
+    let [one, other] = [cluster.store(), cluster.store()];
+    let listen = async || {
+        let ends = one.ends(lease).expect("it has ends to tell").await;
+        let mut ends = ends.expect("it listens");
+        let event = ends.next().await.expect("it goes on");
+        assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
+        ends
+    };
+    let mut ends = listen().await;
+    // The other knows by which node ends are told.
+    let key = SessionKey::new("", UNKNOWN);
+    other.remove(&key).await.expect("it is told");
+    let (holder, slot) = cluster.holder("mcp:{ends}");
+    cluster.give(slot, (holder + 1) % 3);
+    let broken = async {
+        while let Some(event) = ends.next().await {
+            if event.is_err() {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(
+        within(broken).await,
+        "the listener hears that it may miss one"
+    );
+
+    let mut ends = listen().await;
+    other
+        .remove(&key)
+        .await
+        .expect("it is told by the other node");
+    let told = async {
+        loop {
+            let event = ends.next().await.expect("it goes on");
+            if let StoreEvent::Ended(ended) = event.expect("it listens") {
+                return ended;
+            }
+        }
+    };
+    assert_eq!(within(told).await, key);
 }
 
 fn allow(redis: &Redis, permissions: &str) -> String {
