@@ -56,7 +56,8 @@
 //!   that ended in it are back. `appendfsync always` loses nothing.
 //! - A failover loses what the replica had not got: likewise. `min-replicas-to-write 1` keeps a
 //!   primary that is cut off from taking more, here from answering at all: a read counts as a write,
-//!   so a replica is never asked.
+//!   so a replica is never asked. A connection that meets one is given up, and the host's name
+//!   looked up again: where a failover moves that, sessions go on by themselves.
 //!
 //! An owner's token that is lost ends his sessions; it brings none back.
 //!

@@ -37,6 +37,7 @@ fn main() {
         nodes::every_key_expires_and_none_outlives_its_session_by_much
         nodes::a_session_in_use_does_not_expire_and_one_that_is_not_does
         nodes::a_redis_that_lost_everything_ends_what_it_vouched_for
+        nodes::a_guard_that_is_dropped_leaves_neither_task_nor_connection
         nodes::no_error_and_no_debug_text_shows_a_secret
         nodes::the_permissions_that_are_documented_suffice
         faults::a_full_redis_refuses_newcomers_alone

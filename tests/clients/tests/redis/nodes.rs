@@ -13,6 +13,7 @@ use mcp_session_guard::store::redis::redis::cluster::ClusterClientBuilder;
 use mcp_session_guard::store::redis::redis::{Client, TlsCertificates, cmd};
 use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, StoreEvent, behaviour};
 use mcp_session_guard::{EndReason, Owner};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::guards::{NOT_FOUND, UNKNOWN, builder, by, is_over, node, open_by, stream_of, until};
@@ -169,12 +170,31 @@ pub(crate) async fn a_redis_that_lost_everything_ends_what_it_vouched_for(mut re
     .await;
 }
 
+pub(crate) async fn a_guard_that_is_dropped_leaves_neither_task_nor_connection(redis: Redis) {
+    let connections = || {
+        let list: String = redis.tell(&["CLIENT", "LIST"]);
+        list.lines().count()
+    };
+    let a = node(&redis.url());
+    let id = a.open_and_use().await;
+    until("it listens", async || connections() >= 3).await;
+    drop(a);
+    until("its connections are closed", async || connections() == 1).await;
+    until("its tasks are over", async || {
+        Handle::current().metrics().num_alive_tasks() == 0
+    })
+    .await;
+    assert_eq!(node(&redis.url()).ping(&id).await, 200, "the session stays");
+}
+
 pub(crate) async fn no_error_and_no_debug_text_shows_a_secret(redis: Redis) {
     let secrets = ["s3cret", UNKNOWN];
     let with_password = redis.url().replace("//", "//somebody:s3cret@");
     let store = RedisStore::open(&with_password).expect("a URL");
     let key = SessionKey::new("", UNKNOWN);
-    let mut texts = vec![format!("{store:?}")];
+    let unreadable = with_password.replace("redis:", "http:");
+    let error = RedisStore::open(&unreadable).expect_err("it is no URL of Redis");
+    let mut texts = vec![format!("{store:?} {error:?}")];
     // The password is wrong.
     texts.push(format!(
         "{:?}",
