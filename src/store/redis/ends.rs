@@ -78,7 +78,8 @@ impl Listener {
         let sent = str::from_utf8(&message).ok().and_then(|it| it.parse().ok());
         let sent = sent.map(Duration::from_nanos).ok_or_else(unreadable)?;
         let as_of = (self.began + sent).min(Instant::now());
-        self.until = as_of + self.lease;
+        // One that was given up may come after its successor.
+        self.until = self.until.max(as_of + self.lease);
         Ok(StoreEvent::Alive { as_of })
     }
 
