@@ -52,6 +52,7 @@ pub fn all() -> Vec<Behaviour> {
         a_key_that_was_never_created_is_none
         what_is_there_is_not_overwritten
         of_many_that_create_one_key_at_once_one_succeeds
+        of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds
         scopes_ids_and_owners_of_any_letters_are_kept_apart
         a_session_expires_and_its_key_is_free_again
         a_refresh_puts_off_the_end_and_never_brings_it_nearer
@@ -128,6 +129,24 @@ async fn of_many_that_create_one_key_at_once_one_succeeds(stores: Stores<'_>) {
     let created = join_all(creations).await;
     let created = created.iter().filter(|created| matches!(created, Ok(true)));
     stores.that(created.count() == 1, "not one of twenty succeeded");
+}
+
+async fn of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds(stores: Stores<'_>) {
+    let (alice, key) = (owner(), key(""));
+    stores.created(stores.create(&key, b"old", Some(&alice)).await);
+    stores.done(stores.one.remove_owner(&alice).await);
+    let values: Vec<[u8; 1]> = (0..20).map(|number| [number]).collect();
+    let creations = values.iter().enumerate().map(|(number, value)| {
+        let store = [stores.one, stores.other][number % 2];
+        let owner = [None, Some(&*alice)][number / 2 % 2];
+        store.create(new(&key, value, owner, LONG))
+    });
+    let created = join_all(creations).await;
+    let kept = created.iter().zip(&values);
+    let kept = kept.filter(|(created, _)| matches!(created, Ok(true)));
+    let kept: Vec<Vec<u8>> = kept.map(|(_, value)| value.to_vec()).collect();
+    stores.that(kept.len() == 1, "not one of twenty succeeded");
+    stores.is(stores.one.load(&key).await, kept.first().cloned());
 }
 
 async fn scopes_ids_and_owners_of_any_letters_are_kept_apart(stores: Stores<'_>) {

@@ -1,7 +1,11 @@
 //! What outlives the process: the contract of a store, what is kept in one, and how a guard uses it.
 //!
-//! `FileStore` (feature `redb`) keeps sessions in one file, for a server on one machine. The trait,
-//! [`McpSessionStore`], is there for whatever else you have.
+//! | store | feature | for |
+//! |---|---|---|
+//! | `FileStore` | `redb` | one machine: one file |
+//! | `RedisStore`, its module `redis` | `redis`, with TLS `redis-tls` | several machines |
+//! | `MemoryStore` | `test-util` | tests |
+//! | your own [`McpSessionStore`] | | `behaviour` (`test-util`) is the suite that it must pass |
 //!
 //! # What survival means for the inner service
 //!
@@ -35,6 +39,8 @@ mod link;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod record;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::error::Error;
 use std::fmt;
@@ -51,6 +57,8 @@ pub(crate) use self::link::{Known, Link, StoreSettings};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::memory::{MemoryStore, Trouble};
 pub(crate) use self::record::Record;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 use crate::session::McpSessionId;
 
 /// Where sessions are kept so that they outlive the process and are known to others; given to

@@ -3,7 +3,9 @@
 
 mod browser;
 pub mod driven;
+pub mod fault;
 pub mod raw;
+pub mod redis;
 mod story;
 pub mod suite;
 pub mod tools;
@@ -46,6 +48,32 @@ impl Server {
         Self::run(&example(name), arguments)
     }
 
+    /// Starts the example with these environment variables.
+    ///
+    /// # Panics
+    ///
+    /// If it can not be built or does not print its URL.
+    #[must_use]
+    pub fn start_with(name: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(example(name));
+        Self::of(command.envs(variables.iter().copied()))
+    }
+
+    /// Runs the example with these environment variables until it gives up, and returns its exit
+    /// code and what it says of it.
+    ///
+    /// # Panics
+    ///
+    /// If it can not be run.
+    #[must_use]
+    pub fn fail(name: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut command = Command::new(example(name));
+        let output = command.envs(variables.iter().copied()).output();
+        let output = output.expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), told.into_owned())
+    }
+
     /// Starts a server that is no example, in this package's folder.
     ///
     /// # Panics
@@ -53,9 +81,12 @@ impl Server {
     /// If it does not start or does not print its URL.
     #[must_use]
     pub fn run(program: &Path, arguments: &[&str]) -> Self {
-        let mut process = Command::new(program)
+        Self::of(Command::new(program).args(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut process = command
             .current_dir(folder())
-            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
@@ -91,10 +122,7 @@ impl Server {
     ///
     /// If that fails.
     pub fn terminate(&self) {
-        let told = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.process.id())])
-            .status();
-        assert!(told.is_ok_and(|status| status.success()));
+        signal("TERM", &self.process.id().to_string());
     }
 
     /// The id of its process.
@@ -170,6 +198,18 @@ pub const SERVERS: [(&str, &str, &[&str]); 3] = [
     ("rmcp with sessions of its own", "rmcp", &[]),
     ("rmcp without sessions", "rmcp", &["stateless"]),
 ];
+
+/// Sends a process a signal, by the shell.
+///
+/// # Panics
+///
+/// If that fails.
+pub fn signal(name: &str, process: &str) {
+    let told = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {process}")])
+        .status();
+    assert!(told.is_ok_and(|status| status.success()));
+}
 
 /// A test that needs an outside program: ignored, with the reason beside its name, where that is
 /// missing; failed instead where `REQUIRE_OUTSIDE_PROGRAMS` is set.
