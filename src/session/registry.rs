@@ -343,19 +343,7 @@ impl Registry {
     /// ended, or earlier where nothing is open.
     pub(crate) async fn close(self: &Arc<Self>, patience: Duration) {
         self.drain.begin(patience);
-        let calls = self.drain.calls();
-        let emptied = async {
-            loop {
-                calls.emptied().await;
-                let gone = self.drain.gone();
-                if !self.is_empty() {
-                    gone.await;
-                } else if calls.is_empty() {
-                    return;
-                }
-            }
-        };
-        let _ = timeout(patience, emptied).await;
+        let _ = timeout(patience, self.emptied()).await;
         self.drain.finish();
         if let Some(link) = &self.link {
             let _ = timeout(FAREWELL_TIME, link.refresh(self)).await;
@@ -371,6 +359,20 @@ impl Registry {
             }
         };
         let _ = timeout(FAREWELL_TIME, told).await;
+    }
+
+    /// Waits until nothing is open any more, and no call is under way.
+    async fn emptied(&self) {
+        let calls = self.drain.calls();
+        loop {
+            calls.emptied().await;
+            let gone = self.drain.gone();
+            if !self.is_empty() {
+                gone.await;
+            } else if calls.is_empty() {
+                return;
+            }
+        }
     }
 
     pub(crate) fn farewells(&self) -> &Arc<Tally> {
