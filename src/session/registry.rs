@@ -2,21 +2,18 @@
 
 mod by_id;
 mod clients;
+#[cfg(all(test, interleave))]
+mod interleavings;
 mod slot;
 mod unused;
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::atomic::{
-    AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed},
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
-use foldhash::fast::RandomState;
 use tokio::time::timeout;
 
 use super::drain::Drain;
@@ -29,6 +26,11 @@ use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
 use crate::observe::{Observers, SessionHook, SessionStats};
 use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
+use crate::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use crate::sync::{Mutex, MutexGuard, RandomState};
 
 use self::by_id::ById;
 use self::clients::Clients;
