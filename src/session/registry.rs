@@ -329,7 +329,8 @@ impl Registry {
 
     /// Whether nothing is open or about to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.taken.load(Acquire) == 0
+        // Not a mere look, which could miss somebody who has just left and not seen the drain.
+        self.taken.fetch_add(0, AcqRel) == 0
     }
 
     /// The longest id that a session of this registry can have, in bytes.

@@ -556,3 +556,28 @@ fn an_ended_session_keeps_no_state_that_came_meanwhile() {
         assert!(entry.extras.state::<&str>().is_none());
     });
 }
+
+#[test]
+fn a_drain_hears_of_the_last_session_and_the_last_call_that_are_gone() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let held = registry.drain.calls().hold();
+        let caller = spawn(move || drop(held));
+        let (ender, ended) = (registry.clone(), entry.clone());
+        let ender = spawn(move || revoke(&ender, &ended));
+        registry.drain.begin(Duration::MAX);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut emptied = pin!(registry.emptied());
+        let mut look = || emptied.as_mut().poll(&mut Context::from_waker(&waker));
+        let mut last = look();
+        caller.join().unwrap();
+        ender.join().unwrap();
+        // Woken for the call, it may have to wait for the session too.
+        while last.is_pending() && woken.0.swap(false, SeqCst) {
+            last = look();
+        }
+        assert!(last.is_ready(), "nobody rang");
+    });
+}
