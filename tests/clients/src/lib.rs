@@ -3,6 +3,7 @@
 
 mod browser;
 pub mod driven;
+pub mod messages;
 pub mod raw;
 mod story;
 pub mod suite;
