@@ -182,6 +182,7 @@ mod guard;
 mod observe;
 mod session;
 pub mod store;
+mod sync;
 mod unwind;
 
 pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};

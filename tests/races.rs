@@ -3,16 +3,30 @@
 mod support;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
-use axum::BoxError;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::response::Response;
+use axum::routing::any;
+use axum::{BoxError, Router};
+use futures_util::future::join_all;
+use futures_util::stream;
 use http::request::Parts;
-use mcp_session_guard::{Owner, SessionEvent, SessionGuardLayer};
+use http::{Method, Request};
+use mcp_session_guard::store::MemoryStore;
+use mcp_session_guard::{Owner, Refusal, SessionEvent, SessionGuardLayer};
+use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
-use support::{Answer, INITIALIZE, World, post};
+use support::{Answer, INITIALIZE, PING, World, bodiless, initialize_result, json_response, post};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
@@ -125,4 +139,293 @@ fn sessions_of_an_owner_that_are_ended_while_they_are_listed_leave_their_ids_fre
     assert_eq!(world.sessions.stats().opening, 0);
     let opened = runtime().block_on(open());
     assert_eq!(opened.status, 200, "the id is free: {}", opened.text());
+}
+
+const PLACES: usize = 12;
+const OWNERS: [&str; 3] = ["alice", "bob", "carol"];
+
+/// What hooks were told of each session, word by word.
+type Lives = Arc<Mutex<HashMap<String, Vec<&'static str>>>>;
+
+/// A process, one of two that share a store.
+struct Node {
+    world: World,
+    guard: SessionGuardLayer,
+    lives: Lives,
+}
+
+/// A session that a client knows, and on which nodes a DELETE of it has been answered.
+struct Known {
+    id: String,
+    owner: &'static str,
+    is_deleted: [AtomicBool; 2],
+}
+
+/// Decides what a client does, the same for the same number.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % limit
+    }
+}
+
+/// Answers a call late, so that something may happen meanwhile.
+async fn answer_late(request: Request<Body>) -> Response {
+    let is_get = request.method() == Method::GET;
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    for _ in 0..body.len() % 4 {
+        yield_now().await;
+    }
+    match message["method"].as_str() {
+        _ if is_get => {
+            let silence = stream::pending::<Result<Bytes, Infallible>>();
+            Response::builder()
+                .header("content-type", "text/event-stream")
+                .body(Body::from_stream(silence))
+                .unwrap()
+        }
+        Some("initialize") => json_response(200, &initialize_result(&message["id"])),
+        _ => json_response(200, &json!({"jsonrpc": "2.0", "id": 1, "result": {}})),
+    }
+}
+
+impl Node {
+    fn new(store: &MemoryStore) -> Self {
+        let lives = Lives::default();
+        let told = lives.clone();
+        let guard = SessionGuardLayer::builder()
+            .store(store.clone())
+            // However busy the machine is.
+            .store_timeout(Duration::from_secs(60))
+            .max_sessions(PLACES)
+            .max_sessions_per_owner(PLACES / 2)
+            .owner(|request: &Parts| -> Result<_, BoxError> {
+                let user = request.headers.get("user");
+                Ok(user.map(|user| Owner::new(user.to_str().unwrap())))
+            })
+            .hook(move |event: &SessionEvent<'_>| {
+                let (session, word) = match event {
+                    SessionEvent::Opened { session, .. } => (session, "opened"),
+                    SessionEvent::Restored { session, .. } => (session, "restored"),
+                    SessionEvent::Ended { session, .. } => (session, "ended"),
+                    _ => return,
+                };
+                let id = session.id().as_str().to_owned();
+                told.lock().unwrap().entry(id).or_default().push(word);
+            })
+            .build()
+            .unwrap();
+        let app = Router::new().route("/mcp", any(answer_late));
+        let world = World::around(guard.clone(), app);
+        Self {
+            world,
+            guard,
+            lives,
+        }
+    }
+
+    /// Sends, and says whether `is_known` held before the very poll that answered.
+    async fn send(
+        &self,
+        owner: &'static str,
+        mut request: Request<Body>,
+        is_known: impl Fn() -> bool,
+    ) -> (Response, bool) {
+        request.headers_mut().insert("user", owner.parse().unwrap());
+        let mut answering = pin!(self.world.send(request));
+        poll_fn(|context| {
+            let was_known = is_known();
+            let response = answering.as_mut().poll(context);
+            response.map(|response| (response, was_known))
+        })
+        .await
+    }
+
+    /// Waits until so many sessions are open and all adds up: the store's news come on tasks of their
+    /// own.
+    async fn settles_with(&self, is_right: impl Fn(usize) -> bool) {
+        let mut last = String::new();
+        let settled = timeout(Duration::from_secs(60), async {
+            while let Err(wrong) = self.adds_up(&is_right) {
+                last = wrong;
+                yield_now().await;
+            }
+        });
+        assert!(settled.await.is_ok(), "{last}");
+    }
+
+    /// Nothing is in flight, numbers agree, and hooks were told all, in order.
+    fn adds_up(&self, is_right: impl Fn(usize) -> bool) -> Result<(), String> {
+        let stats = self.world.sessions.stats();
+        let ended: u64 = stats.ended.values().sum();
+        let is_even = stats.opened + stats.restored == ended + stats.open as u64;
+        let is_at_rest = (stats.opening, stats.open_streams) == (0, 0);
+        if !is_right(stats.open) || !is_even || !is_at_rest {
+            return Err(format!("{stats:?}"));
+        }
+        for session in self.world.sessions.snapshot() {
+            if (session.in_flight(), session.open_streams()) != (0, 0) {
+                return Err(format!("{session:?}"));
+            }
+        }
+        let mut begun = 0;
+        for (id, told) in &*self.lives.lock().unwrap() {
+            for turn in told.chunks(2) {
+                assert!(matches!(turn[0], "opened" | "restored"), "{told:?}");
+                assert!(matches!(turn[1..], [] | ["ended"]), "{told:?}");
+                begun += 1;
+            }
+            let is_open = self.world.sessions.get(id).is_some();
+            if (told.len() % 2 == 1) != is_open {
+                return Err(format!("{told:?}"));
+            }
+        }
+        match stats.opened + stats.restored == begun {
+            true => Ok(()),
+            false => Err(format!("{begun} were told: {stats:?}")),
+        }
+    }
+}
+
+/// Or it has no place on this node.
+fn is_unknown(answer: &Response) -> bool {
+    [404, 503].contains(&answer.status().as_u16())
+}
+
+/// One client's history on both nodes.
+async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut chance: Chance) {
+    let mut streams = Vec::new();
+    for _ in 0..60 {
+        let at = chance.below(2);
+        let node = &nodes[at];
+        let act = chance.below(20);
+        if act < 5 {
+            let owner = OWNERS[chance.below(3)];
+            let (opened, _) = node.send(owner, post(None, INITIALIZE), || false).await;
+            let id = opened.headers().get("mcp-session-id").cloned();
+            let status = opened.status();
+            let is_whole = chance.below(8) > 0;
+            if is_whole {
+                to_bytes(opened.into_body(), usize::MAX).await.unwrap();
+            }
+            assert!(
+                id.is_some() || [200, 503].contains(&status.as_u16()),
+                "{status}"
+            );
+            if let (Some(id), true) = (id, is_whole) {
+                let id = id.to_str().unwrap().to_owned();
+                let is_deleted = Default::default();
+                let opened = Known {
+                    id,
+                    owner,
+                    is_deleted,
+                };
+                known.lock().unwrap().push(Arc::new(opened));
+            }
+            continue;
+        }
+        let newest = chance.below(6);
+        let session = known.lock().unwrap().iter().rev().nth(newest).cloned();
+        let Some(session) = session else { continue };
+        let id = Some(&*session.id);
+        let is_deleted = &session.is_deleted[at];
+        let was_deleted = || is_deleted.load(Ordering::SeqCst);
+        match act {
+            5..=11 => {
+                let call = PING.replace("ping", &"p".repeat(act));
+                let (answer, was_deleted) =
+                    node.send(session.owner, post(id, call), was_deleted).await;
+                let is_refused = answer.extensions().get::<Refusal>().is_some();
+                assert!(is_refused || !was_deleted, "a result after a DELETE");
+                assert!(is_refused || answer.status() == 200);
+            }
+            12 => {
+                let stranger = OWNERS.iter().find(|owner| **owner != session.owner);
+                let (answer, _) = node.send(stranger.unwrap(), post(id, PING), || false).await;
+                assert!(is_unknown(&answer));
+            }
+            13 | 14 => {
+                let get = bodiless(Method::GET, id);
+                let (answer, was_deleted) = node.send(session.owner, get, was_deleted).await;
+                assert!(is_unknown(&answer) || !was_deleted);
+                streams.push(answer.into_body());
+            }
+            15 => drop(streams.pop()),
+            16 | 17 => {
+                let delete = bodiless(Method::DELETE, id);
+                let (answer, _) = node.send(session.owner, delete, || false).await;
+                let status = answer.status().as_u16();
+                assert!(is_unknown(&answer) || status == 204, "{status}");
+                is_deleted.fetch_or(status == 204, Ordering::SeqCst);
+            }
+            18 => _ = node.world.sessions.end(&session.id),
+            _ if chance.below(4) == 0 => {
+                node.world.sessions.end_owner(&Owner::new(session.owner));
+            }
+            _ => yield_now().await,
+        }
+    }
+}
+
+#[test]
+fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_drained() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    for round in 1..=80 {
+        let store = MemoryStore::new();
+        let nodes = Arc::new([Node::new(&store), Node::new(&store)]);
+        let known = Arc::new(Mutex::new(Vec::new()));
+        let is_drained = round % 2 == 0;
+        runtime.block_on(async {
+            let clients = (1..=6).map(|client| {
+                let (nodes, known) = (nodes.clone(), known.clone());
+                let chance = Chance(round * 1_000 + client);
+                tokio::spawn(async move { live(&nodes, &known, chance).await })
+            });
+            let clients: Vec<_> = clients.collect();
+            if is_drained {
+                // While they are at it.
+                while known.lock().unwrap().len() < 20 && !clients.iter().all(|c| c.is_finished()) {
+                    yield_now().await;
+                }
+                nodes[0].guard.drain(Duration::from_millis(1)).await;
+                // Who is just leaving may still be counted.
+                assert!(nodes[0].world.sessions.snapshot().is_empty());
+            }
+            for client in join_all(clients).await {
+                client.unwrap();
+            }
+            for node in &*nodes {
+                node.world.sessions.flush().await.unwrap();
+                node.settles_with(|_| true).await;
+            }
+            let [one, other] = &*nodes;
+            one.world.sessions.end_all();
+            one.settles_with(|open| open == 0).await;
+            if !is_drained {
+                for number in 0..=PLACES {
+                    let owner = ["a", "b", "c", "d"][number % 4];
+                    let (opened, _) = one.send(owner, post(None, INITIALIZE), || false).await;
+                    let id = opened.headers().get("mcp-session-id").cloned();
+                    assert_eq!(id.is_some(), number < PLACES, "place {number}");
+                    to_bytes(opened.into_body(), usize::MAX).await.unwrap();
+                    if let Some(id) = id {
+                        let ping = post(Some(id.to_str().unwrap()), PING);
+                        assert_eq!(one.send(owner, ping, || false).await.0.status(), 200);
+                    }
+                }
+                one.settles_with(|open| open == PLACES).await;
+            }
+            other.world.sessions.end_all();
+            other.settles_with(|open| open == 0).await;
+        });
+    }
 }

@@ -978,3 +978,43 @@ async fn an_opening_whose_owner_is_logged_out_meanwhile_leaves_nothing_in_the_st
     sleep(SECOND).await;
     assert!(store.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_has_left_is_not_asked_for_for_ever_because_its_owner_was_logged_out_elsewhere() {
+    let store = MemoryStore::new();
+    let handler = async |request: Request<Body>| {
+        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        let message: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        sleep(Duration::from_millis(60)).await;
+        json_response(200, &initialize_result(&message["id"]))
+    };
+    let guard = owned(builder(&store)).build().unwrap();
+    let app = Router::new().route("/mcp", any(handler));
+    let (one, other) = (
+        World::around(guard.clone(), app),
+        World::new(owned(builder(&store)).build().unwrap()),
+    );
+    one.ask(by("alice", post(None, INITIALIZE))).await;
+
+    // The word of it comes while another session opens, and finds the store down.
+    let opening = async { one.ask(by("alice", post(None, INITIALIZE))).await };
+    let log_out = async {
+        sleep(Duration::from_millis(10)).await;
+        other.sessions.end_owner(&Owner::new("alice"));
+        while !store.is_empty() {
+            yield_now().await;
+        }
+        store.set_trouble(Trouble::Down);
+        sleep(Duration::from_millis(10)).await;
+        store.set_trouble(Trouble::None);
+    };
+    let (opened, ()) = futures_util::join!(opening, log_out);
+    assert_eq!((opened.status.as_u16(), store.len()), (200, 1));
+
+    guard.drain(Duration::ZERO).await;
+    sleep(SECOND).await;
+    let calls = store.calls();
+    sleep(MINUTE).await;
+    assert_eq!(store.calls(), calls);
+    assert!(one.sessions.flush().now_or_never().is_some());
+}

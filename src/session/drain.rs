@@ -2,17 +2,15 @@
 //! everything that would keep a server from shutting down ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicBool, AtomicU64,
-    Ordering::{AcqRel, Acquire, Release},
-};
 use std::time::Duration;
-
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 use super::clock;
 use super::tally::Tally;
+use crate::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{AcqRel, Acquire, Release},
+};
+use crate::sync::{Notified, Notify};
 
 /// How far the drain of a registry is.
 #[derive(Debug, Default)]

@@ -5,10 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
-};
 use std::sync::{Arc, OnceLock, Weak};
 
 use http::HeaderValue;
@@ -22,6 +18,10 @@ use super::state::{Phase, State};
 use super::{EndReason, McpSession};
 use crate::observe::Observers;
 use crate::store::SessionKey;
+use crate::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
 
 /// One session, shared by the registry, its handles and whatever is in flight for it.
 pub(crate) struct Entry {

@@ -5,18 +5,17 @@ use std::any::{Any, TypeId};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Release},
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
 
 use super::entry::Entry;
+use crate::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Release},
+};
+use crate::sync::{Mutex, MutexGuard, Notify, OwnedNotified};
 use crate::unwind::unless_it_panics;
 
 type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;

@@ -2,21 +2,18 @@
 
 mod by_id;
 mod clients;
+#[cfg(all(test, interleave))]
+mod interleavings;
 mod slot;
 mod unused;
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::atomic::{
-    AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed},
-};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Place;
-use foldhash::fast::RandomState;
 use tokio::time::timeout;
 
 use super::drain::Drain;
@@ -29,6 +26,11 @@ use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
 use crate::observe::{Observers, SessionHook, SessionStats};
 use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
+use crate::sync::atomic::{
+    AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed},
+};
+use crate::sync::{Mutex, MutexGuard, RandomState};
 
 use self::by_id::ById;
 use self::clients::Clients;
@@ -327,7 +329,8 @@ impl Registry {
 
     /// Whether nothing is open or about to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.taken.load(Acquire) == 0
+        // Not a mere look, which could miss somebody who has just left and not seen the drain.
+        self.taken.fetch_add(0, AcqRel) == 0
     }
 
     /// The longest id that a session of this registry can have, in bytes.
@@ -343,19 +346,7 @@ impl Registry {
     /// ended, or earlier where nothing is open.
     pub(crate) async fn close(self: &Arc<Self>, patience: Duration) {
         self.drain.begin(patience);
-        let calls = self.drain.calls();
-        let emptied = async {
-            loop {
-                calls.emptied().await;
-                let gone = self.drain.gone();
-                if !self.is_empty() {
-                    gone.await;
-                } else if calls.is_empty() {
-                    return;
-                }
-            }
-        };
-        let _ = timeout(patience, emptied).await;
+        let _ = timeout(patience, self.emptied()).await;
         self.drain.finish();
         if let Some(link) = &self.link {
             let _ = timeout(FAREWELL_TIME, link.refresh(self)).await;
@@ -371,6 +362,20 @@ impl Registry {
             }
         };
         let _ = timeout(FAREWELL_TIME, told).await;
+    }
+
+    /// Waits until nothing is open any more, and no call is under way.
+    async fn emptied(&self) {
+        let calls = self.drain.calls();
+        loop {
+            calls.emptied().await;
+            let gone = self.drain.gone();
+            if !self.is_empty() {
+                gone.await;
+            } else if calls.is_empty() {
+                return;
+            }
+        }
     }
 
     pub(crate) fn farewells(&self) -> &Arc<Tally> {

@@ -1,12 +1,12 @@
 //! A count of things that somebody may wait for until none is left.
 
 use std::sync::Arc;
-use std::sync::atomic::{
+
+use crate::sync::Notify;
+use crate::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire},
 };
-
-use tokio::sync::Notify;
 
 /// How many there are.
 #[derive(Debug, Default)]

@@ -1,9 +1,9 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering::AcqRel;
 
 use super::{Registry, lock};
 use crate::observe::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, Phase};
+use crate::sync::atomic::Ordering::AcqRel;
 
 /// A reserved place: given back on drop, unless the session opened.
 #[derive(Debug)]

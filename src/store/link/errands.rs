@@ -160,13 +160,18 @@ async fn attempt(
     registry: &Weak<Registry>,
 ) -> bool {
     match &under_way.errand {
-        Some(Errand::Check(scope, key)) => match registry.upgrade() {
-            Some(registry) => match registry.link() {
-                Some(link) => !matches!(link.ask(&registry, scope, key).await, Known::Unclear(_)),
-                None => true,
-            },
-            None => true,
-        },
+        Some(Errand::Check(scope, key)) => {
+            let Some(registry) = registry.upgrade() else {
+                return true;
+            };
+            match registry.link() {
+                // What has left meanwhile is not to come back because of a check.
+                Some(link) if registry.find(key.id().as_bytes()).is_some() => {
+                    !matches!(link.ask(&registry, scope, key).await, Known::Unclear(_))
+                }
+                _ => true,
+            }
+        }
         Some(Errand::Remove(key)) => {
             matches!(timeout(patience, store.remove(key)).await, Ok(Ok(())))
         }

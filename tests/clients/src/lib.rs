@@ -4,6 +4,7 @@
 mod browser;
 pub mod driven;
 pub mod fault;
+pub mod messages;
 pub mod raw;
 pub mod redis;
 mod story;

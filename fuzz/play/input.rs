@@ -1,0 +1,40 @@
+//! A history is decoded from bytes; where they end everything is the first choice.
+
+pub(crate) struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    pub(crate) fn number(&mut self, below: usize) -> usize {
+        usize::from(self.byte()) % below
+    }
+
+    /// Seldom, and not where the bytes have ended.
+    pub(crate) fn seldom(&mut self) -> bool {
+        self.byte() % 8 == 7
+    }
+
+    pub(crate) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.number(choices.len())].clone()
+    }
+
+    /// Bytes as they are, as many as the first says.
+    pub(crate) fn raw(&mut self) -> &'a [u8] {
+        let length = usize::from(self.byte()).min(self.0.len());
+        let (raw, rest) = self.0.split_at(length);
+        self.0 = rest;
+        raw
+    }
+}

@@ -1,0 +1,359 @@
+//! What may reach the inner service, by the contract, and what may come back.
+
+use axum::response::Response;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method};
+use mcp_session_guard::{Era, McpSession, Refusal};
+use serde_json::Value;
+
+use super::request::{CLAIM, Sent};
+
+/// The settings of the guards, all alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) legacy: Legacy,
+    pub(crate) accepts_modern: bool,
+    pub(crate) asks_owners: bool,
+    pub(crate) requires_owner: bool,
+    pub(crate) reopens_stale: bool,
+    pub(crate) ends_inner: bool,
+    pub(crate) only_reports: bool,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Legacy {
+    Sessions,
+    Stateless,
+    Refused,
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whose {
+    Nobodys,
+    Of(&'static str),
+    /// The resolver fails, or makes an owner without a name.
+    Unclear(&'static str),
+}
+
+impl Whose {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Nobodys,
+        Self::Of("alice"),
+        Self::Of("alice"),
+        Self::Of("bob"),
+        Self::Unclear("fail"),
+        Self::Unclear(""),
+    ];
+
+    pub(crate) fn header(self) -> Option<&'static str> {
+        match self {
+            Self::Nobodys => None,
+            Self::Of(name) | Self::Unclear(name) => Some(name),
+        }
+    }
+}
+
+/// A session whose id a client has.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: String,
+    pub(crate) whose: Whose,
+    pub(crate) scope: usize,
+    pub(crate) inner_id: Option<HeaderValue>,
+    /// Its end is known: nothing of it may reach the inner service any more.
+    pub(crate) is_over: bool,
+    /// A DELETE of it has been answered.
+    pub(crate) is_deleted: bool,
+}
+
+pub(crate) struct Law {
+    pub(crate) rules: Rules,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) sessions: Vec<Session>,
+    /// All that the inner service has named.
+    pub(crate) inner_ids: Vec<HeaderValue>,
+}
+
+impl Law {
+    /// The session that a request names, if it names one that a client knows.
+    pub(crate) fn named(&self, tag: usize) -> Option<usize> {
+        let [id] = &self.sent[tag].session[..] else {
+            return None;
+        };
+        self.sessions
+            .iter()
+            .position(|session| session.id.as_bytes() == id.as_bytes())
+    }
+
+    /// The guard itself sends a DELETE.
+    pub(crate) fn judge_farewell(&self, parts: &Parts) {
+        assert!(self.rules.ends_inner);
+        assert_eq!(parts.method, Method::DELETE);
+        let ids = all(&parts.headers, "mcp-session-id");
+        assert_eq!(ids.len(), 1);
+        assert!(self.inner_ids.contains(&ids[0]));
+    }
+
+    /// A request has reached the inner service. `body` is `None` where that has not come whole.
+    pub(crate) fn judge(&mut self, tag: usize, parts: &Parts, body: Option<&[u8]>) {
+        self.sent[tag].calls += 1;
+        let sent = &self.sent[tag];
+        let rules = &self.rules;
+        assert_eq!(sent.calls, 1, "asked twice: {sent:?}");
+        assert_eq!(parts.method, sent.method);
+        let inward = all(&parts.headers, "mcp-session-id");
+        if sent.method == Method::OPTIONS {
+            assert_eq!(inward, sent.session);
+            return;
+        }
+        if rules.only_reports {
+            assert!(body.is_none_or(|body| !sent.is_whole || body == sent.body));
+            return;
+        }
+        assert!(sent.has_good_host, "{sent:?}");
+        assert!(
+            inward.len() <= 1 || rules.legacy == Legacy::Stateless,
+            "{sent:?}"
+        );
+        if sent.method != Method::POST {
+            self.judge_stream(tag, parts, &inward);
+            return;
+        }
+        assert!(sent.has_good_type && sent.is_whole, "{sent:?}");
+        assert_eq!(body, Some(&sent.body[..]), "other bytes");
+        let lengths = all(&parts.headers, CONTENT_LENGTH.as_str());
+        assert!(
+            lengths
+                .iter()
+                .all(|length| *length == sent.body.len().to_string())
+        );
+        for name in ["transfer-encoding", "expect", "trailer"] {
+            assert!(!parts.headers.contains_key(name), "{name}");
+        }
+        let message: Value = serde_json::from_slice(&sent.body).expect("it is JSON");
+        assert_eq!(message["jsonrpc"], "2.0");
+        let handle = McpSession::from_extensions(&parts.extensions);
+        let negotiated = handle.and_then(McpSession::protocol_version);
+        let is_modern = is_modern(&message, &sent.versions, negotiated);
+        assert_eq!(
+            Era::from_extensions(&parts.extensions).map(Era::is_modern),
+            Some(is_modern)
+        );
+        match (is_modern, rules.legacy) {
+            (true, _) => {
+                assert!(handle.is_none() && inward.is_empty());
+                self.judge_modern(tag, parts, &message);
+                self.sent[tag].was_modern = true;
+            }
+            (false, Legacy::Refused) => panic!("a refused era: {sent:?}"),
+            (false, Legacy::Stateless) => {
+                assert!(handle.is_none());
+                assert_eq!(inward, sent.session);
+            }
+            (false, Legacy::Sessions) => {
+                let is_opening = message["method"] == "initialize";
+                assert!(
+                    is_opening && names_modern(&sent.versions)
+                        || is_legacy(&sent.versions, negotiated),
+                    "{sent:?}"
+                );
+                self.judge_owner(tag);
+                let handle = handle.expect("a handle");
+                assert!(handle.end_reason().is_none(), "it has ended");
+                match is_opening {
+                    true => self.judge_opening(tag, &message, handle, &inward),
+                    false => self.judge_session(tag, handle, &inward),
+                }
+            }
+        }
+    }
+
+    /// A GET or DELETE.
+    fn judge_stream(&self, tag: usize, parts: &Parts, inward: &[HeaderValue]) {
+        let sent = &self.sent[tag];
+        assert!(
+            [Method::GET, Method::DELETE].contains(&sent.method),
+            "{sent:?}"
+        );
+        assert_eq!(self.rules.legacy, Legacy::Sessions);
+        let handle = McpSession::from_extensions(&parts.extensions).expect("a handle");
+        let negotiated = handle.protocol_version();
+        let versions = &sent.versions;
+        assert!(
+            is_legacy(versions, negotiated) || names_modern(versions),
+            "{sent:?}"
+        );
+        assert!(handle.end_reason().is_none(), "it has ended");
+        self.judge_owner(tag);
+        self.judge_session(tag, handle, inward);
+        assert!(
+            sent.method == Method::GET || !inward.is_empty(),
+            "it keeps none"
+        );
+    }
+
+    fn judge_owner(&self, tag: usize) {
+        let whose = self.sent[tag].whose;
+        let rules = &self.rules;
+        assert!(!rules.asks_owners || !matches!(whose, Whose::Unclear(_)));
+        assert!(!rules.requires_owner || whose != Whose::Nobodys);
+    }
+
+    /// A message of a session that is not over, by its owner, in its scope.
+    fn judge_session(&self, tag: usize, handle: &McpSession, inward: &[HeaderValue]) {
+        let sent = &self.sent[tag];
+        assert!(!sent.is_hop_by_hop, "{sent:?}");
+        let named = self
+            .named(tag)
+            .unwrap_or_else(|| panic!("no session: {sent:?}"));
+        let session = &self.sessions[named];
+        assert_eq!(handle.id().as_str(), session.id);
+        assert!(!session.is_over, "{session:?}: {sent:?}");
+        assert_eq!(sent.scope, session.scope);
+        assert!(!self.rules.asks_owners || sent.whose == session.whose);
+        assert_eq!(inward, session.inner_id.as_slice());
+    }
+
+    fn judge_opening(
+        &self,
+        tag: usize,
+        message: &Value,
+        handle: &McpSession,
+        inward: &[HeaderValue],
+    ) {
+        let sent = &self.sent[tag];
+        assert!(message.get("id").is_some_and(|id| !id.is_null()));
+        assert!(inward.is_empty() && !sent.is_hop_by_hop, "{sent:?}");
+        let is_known = |session: &Session| session.id == handle.id().as_str();
+        assert!(!self.sessions.iter().any(is_known), "an id twice");
+        assert!(sent.session.len() <= 1);
+        let names_one = sent.session.iter().any(|id| !id.is_empty());
+        assert!(!names_one || self.rules.reopens_stale, "{sent:?}");
+    }
+
+    fn judge_modern(&self, tag: usize, parts: &Parts, message: &Value) {
+        let sent = &self.sent[tag];
+        assert!(self.rules.accepts_modern, "{sent:?}");
+        assert!(!parts.headers.contains_key("last-event-id"));
+        let [version] = &sent.versions[..] else {
+            panic!("not one version: {sent:?}")
+        };
+        let claim = claim(message);
+        let method = message["method"].as_str().expect("no response");
+        assert!(claim.is_none_or(|claim| version == claim && method != "initialize"));
+        let says = |header: &HeaderValue| header == method;
+        match message.get("id") {
+            Some(_) => {
+                assert!(claim.is_some(), "{sent:?}");
+                assert!(sent.methods.len() == 1 && sent.methods.iter().all(says));
+            }
+            None => assert!(sent.methods.len() <= 1 && sent.methods.iter().all(says)),
+        }
+        if self.rules.requires_owner {
+            assert_ne!(sent.whose, Whose::Nobodys);
+        }
+    }
+
+    /// A client gets an answer. The session that it opens, if it opens one.
+    pub(crate) fn answered(&mut self, tag: usize, response: &Response) -> Option<usize> {
+        let sent = &self.sent[tag];
+        let ids = all(response.headers(), "mcp-session-id");
+        let refusal = response.extensions().get::<Refusal>();
+        if let Some(refusal) = refusal {
+            let status = response.status();
+            assert_eq!(refusal.status(), status);
+            let listed = [200, 400, 403, 404, 405, 408, 413, 415, 500, 502, 503];
+            assert!(listed.contains(&status.as_u16()), "{status}");
+            assert!(ids.is_empty(), "{refusal:?}");
+            assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
+        }
+        if self.rules.only_reports || sent.method == Method::OPTIONS {
+            return None;
+        }
+        if self.rules.legacy != Legacy::Sessions {
+            assert!(sent.calls == 1 || refusal.is_some());
+            return None;
+        }
+        let named = self.named(tag);
+        if sent.method == Method::DELETE && response.status() == 204 && refusal.is_none() {
+            let session = &mut self.sessions[named.expect("it names a session")];
+            assert!(!session.is_deleted, "deleted twice");
+            (session.is_over, session.is_deleted) = (true, true);
+            return None;
+        }
+        assert!(sent.calls == 1 || refusal.is_some(), "{sent:?}");
+        if named.is_some_and(|named| self.sessions[named].is_deleted)
+            && !sent.was_modern
+            && !self.rules.reopens_stale
+        {
+            assert!(refusal.is_some(), "a result after a DELETE: {sent:?}");
+        }
+        let id = ids.first()?.to_str().unwrap().to_owned();
+        assert_eq!(ids.len(), 1);
+        assert!(response.status().is_success());
+        let message: Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(
+            (&sent.method, &message["method"]),
+            (&Method::POST, &"initialize".into())
+        );
+        assert!(!sent.was_modern && !self.inner_ids.contains(&ids[0]));
+        assert!(
+            self.sessions.iter().all(|session| session.id != id),
+            "an id twice"
+        );
+        self.sessions.push(Session {
+            id,
+            whose: sent.whose,
+            scope: sent.scope,
+            inner_id: sent.inner_id.clone(),
+            is_over: false,
+            is_deleted: false,
+        });
+        Some(self.sessions.len() - 1)
+    }
+}
+
+fn all(headers: &HeaderMap, name: &str) -> Vec<HeaderValue> {
+    headers.get_all(name).iter().cloned().collect()
+}
+
+fn claim(message: &Value) -> Option<&str> {
+    let claim = message["params"]["_meta"][CLAIM].as_str()?;
+    let is_earlier = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"].contains(&claim);
+    (!is_earlier).then_some(claim)
+}
+
+/// The one version that headers name.
+fn named(versions: &[HeaderValue]) -> Option<&HeaderValue> {
+    let first = versions.first()?;
+    versions
+        .iter()
+        .all(|version| version == first)
+        .then_some(first)
+}
+
+fn names_modern(versions: &[HeaderValue]) -> bool {
+    named(versions).is_some_and(|version| version == "2026-07-28" || version == "2027-01-01")
+}
+
+fn is_legacy(versions: &[HeaderValue], negotiated: Option<&str>) -> bool {
+    let known = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+    versions.is_empty()
+        || named(versions).is_some_and(|version| {
+            known
+                .into_iter()
+                .chain(negotiated)
+                .any(|known| version == known)
+        })
+}
+
+fn is_modern(message: &Value, versions: &[HeaderValue], negotiated: Option<&str>) -> bool {
+    let claim = claim(message);
+    let is_own = negotiated.is_some_and(|negotiated| {
+        named(versions).is_some_and(|version| version == negotiated)
+            && claim.is_none_or(|claim| claim == negotiated)
+    });
+    !is_own && (claim.is_some() || message["method"] != "initialize" && names_modern(versions))
+}

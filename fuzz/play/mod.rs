@@ -1,0 +1,434 @@
+//! A history that bytes decide, played on guards around an inner service that the law looks at: every
+//! kind of request, owners, two scopes, bodies and answers that break, time, ends of all kinds.
+//!
+//! Nothing outlives a history, so histories do not know of each other.
+
+mod frames;
+mod inner;
+mod input;
+mod law;
+mod request;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::Body;
+use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::poll;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use mcp_session_guard::Sessions;
+use mcp_session_guard::{Owner, Refusal, SessionGuard, SessionGuardBuilder, SessionGuardLayer};
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use self::inner::{Answer, Inner};
+use self::input::Input;
+use self::law::{Law, Legacy, Rules, Whose};
+use self::request::{Sent, Tag};
+
+const PLACES: usize = 3;
+const PER_OWNER: usize = 2;
+const STREAMS: usize = 2;
+const MOST_STEPS: usize = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+
+type Answering = Pin<Box<dyn Future<Output = io::Result<Response>>>>;
+type Draining = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Plays the history that these bytes decide.
+pub(crate) fn play(bytes: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut input = Input::new(bytes);
+        let mut play = Play::new(&mut input);
+        for _ in 0..MOST_STEPS {
+            if input.is_empty() {
+                break;
+            }
+            play.step(&mut input).await;
+            play.look();
+        }
+        play.finish().await;
+    });
+}
+
+struct Play {
+    law: Arc<Mutex<Law>>,
+    rules: Rules,
+    layer: SessionGuardLayer,
+    guards: Vec<SessionGuard<Inner>>,
+    sessions: Sessions,
+    answering: Vec<(usize, Answering)>,
+    bodies: Vec<OpenBody>,
+    drain: Option<Draining>,
+    is_draining: bool,
+}
+
+struct OpenBody {
+    body: Body,
+    /// An event stream that must end with this session.
+    session: Option<usize>,
+}
+
+impl Play {
+    fn new(input: &mut Input<'_>) -> Self {
+        let (first, second) = (input.byte(), input.byte());
+        let is_on = |bits: u8, bit: u8| bits & bit != 0;
+        let legacy = match first & 7 {
+            6 => Legacy::Stateless,
+            7 => Legacy::Refused,
+            _ => Legacy::Sessions,
+        };
+        let asks_owners = is_on(first, 8) && legacy == Legacy::Sessions;
+        let rules = Rules {
+            legacy,
+            accepts_modern: is_on(first, 16) || legacy == Legacy::Refused,
+            asks_owners,
+            requires_owner: is_on(first, 32) && asks_owners,
+            reopens_stale: is_on(first, 64),
+            ends_inner: is_on(first, 128),
+            only_reports: second & 15 == 15,
+        };
+        let own = SessionGuardLayer::builder().max_sessions(PLACES);
+        let own = match asks_owners {
+            true => own.max_sessions_per_owner(PER_OWNER),
+            false => own,
+        };
+        let layer = with(own, rules, second);
+        let mut layers = vec![layer.clone()];
+        if is_on(second, 16) {
+            let other = SessionGuardLayer::with_sessions(&layer.sessions()).scope("other");
+            layers.push(with(other, rules, second));
+        }
+        let law = Arc::new(Mutex::new(Law {
+            rules,
+            sent: Vec::new(),
+            sessions: Vec::new(),
+            inner_ids: Vec::new(),
+        }));
+        let inner = Inner { law: law.clone() };
+        Self {
+            guards: layers
+                .iter()
+                .map(|layer| layer.layer(inner.clone()))
+                .collect(),
+            sessions: layer.sessions(),
+            layer,
+            law,
+            rules,
+            answering: Vec::new(),
+            bodies: Vec::new(),
+            drain: None,
+            is_draining: false,
+        }
+    }
+
+    async fn step(&mut self, input: &mut Input<'_>) {
+        match input.number(16) {
+            0..=6 => {
+                let (request, sent) =
+                    request::decode(input, &self.law.lock().unwrap(), self.guards.len());
+                self.send(request, sent);
+            }
+            7 | 8 => {
+                let times = [
+                    1, 500, 1_000, 5_000, 31_000, 61_000, 301_000, 1_801_000, 90_000_000,
+                ];
+                advance(Duration::from_millis(input.pick(&times))).await;
+            }
+            9 if !self.bodies.is_empty() => {
+                let number = input.number(self.bodies.len());
+                self.read(number, input.number(4)).await;
+            }
+            10 if !self.bodies.is_empty() => {
+                drop(self.bodies.swap_remove(input.number(self.bodies.len())));
+            }
+            11 if !self.answering.is_empty() => {
+                drop(
+                    self.answering
+                        .swap_remove(input.number(self.answering.len())),
+                );
+            }
+            12 => self.end(input),
+            13 if input.seldom() && self.drain.is_none() => {
+                let patience = Duration::from_secs(input.number(20) as u64);
+                self.drain = Some(Box::pin(self.layer.drain(patience)));
+                self.is_draining = true;
+            }
+            _ => {}
+        }
+        // Also gives back what a task may do at once.
+        yield_now().await;
+        self.go_on().await;
+    }
+
+    fn send(&mut self, mut request: Request<Body>, sent: Sent) {
+        let mut law = self.law.lock().unwrap();
+        let tag = law.sent.len();
+        request.extensions_mut().insert(Tag(tag));
+        let scope = sent.scope;
+        law.sent.push(sent);
+        drop(law);
+        let guard = &mut self.guards[scope];
+        let ready = poll_fn(|context| Service::<Request<Body>>::poll_ready(guard, context));
+        let is_ready = ready.now_or_never();
+        assert!(matches!(is_ready, Some(Ok(()))));
+        self.answering.push((tag, Box::pin(guard.call(request))));
+    }
+
+    /// Polls all that is waited for, once.
+    async fn go_on(&mut self) {
+        for (tag, mut answering) in std::mem::take(&mut self.answering) {
+            match poll!(&mut answering) {
+                Poll::Pending => self.answering.push((tag, answering)),
+                Poll::Ready(Ok(response)) => self.answered(tag, response),
+                Poll::Ready(Err(_)) => {
+                    let law = self.law.lock().unwrap();
+                    assert_eq!(law.sent[tag].calls, 1, "the inner service's error");
+                }
+            }
+        }
+        if let Some(drain) = &mut self.drain
+            && poll!(drain).is_ready()
+        {
+            self.drain = None;
+            if self.is_draining {
+                assert_eq!(self.sessions.len(), 0, "after a drain");
+                self.all_over(|_| true);
+            }
+        }
+    }
+
+    fn answered(&mut self, tag: usize, response: Response) {
+        let mut law = self.law.lock().unwrap();
+        let opened = law.answered(tag, &response);
+        let sent = &law.sent[tag];
+        let headers = response.headers();
+        let ends_with_session = sent.answer.is_events
+            && sent.answer.is_streamed
+            && !sent.was_modern
+            && sent.method != Method::OPTIONS
+            && response.extensions().get::<Refusal>().is_none()
+            && response.status() != StatusCode::NOT_FOUND
+            && headers
+                .get("content-type")
+                .is_some_and(|kind| kind == "text/event-stream")
+            && self.rules.legacy == Legacy::Sessions
+            && !self.rules.only_reports
+            && sent.method != Method::DELETE;
+        let session = match opened {
+            Some(opened) => Some(opened),
+            // The answer to an `initialize` that has opened none.
+            None if sent.session.iter().all(|id| id.is_empty()) => None,
+            None => law.named(tag),
+        };
+        self.bodies.push(OpenBody {
+            body: response.into_body(),
+            session: session.filter(|_| ends_with_session),
+        });
+    }
+
+    async fn read(&mut self, number: usize, frames: usize) {
+        for _ in 0..=frames {
+            let open = &mut self.bodies[number];
+            if let Poll::Ready(None | Some(Err(_))) = poll!(open.body.frame()) {
+                drop(self.bodies.swap_remove(number));
+                return;
+            }
+        }
+    }
+
+    /// Somebody ends sessions.
+    fn end(&mut self, input: &mut Input<'_>) {
+        match input.number(4) {
+            0 if self.rules.asks_owners => {
+                let name = input.pick(&["alice", "bob"]);
+                self.sessions.end_owner(&Owner::new(name));
+                self.all_over(|whose| whose == Whose::Of(name));
+            }
+            1 => {
+                self.sessions.end_all();
+                self.all_over(|_| true);
+            }
+            _ => {
+                let mut law = self.law.lock().unwrap();
+                let newest = input.number(law.sessions.len().max(1));
+                if let Some(session) = law.sessions.iter_mut().rev().nth(newest) {
+                    self.sessions.end(&session.id);
+                    session.is_over = true;
+                }
+            }
+        }
+    }
+
+    fn all_over(&self, of: impl Fn(Whose) -> bool) {
+        for session in &mut self.law.lock().unwrap().sessions {
+            session.is_over |= of(session.whose);
+        }
+    }
+
+    /// What holds at any time.
+    fn look(&mut self) {
+        let stats = self.sessions.stats();
+        assert!(stats.open + stats.opening <= PLACES, "{stats:?}");
+        let open = self.sessions.snapshot();
+        assert_eq!((open.len(), self.sessions.len()), (stats.open, stats.open));
+        for session in &open {
+            assert!(session.open_streams() <= STREAMS);
+            let owned = open.iter().filter(|other| other.owner() == session.owner());
+            assert!(session.owner().is_none() || owned.count() <= PER_OWNER);
+        }
+        let law = self.law.lock().unwrap();
+        for session in law.sessions.iter().filter(|session| session.is_over) {
+            assert!(self.sessions.get(&session.id).is_none(), "{session:?}");
+        }
+        self.bodies.retain_mut(|open| {
+            let session = open.session.map(|session| &law.sessions[session]);
+            let is_over = session.is_some_and(|session| session.is_over);
+            if is_over {
+                assert_ends(&mut open.body);
+            }
+            !is_over
+        });
+    }
+
+    /// When all have left and time has passed, nothing is left behind.
+    async fn finish(mut self) {
+        self.answering.clear();
+        self.bodies.clear();
+        drop(self.drain.take());
+        for session in self.sessions.snapshot() {
+            assert_eq!((session.in_flight(), session.open_streams()), (0, 0));
+        }
+        for _ in 0..3 {
+            advance(MINUTE * 31).await;
+            yield_now().await;
+        }
+        let stats = self.sessions.stats();
+        assert_eq!((stats.open, stats.opening, stats.open_streams), (0, 0, 0));
+        let ends: u64 = stats.ended.values().sum();
+        assert_eq!(stats.opened + stats.restored, ends);
+        if !self.is_draining && self.rules.legacy == Legacy::Sessions && !self.rules.only_reports {
+            self.fill().await;
+        }
+        let began = Instant::now();
+        self.layer.drain(MINUTE * 60).await;
+        assert!(began.elapsed() < MINUTE, "something is under way");
+        assert_eq!(self.sessions.len(), 0);
+    }
+
+    /// Every place can be taken again, and not one more.
+    async fn fill(&mut self) {
+        for number in 0..=PLACES {
+            let opened = self.ask(number, None, "initialize").await;
+            let id = opened.headers().get("mcp-session-id").cloned();
+            assert_eq!(id.is_some(), number < PLACES, "place {number}");
+            let Some(id) = id else {
+                assert_eq!(opened.status(), 503);
+                break;
+            };
+            opened.into_body().collect().await.unwrap();
+            let id = Some(id.to_str().unwrap());
+            assert_eq!(self.ask(number, id, "ping").await.status(), 200);
+        }
+        assert_eq!(self.sessions.end_all(), PLACES);
+    }
+
+    async fn ask(&mut self, number: usize, session: Option<&str>, method: &str) -> Response {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}"}}"#);
+        let whose = Whose::Of(["u0", "u1", "u2", "u3"][number]);
+        let mut request = Request::post("/mcp")
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header("user", whose.header().unwrap());
+        if let Some(id) = session {
+            request = request.header("mcp-session-id", id);
+        }
+        let sent = Sent {
+            session: session.map(|id| id.parse().unwrap()).into_iter().collect(),
+            whose,
+            body: body.clone().into_bytes(),
+            ..Sent::usual(Answer::usual())
+        };
+        self.send(request.body(body.into()).unwrap(), sent);
+        let (tag, answering) = self.answering.pop().unwrap();
+        let response = answering.await.unwrap();
+        self.law.lock().unwrap().answered(tag, &response);
+        response
+    }
+}
+
+/// Its session is over: at most a last event, and the end.
+fn assert_ends(body: &mut Body) {
+    for _ in 0..2 {
+        match pin!(body.frame()).now_or_never() {
+            Some(None) => {
+                assert!(body.is_end_stream());
+                return;
+            }
+            Some(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap();
+                assert!(
+                    data.starts_with(b"data: "),
+                    "a result after the end: {data:?}"
+                );
+                assert!(data.ends_with(b"\n\n"));
+            }
+            other => panic!("its session is over, and: {other:?}"),
+        }
+    }
+    panic!("its session is over, and it goes on");
+}
+
+/// A guard with the settings that all have.
+fn with(mut builder: SessionGuardBuilder, rules: Rules, bits: u8) -> SessionGuardLayer {
+    builder = builder.body_limit(700).json_depth(8).max_streams(STREAMS);
+    builder = match rules.legacy {
+        Legacy::Sessions => builder,
+        Legacy::Stateless => builder.stateless(),
+        Legacy::Refused => builder.refuse_legacy(),
+    };
+    if rules.accepts_modern {
+        builder = builder.accept_modern();
+    }
+    if rules.asks_owners {
+        builder = builder.owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
+            match request.headers.get("user").map(|user| user.to_str()) {
+                None => Ok(None),
+                Some(Ok("fail")) => Err("it fails".into()),
+                Some(user) => Ok(Some(Owner::new(user?))),
+            }
+        });
+    }
+    if rules.requires_owner {
+        builder = builder.require_owner();
+    }
+    if rules.reopens_stale {
+        builder = builder.reopen_stale_sessions();
+    }
+    if rules.ends_inner {
+        builder = builder.end_inner_sessions();
+    }
+    if rules.only_reports {
+        builder = builder.report_only();
+    }
+    if bits & 32 != 0 {
+        builder = builder.end_on_refused_delete();
+    }
+    builder.build().unwrap()
+}

@@ -1,0 +1,583 @@
+//! Every interleaving of what may happen to one session at the same moment, explored by loom: the
+//! state word, the places, the map, the owner's list, the bell. `tests/interleave` runs it.
+//!
+//! Nothing here sweeps: that looks at atomics under a lock of the map, which loom can not wait for.
+
+use std::future::Future;
+use std::hash::BuildHasher;
+use std::pin::pin;
+use std::sync::{
+    self, Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::current;
+
+use loom::thread::{Builder as Thread, JoinHandle};
+
+use super::*;
+use crate::observe::SessionEvent;
+use crate::session::extras::Watch;
+
+/// What may end a session, and others. Hands back what it has seen: loom does not know that the last
+/// `Arc` alone frees it.
+type Act = fn(&Arc<Registry>, &Arc<Entry>) -> Vec<Arc<Entry>>;
+
+const HOUR: u64 = 3_600_000_000_000;
+const NEVER: Limits = Limits {
+    idle: u64::MAX,
+    never_used: u64::MAX,
+    unconfirmed: u64::MAX,
+    silent: u64::MAX,
+    lifetime: None,
+};
+/// Idle sessions end after an hour.
+const HOURLY: Limits = Limits {
+    idle: HOUR,
+    ..NEVER
+};
+
+/// Runs `model` once for each interleaving of its threads, and tells of how many there were.
+fn every_interleaving(model: impl Fn() + Send + Sync + 'static) {
+    within(None, model);
+}
+
+/// The same, of those with at most so many preemptions: where threads wait for each other in a loop,
+/// of which there is no end.
+fn interleavings_with(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    within(Some(preemptions), model);
+}
+
+fn within(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+    let explored = Arc::new(AtomicUsize::new(0));
+    let (count, model) = (explored.clone(), Arc::new(model));
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions;
+    builder.check(move || {
+        count.fetch_add(1, SeqCst);
+        let model = model.clone();
+        // On a thread of its own, for the main one has little room.
+        spawn(move || model()).join().unwrap();
+    });
+    let bound = preemptions.map_or_else(String::new, |most| format!(", {most} preemptions"));
+    let explored = explored.load(SeqCst);
+    println!(
+        "{explored} interleavings{bound}: {}",
+        current().name().unwrap_or_default()
+    );
+}
+
+fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    Thread::new().stack_size(1 << 20).spawn(run).unwrap()
+}
+
+/// What hooks were told, word by word.
+type Told = Arc<sync::Mutex<Vec<&'static str>>>;
+
+fn registry(limits: Limits, max_sessions: usize, max_per_owner: usize) -> (Arc<Registry>, Told) {
+    let told = Told::default();
+    let words = told.clone();
+    let hook = move |event: &SessionEvent<'_>| {
+        words.lock().unwrap().push(match event {
+            SessionEvent::Opened { .. } => "opened",
+            SessionEvent::Ended { .. } => "ended",
+            _ => return,
+        });
+    };
+    // The same in every run, for the map's order hangs on them.
+    let ids = AtomicUsize::new(0);
+    let ids = IdSource::custom(move || format!("session-{}", ids.fetch_add(1, SeqCst)));
+    let registry = Registry::new(RegistrySettings {
+        ids,
+        limits,
+        max_sessions,
+        max_per_owner,
+        hooks: vec![Arc::new(hook)],
+        store: None,
+    });
+    // It has just looked for expired sessions.
+    registry.last_reclaim.store(u64::MAX, Relaxed);
+    (registry, told)
+}
+
+fn reserve(registry: &Arc<Registry>, owner: Option<&str>) -> Result<Slot, Unavailable> {
+    registry.reserve(Opener {
+        client: Client::default(),
+        owner: owner.map(Owner::new),
+        scope: Scope::default(),
+    })
+}
+
+/// A session that has opened and waits for its second message.
+fn opened(registry: &Arc<Registry>, owner: Option<&str>) -> Arc<Entry> {
+    let slot = reserve(registry, owner).unwrap();
+    let entry = slot.entry().clone();
+    drop(slot.open(Phase::Live).unwrap());
+    // The answer to `initialize` was over before it opened, as far as clocks tell.
+    entry.set_age(0);
+    entry
+}
+
+fn assert_nothing_is_left(registry: &Arc<Registry>) {
+    assert_eq!(registry.taken.load(Acquire), 0, "places taken");
+    assert_eq!(registry.open(), 0, "sessions open");
+    assert_eq!(registry.map.len(), 0, "ids in the map");
+    assert_eq!(registry.of(&alice()).len(), 0, "on the owner's list");
+}
+
+fn alice() -> Owner {
+    Owner::new("alice")
+}
+
+fn revoke(registry: &Arc<Registry>, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
+    registry.end(entry, EndReason::Revoked);
+    Vec::new()
+}
+
+fn delete(_: &Arc<Registry>, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
+    if entry.begin_delete() {
+        entry.leave(EndReason::Deleted);
+    }
+    Vec::new()
+}
+
+fn expire(registry: &Arc<Registry>, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
+    registry.end_if_expired(entry, entry.opened() + HOUR);
+    Vec::new()
+}
+
+fn evict(registry: &Arc<Registry>, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
+    let before = entry.end_unused(EndReason::Evicted);
+    registry.leave(entry, before);
+    Vec::new()
+}
+
+/// As [`Registry::close`] does at its deadline.
+fn drain(registry: &Arc<Registry>, _: &Arc<Entry>) -> Vec<Arc<Entry>> {
+    registry.drain.begin(Duration::ZERO);
+    registry.drain.finish();
+    // A step, as before every other look into the map.
+    registry.map.hasher().build_hasher();
+    let all = registry.all();
+    for entry in &all {
+        registry.end(entry, EndReason::Drained);
+    }
+    all
+}
+
+fn log_out(registry: &Arc<Registry>, _: &Arc<Entry>) -> Vec<Arc<Entry>> {
+    let alices = registry.of(&alice());
+    for entry in &alices {
+        registry.end(entry, EndReason::Revoked);
+    }
+    alices
+}
+
+/// Whether somebody was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Watches until `is_over`, once: whoever is told to wait must be woken.
+fn watch(entry: &Arc<Entry>, is_over: impl Fn(&Entry) -> bool + Copy, meanwhile: impl FnOnce()) {
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut watch = pin!(Watch::default());
+    let mut look = || {
+        let (bell, is_over) = (|| entry.extras.bell(), || is_over(entry));
+        watch.as_mut().poll(bell, is_over, &mut context)
+    };
+    let first = look();
+    meanwhile();
+    if first.is_pending() {
+        assert!(woken.0.load(SeqCst), "nobody rang");
+        assert_eq!(look(), Poll::Ready(()));
+    }
+}
+
+#[test]
+fn a_request_that_begins_while_its_session_expires_wins_or_loses_never_both() {
+    every_interleaving(|| {
+        let (registry, told) = registry(HOURLY, 9, 9);
+        let entry = opened(&registry, None);
+        let (reaper, idle) = (registry.clone(), entry.clone());
+        let reaper = spawn(move || expire(&reaper, &idle));
+        let in_flight = entry.begin();
+        reaper.join().unwrap();
+        assert_eq!(in_flight.is_some(), entry.end_reason().is_none());
+        let is_told = told.lock().unwrap().contains(&"ended");
+        assert_eq!(in_flight.is_none(), is_told);
+    });
+}
+
+#[test]
+fn a_request_that_came_and_went_while_its_session_expired_has_saved_it() {
+    every_interleaving(|| {
+        let (registry, _) = registry(HOURLY, 9, 9);
+        let entry = opened(&registry, None);
+        let (reaper, idle) = (registry.clone(), entry.clone());
+        let reaper = spawn(move || expire(&reaper, &idle));
+        let in_flight = entry.begin().map(|mut in_flight| {
+            in_flight.admit_message();
+            drop(in_flight);
+        });
+        reaper.join().unwrap();
+        assert_eq!(in_flight.is_some(), entry.end_reason().is_none());
+    });
+}
+
+#[test]
+fn after_an_end_nobody_begins_and_what_is_in_flight_returns_to_zero() {
+    for end in [revoke, delete, evict, drain] as [Act; 4] {
+        every_interleaving(move || {
+            let (registry, told) = registry(NEVER, 9, 9);
+            let entry = opened(&registry, None);
+            let (ender, ended) = (registry.clone(), entry.clone());
+            let ender = spawn(move || {
+                let seen = end(&ender, &ended);
+                // It has ended for whoever was told so.
+                assert!(ended.begin().is_none());
+                assert!(ender.get(ended.id.to_header().as_bytes()).is_none());
+                seen
+            });
+            let user = entry.clone();
+            let user = spawn(move || {
+                if let Some(body) = user.begin().map(InFlight::into_body) {
+                    assert!(user.in_flight() >= 1);
+                    drop(body);
+                }
+            });
+            let _seen = ender.join().unwrap();
+            user.join().unwrap();
+            assert_eq!(entry.in_flight(), 0);
+            assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+            assert_nothing_is_left(&registry);
+        });
+    }
+}
+
+#[test]
+fn whoever_ends_a_session_at_the_same_moment_it_ends_once_and_is_told_once() {
+    for (one, other) in [
+        (revoke as Act, delete as Act),
+        (delete, expire),
+        (expire, evict),
+        (evict, drain),
+        (drain, log_out),
+        (log_out, expire),
+    ] {
+        every_interleaving(move || {
+            let (registry, told) = registry(HOURLY, 9, 9);
+            let entry = opened(&registry, Some("alice"));
+            let (ender, ended) = (registry.clone(), entry.clone());
+            let ender = spawn(move || one(&ender, &ended));
+            let _seen = (other(&registry, &entry), ender.join().unwrap());
+            assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+            let ended = registry.stats().ended;
+            assert_eq!(ended, [(entry.end_reason().unwrap(), 1)].into());
+            assert_nothing_is_left(&registry);
+        });
+    }
+}
+
+#[test]
+fn of_two_deletes_one_is_under_way_and_none_of_a_session_that_has_ended() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let rivals = [entry.clone(), entry.clone()];
+        let rivals = rivals.map(|entry| spawn(move || entry.begin_delete()));
+        let (ender, ended) = (registry.clone(), entry.clone());
+        let ender = spawn(move || revoke(&ender, &ended));
+        let claimed = rivals.map(|rival| rival.join().unwrap());
+        ender.join().unwrap();
+        assert_ne!(claimed, [true, true]);
+        assert!(!entry.begin_delete());
+    });
+}
+
+#[test]
+fn a_delete_that_was_refused_lets_another_be_tried() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let rival = entry.clone();
+        let rival = spawn(move || {
+            let is_claimed = rival.begin_delete();
+            if is_claimed {
+                rival.cancel_delete();
+            }
+            is_claimed
+        });
+        let is_claimed = entry.begin_delete();
+        if is_claimed {
+            entry.cancel_delete();
+        }
+        assert!(rival.join().unwrap() || is_claimed);
+        assert!(entry.begin_delete() && !entry.begin_delete());
+    });
+}
+
+#[test]
+fn a_place_is_given_back_once_when_an_opening_is_dropped_while_it_is_ended() {
+    for end in [revoke, log_out, drain] as [Act; 3] {
+        every_interleaving(move || {
+            let (registry, told) = registry(NEVER, 1, 1);
+            let slot = reserve(&registry, Some("alice")).unwrap();
+            let (ender, ended) = (registry.clone(), slot.entry().clone());
+            let ender = spawn(move || end(&ender, &ended));
+            drop(slot);
+            let _seen = ender.join().unwrap();
+            assert!(told.lock().unwrap().is_empty());
+            assert_nothing_is_left(&registry);
+        });
+    }
+}
+
+#[test]
+fn a_session_that_is_ended_while_it_opens_is_told_of_first_and_ends_once_or_never_opened() {
+    for end in [revoke, log_out, drain, evict] as [Act; 4] {
+        every_interleaving(move || {
+            let (registry, told) = registry(NEVER, 1, 1);
+            let slot = reserve(&registry, Some("alice")).unwrap();
+            let entry = slot.entry().clone();
+            let (ender, ended) = (registry.clone(), entry.clone());
+            let ender = spawn(move || end(&ender, &ended));
+            let in_flight = slot.open(Phase::Provisional);
+            let is_open = in_flight.is_some();
+            if in_flight.is_some() {
+                entry.confirm();
+            }
+            drop(in_flight);
+            let _seen = ender.join().unwrap();
+            let told = told.lock().unwrap().clone();
+            match entry.end_reason() {
+                Some(_) => assert!(told.is_empty() || told == ["opened", "ended"], "{told:?}"),
+                None => assert!(is_open && told == ["opened"], "{told:?}"),
+            }
+            assert_eq!(entry.in_flight(), 0);
+            registry.end(&entry, EndReason::Revoked);
+            assert_nothing_is_left(&registry);
+        });
+    }
+}
+
+#[test]
+fn a_place_that_is_reserved_while_all_are_ended_is_not_left_behind() {
+    for end in [log_out, drain] as [Act; 2] {
+        every_interleaving(move || {
+            let (registry, told) = registry(NEVER, 9, 9);
+            let nobodys = opened(&registry, None);
+            let ender = registry.clone();
+            let ender = spawn(move || end(&ender, &nobodys));
+            let slot = reserve(&registry, Some("alice"));
+            let opened = slot.ok().and_then(|slot| {
+                let entry = slot.entry().clone();
+                slot.open(Phase::Live).map(|_| entry)
+            });
+            let _seen = ender.join().unwrap();
+            // Who was logged out before is no longer; after a drain nobody is left.
+            let is_drained = registry.drain.is_over();
+            assert!(!(is_drained && opened.is_some_and(|entry| entry.end_reason().is_none())));
+            for entry in registry.all() {
+                revoke(&registry, &entry);
+            }
+            assert_nothing_is_left(&registry);
+            let told = told.lock().unwrap();
+            let count = |word| told.iter().filter(|told| **told == word).count();
+            assert_eq!(count("opened"), count("ended"), "{told:?}");
+        });
+    }
+}
+
+#[test]
+fn two_openings_never_take_the_last_place_both() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 1, 9);
+        let rival = registry.clone();
+        let rival = spawn(move || reserve(&rival, None).ok());
+        let slot = reserve(&registry, None).ok();
+        assert!(registry.taken.load(Acquire) <= 1);
+        let other = rival.join().unwrap();
+        assert!(slot.is_some() != other.is_some());
+        drop((slot, other));
+        assert_nothing_is_left(&registry);
+        assert!(reserve(&registry, None).is_ok());
+    });
+}
+
+#[test]
+fn the_place_of_a_session_that_makes_room_is_taken_once() {
+    every_interleaving(|| {
+        let (registry, told) = registry(NEVER, 1, 9);
+        let unused = opened(&registry, None);
+        let rival = registry.clone();
+        let rival = spawn(move || reserve(&rival, None).ok());
+        let slot = reserve(&registry, None).ok();
+        let other = rival.join().unwrap();
+        assert!(slot.is_some() != other.is_some());
+        assert_eq!(registry.taken.load(Acquire), 1);
+        assert_eq!(unused.end_reason(), Some(EndReason::Evicted));
+        assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+        drop((slot, other));
+        assert_nothing_is_left(&registry);
+    });
+}
+
+#[test]
+fn a_message_that_comes_while_its_session_must_make_room_saves_it_or_is_too_late() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 1, 9);
+        let unused = opened(&registry, None);
+        let user = unused.clone();
+        let user = spawn(move || {
+            let mut in_flight = user.begin()?;
+            in_flight.admit_message();
+            Some(in_flight)
+        });
+        let slot = reserve(&registry, None).ok();
+        let in_flight = user.join().unwrap();
+        // Ended where it had begun and was not admitted yet: then its answer says so.
+        assert_eq!(slot.is_some(), unused.end_reason().is_some());
+        assert!(in_flight.is_some() || unused.end_reason().is_some());
+        assert_eq!(registry.taken.load(Acquire), 1);
+    });
+}
+
+#[test]
+fn an_owner_never_has_more_sessions_than_one_may_have() {
+    interleavings_with(3, || {
+        let (registry, told) = registry(NEVER, 9, 1);
+        let idle = opened(&registry, Some("alice"));
+        let rival = registry.clone();
+        let rival = spawn(move || reserve(&rival, Some("alice")).ok());
+        let slot = reserve(&registry, Some("alice")).ok();
+        assert!(registry.of(&alice()).len() <= 1);
+        let other = rival.join().unwrap();
+        assert!(slot.is_some() != other.is_some());
+        assert_eq!(idle.end_reason(), Some(EndReason::Evicted));
+        assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+        drop((slot, other));
+        assert_nothing_is_left(&registry);
+    });
+}
+
+#[test]
+fn a_watcher_that_comes_too_late_for_the_bell_sees_the_mark() {
+    for end in [revoke, delete, drain] as [Act; 3] {
+        every_interleaving(move || {
+            let (registry, _) = registry(NEVER, 9, 9);
+            let entry = opened(&registry, None);
+            let (ender, ended) = (registry.clone(), entry.clone());
+            let ender = spawn(move || end(&ender, &ended));
+            let is_over = |entry: &Entry| entry.end_reason().is_some();
+            watch(&entry, is_over, || _ = ender.join().unwrap());
+        });
+    }
+}
+
+#[test]
+fn tidying_up_takes_no_watcher_the_bell() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let tidy = entry.clone();
+        let tidy = spawn(move || tidy.extras.tidy());
+        let (ender, ended) = (registry.clone(), entry.clone());
+        let ender = spawn(move || revoke(&ender, &ended));
+        let is_over = |entry: &Entry| entry.end_reason().is_some();
+        watch(&entry, is_over, || {
+            tidy.join().unwrap();
+            ender.join().unwrap();
+        });
+    });
+}
+
+#[test]
+fn a_stream_that_is_held_during_a_delete_hears_that_it_was_refused() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        assert!(entry.begin_delete());
+        let refused = entry.clone();
+        let refused = spawn(move || refused.cancel_delete());
+        let is_over = |entry: &Entry| !entry.is_deleting();
+        watch(&entry, is_over, || refused.join().unwrap());
+    });
+}
+
+#[test]
+fn the_oldest_stream_hears_that_it_must_make_room() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let oldest = entry.extras.add_stream(1);
+        assert_eq!(oldest, 1);
+        let newest = entry.clone();
+        let newest = spawn(move || drop(newest.extras.add_stream(1)));
+        let is_over = |entry: &Entry| entry.extras.is_evicted(1);
+        watch(&entry, is_over, || newest.join().unwrap());
+        assert_eq!(entry.extras.streams(), 1);
+    });
+}
+
+#[test]
+fn an_inner_service_that_names_its_session_while_that_ends_is_told_once() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let farewells = Arc::new(AtomicUsize::new(0));
+        let said = farewells.clone();
+        let farewell = move |_: &Arc<Entry>| _ = said.fetch_add(1, SeqCst);
+        let (ender, ended) = (registry.clone(), entry.clone());
+        let ender = spawn(move || revoke(&ender, &ended));
+        entry.extras.set_farewell(&entry, Box::new(farewell));
+        ender.join().unwrap();
+        assert_eq!(farewells.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn an_ended_session_keeps_no_state_that_came_meanwhile() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let (ender, ended) = (registry.clone(), entry.clone());
+        let ender = spawn(move || revoke(&ender, &ended));
+        let value = entry.extras.state_or_insert(&entry, "state");
+        ender.join().unwrap();
+        assert_eq!(Arc::strong_count(&value), 1);
+        assert!(entry.extras.state::<&str>().is_none());
+    });
+}
+
+#[test]
+fn a_drain_hears_of_the_last_session_and_the_last_call_that_are_gone() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let held = registry.drain.calls().hold();
+        let caller = spawn(move || drop(held));
+        let (ender, ended) = (registry.clone(), entry.clone());
+        let ender = spawn(move || revoke(&ender, &ended));
+        registry.drain.begin(Duration::MAX);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut emptied = pin!(registry.emptied());
+        let mut look = || emptied.as_mut().poll(&mut Context::from_waker(&waker));
+        let mut last = look();
+        caller.join().unwrap();
+        ender.join().unwrap();
+        // Woken for the call, it may have to wait for the session too.
+        while last.is_pending() && woken.0.swap(false, SeqCst) {
+            last = look();
+        }
+        assert!(last.is_ready(), "nobody rang");
+    });
+}

@@ -1,0 +1,129 @@
+//! Whatever the guard lets through, Python's `json` and Node's `JSON.parse` see the same kind, method,
+//! id, claim, name and uri in, and so do the parsers of Rust: in every seed of the fuzzer and in
+//! messages made by chance.
+
+#[path = "../../../fuzz/agree.rs"]
+mod agree;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use client_tests::messages::Chance;
+use client_tests::{folder, program, trial};
+use libtest_mimic::{Arguments, Failed};
+use mcp_session_guard::MessageKind;
+use mcp_session_guard::fuzzing::ReadMessage;
+use serde_json::{Value, json};
+
+const MADE: usize = 40_000;
+
+fn main() {
+    let with = |name: &str, program, script: &'static str| {
+        trial(name.to_owned(), program, move |program| {
+            reads_alike(program, script)
+        })
+    };
+    let trials = vec![
+        with(
+            "Python's json reads what is let through as the guard does",
+            program("python3"),
+            "python/parse.py",
+        ),
+        with(
+            "Node's JSON.parse reads what is let through as the guard does",
+            program("node"),
+            "node/parse.mjs",
+        ),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
+
+/// Every message that is let through, with what the guard reads.
+fn let_through() -> Result<Vec<(Vec<u8>, ReadMessage)>, Failed> {
+    let seeds = fs::read_dir(folder().join("../../fuzz/seeds/message"))?;
+    let mut bodies = seeds
+        .map(|seed| fs::read(seed?.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    // The same in every run.
+    bodies.sort();
+    let mut chance = Chance::new(2);
+    for made in 0..MADE {
+        bodies.push(match made % 4 {
+            0 => {
+                let mut body = bodies[chance.below(bodies.len())].clone();
+                chance.change(&mut body);
+                body
+            }
+            _ => chance.message(),
+        });
+    }
+    let read = |body: Vec<u8>| agree::read_alike(&body).map(|read| (body, read));
+    let bodies: Vec<_> = bodies.into_iter().filter_map(read).collect();
+    // Else nothing would be shown.
+    assert!(bodies.len() > MADE / 10, "{} are let through", bodies.len());
+    Ok(bodies)
+}
+
+fn reads_alike(program: &str, script: &str) -> Result<(), Failed> {
+    let bodies = let_through()?;
+    let mut process = Command::new(program)
+        .arg(folder().join(script))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = process.stdin.take().ok_or("no input")?;
+    let output = process.stdout.take().ok_or("no output")?;
+    let lines: String = bodies.iter().map(|(body, _)| hex(body) + "\n").collect();
+    // Both ways at once, for pipes hold little.
+    let writer = thread::spawn(move || input.write_all(lines.as_bytes()));
+    let mut seen = BufReader::new(output).lines();
+    for (body, read) in &bodies {
+        let text = String::from_utf8_lossy(body);
+        let line = seen
+            .next()
+            .ok_or_else(|| format!("{program} refuses {text}"))??;
+        let seen: Value = serde_json::from_str(&line)?;
+        if !is_same(&seen, read) {
+            return Err(format!("{program} sees {seen} in {text}").into());
+        }
+    }
+    writer.join().map_err(|_| "the writer panicked")??;
+    assert!(process.wait()?.success());
+    println!(
+        "{}: {} of {MADE} messages are let through",
+        program,
+        bodies.len()
+    );
+    Ok(())
+}
+
+fn is_same(seen: &Value, read: &ReadMessage) -> bool {
+    let kind = match read.kind {
+        MessageKind::Request => "Request",
+        MessageKind::Notification => "Notification",
+        MessageKind::Response => "Response",
+    };
+    // Numbers as integers, for `-0` is written in more than one way.
+    let id: Value = match read.id.as_deref().map(str::parse::<i64>) {
+        None => Value::Null,
+        Some(Ok(number)) => number.into(),
+        Some(Err(_)) => {
+            serde_json::from_str(read.id.as_deref().unwrap_or_default()).unwrap_or_default()
+        }
+    };
+    *seen
+        == json!({
+            "kind": kind,
+            "method": read.method,
+            "id": id,
+            "claim": read.claimed_version,
+            "name": read.name,
+            "uri": read.uri,
+        })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
