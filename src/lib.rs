@@ -161,9 +161,10 @@
 //!
 //! Before 1.0 a minor version may break and says how to migrate. What the contract answers is part of
 //! the API: a change of a status, of a code, or of a default that clients can see is breaking. Messages
-//! of refusals are not. Public types of dependencies are those of axum, tower and http, and tower-http's
-//! `CorsLayer` behind `cors`. The minimum supported Rust version is 1.90; raising it is a minor version,
-//! and it is never newer than six months.
+//! of refusals are not. Public types of dependencies are those of axum, tower (its `Service` and `Layer`),
+//! http, http-body and bytes; in [`store`] also futures' `Stream` and tokio's `Instant`; and tower-http's
+//! `CorsLayer` behind `cors`. `.ci/public.py` finds any other. The minimum supported Rust version is 1.90;
+//! raising it is a minor version, and it is never newer than six months.
 //!
 //! # Requirements
 //!
