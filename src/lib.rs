@@ -155,7 +155,8 @@
 //! # More pages
 //!
 //! [`migration`]: from a check of your own, from bare rmcp. [`security`]: OWASP ASVS 5 and MCP's best
-//! practices, line by line. [`comparison`]: eleven other projects, each cell with its evidence.
+//! practices, line by line. [`threats`]: whom it stands against, and the tests that show it.
+//! [`comparison`]: eleven other projects, each cell with its evidence.
 //!
 //! # Versions
 //!
@@ -213,6 +214,13 @@ pub mod contract {}
 #[doc = include_str!("docs/security.md")]
 #[cfg(doc)]
 pub mod security {}
+
+/// Whom the guard stands against: each rule with the test that shows it, and the published advisories
+/// of this field with the test that would have found them.
+///
+#[doc = include_str!("docs/threats.md")]
+#[cfg(doc)]
+pub mod threats {}
 
 /// From a check written by hand, from the official Rust SDK alone, and from other languages.
 ///
