@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -55,14 +55,14 @@ fn chaos() -> Result<(), Failed> {
     let time = Duration::from_secs(seconds);
     // What the servers' runtime holds is theirs alone.
     let (servers, clients) = (Runtime::new()?, Runtime::new()?);
-    let place = Arc::new(servers.block_on(Place::serve(time)));
+    let place = Arc::new(servers.block_on(Place::serve()));
     clients.block_on(place.store_is_well());
     clients.block_on(place.empty());
     let start = Holdings::of(&place, &servers);
 
     clients.block_on(async {
         let mut actors = JoinSet::new();
-        actors.spawn(weather(place.clone()));
+        actors.spawn(weather(place.clone(), time));
         actors.spawn(flood(place.clone()));
         actors.spawn(move_about(place.clone()));
         actors.spawn(read_slowly(place.clone()));
@@ -157,7 +157,7 @@ struct Place {
     store: MemoryStore,
     /// Held for writing while the store is in trouble, for reading by whoever needs it well.
     trouble: RwLock<()>,
-    until: Instant,
+    over: AtomicBool,
     tally: Tally,
 }
 
@@ -167,7 +167,7 @@ struct Node {
 }
 
 impl Place {
-    async fn serve(time: Duration) -> Self {
+    async fn serve() -> Self {
         let store = MemoryStore::new();
         let nodes = [
             Node::serve("a", store.clone()).await,
@@ -177,13 +177,13 @@ impl Place {
             nodes: nodes.into(),
             store,
             trouble: RwLock::default(),
-            until: Instant::now() + time,
+            over: AtomicBool::default(),
             tally: Tally::default(),
         }
     }
 
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.over.load(Ordering::Relaxed)
     }
 
     /// Waits until every node opens sessions and knows those of the others.
@@ -300,12 +300,15 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     }))
 }
 
-/// The store fails, keeps silent or loses its news, again and again, and gets well.
-async fn weather(place: Arc<Place>) {
-    for trouble in [Trouble::Down, Trouble::Silent, Trouble::Deaf]
-        .into_iter()
-        .cycle()
-    {
+/// The store fails, keeps silent and loses its news, again and again, and gets well; once each, and
+/// until the time is up. Then all is over.
+async fn weather(place: Arc<Place>, time: Duration) {
+    let until = Instant::now() + time;
+    let troubles = [Trouble::Down, Trouble::Silent, Trouble::Deaf];
+    for (count, trouble) in troubles.into_iter().cycle().enumerate() {
+        if count >= troubles.len() && Instant::now() >= until {
+            break;
+        }
         sleep(Duration::from_millis(300)).await;
         let alone = place.trouble.write().await;
         place.tally.count("store in trouble", SENT);
@@ -313,21 +316,20 @@ async fn weather(place: Arc<Place>) {
         sleep(Duration::from_millis(700)).await;
         place.store.set_trouble(Trouble::None);
         place.store_is_well().await;
-        place
-            .tally
-            .count("store in trouble", &format!("well again after {trouble:?}"));
+        let well = format!("well again after {trouble:?}");
+        place.tally.count("store in trouble", &well);
         drop(alone);
-        if place.is_over() {
-            return;
-        }
     }
+    place.over.store(true, Ordering::Relaxed);
 }
 
 /// An official client that opens a session while the store is well and must not notice when it is not.
 async fn use_tools(place: Arc<Place>, name: &'static str, kind: Kind) {
     for node in place.nodes.iter().cycle() {
-        let well = place.trouble.read().await;
         let mut client = Client::start(&kind, &node.url());
+        // Its program is there once it answers; the store need not wait for that.
+        client.tell("token none").await;
+        let well = place.trouble.read().await;
         assert!(client.tell("open").await.is_string());
         drop(well);
         for call in 1..=100 {
