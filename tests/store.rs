@@ -517,6 +517,20 @@ const RESULT: &str =
     "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":\"2025-11-25\"}}\n\n";
 
 #[tokio::test(start_paused = true)]
+async fn an_id_that_an_event_stream_finds_taken_stays_the_others() {
+    let store = MemoryStore::new();
+    let guard = || builder(&store).id_generator(|| "always-the-same".to_owned());
+    let a = World::new(guard().build().unwrap());
+    let id = a.open_and_use().await;
+    let b = around(guard(), events(&[": hello\n\n", RESULT]));
+    let answer = b.ask(post(None, INITIALIZE)).await;
+    assert!(answer.text().contains("-32603"), "{answer:?}");
+    sleep(SECOND).await;
+    assert_eq!(store.len(), 1);
+    assert_eq!(ping(&a, &id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_opened_by_an_event_stream_is_stored_before_the_client_has_the_result() {
     let store = MemoryStore::new();
     let a = around(builder(&store), events(&[": hello\n\n", RESULT]));
