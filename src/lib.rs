@@ -155,15 +155,18 @@
 //! # More pages
 //!
 //! [`migration`]: from a check of your own, from bare rmcp. [`security`]: OWASP ASVS 5 and MCP's best
-//! practices, line by line. [`comparison`]: eleven other projects, each cell with its evidence.
+//! practices, line by line. [`threats`]: whom it stands against, and the tests that show it.
+//! [`comparison`]: eleven other projects, each cell with its evidence.
 //!
 //! # Versions
 //!
 //! Before 1.0 a minor version may break and says how to migrate. What the contract answers is part of
 //! the API: a change of a status, of a code, or of a default that clients can see is breaking. Messages
-//! of refusals are not. Public types of dependencies are those of axum, tower and http, tower-http's
-//! `CorsLayer` behind `cors`, and the clients of the crate redis (1.x) behind `redis`. The minimum supported Rust version is 1.90; raising it is a minor version,
-//! and it is never newer than six months.
+//! of refusals are not. Public types of dependencies are those of axum, tower (its `Service` and `Layer`),
+//! http, http-body and bytes; in [`store`] also futures' `Stream` and tokio's `Instant`; tower-http's
+//! `CorsLayer` behind `cors`, and the clients of the crate redis (1.x) behind `redis`. `.ci/public.py`
+//! finds any other. The minimum supported Rust version is 1.90; raising it is a minor version, and it is
+//! never newer than six months.
 //!
 //! # Requirements
 //!
@@ -213,6 +216,13 @@ pub mod contract {}
 #[doc = include_str!("docs/security.md")]
 #[cfg(doc)]
 pub mod security {}
+
+/// Whom the guard stands against: each rule with the test that shows it, and the published advisories
+/// of this field with the test that would have found them.
+///
+#[doc = include_str!("docs/threats.md")]
+#[cfg(doc)]
+pub mod threats {}
 
 /// From a check written by hand, from the official Rust SDK alone, and from other languages.
 ///

@@ -42,10 +42,13 @@ rows! {
     row_01_options_goes_to_the_inner_service_untouched: send("OPTIONS /mcp\nmcp-session-id: x\nmcp-session-id: y") => untouched();
     row_02_no_host: send("POST /mcp\n{J}\n\n{PING}") => problem(400);
     row_02_no_host_on_http_1_0: send("POST /mcp HTTP/1.0\n{J}\n\n{PING}") => problem(400);
+    row_02_no_host_beside_the_absolute_form: send("POST http://localhost:8000/mcp\n{J}\n\n{PING}") => problem(400);
     row_02_two_hosts: send("POST /mcp\n{H}\n{H}\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_userinfo: send("POST /mcp\nhost: me@localhost\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_a_bad_port: send("POST /mcp\nhost: localhost:80a\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_a_port_too_large: send("POST /mcp\nhost: localhost:65536\n{J}\n\n{PING}") => problem(400);
+    row_02_host_with_a_signed_port: send("POST /mcp\nhost: localhost:+80\n{J}\n\n{PING}") => problem(400);
+    row_02_host_with_text_behind_its_brackets: send("POST /mcp\nhost: [::1]8000\n{J}\n\n{PING}") => problem(400);
     row_02_empty_host: send("POST /mcp\nhost:\n{J}\n\n{PING}") => problem(400);
     row_02_host_unlike_the_absolute_form: send("POST http://localhost:9/mcp\n{H}\n{J}\n\n{PING}") => problem(400);
     row_02_host_unlike_the_authority: send("POST http://127.0.0.1/mcp HTTP/2\nhost: localhost\n{J}\n\n{PING}") => problem(400);
@@ -57,6 +60,7 @@ rows! {
     row_02_host_ip_literals_compare_by_value: send("POST /mcp\nhost: [0:0:0:0:0:0:0:1]:8000\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
     row_02_a_listed_host_with_a_port_matches_that_port: send("POST /mcp\nhost: mcp.example:444\n{J}\n\n{PING}").under(|guard| guard.allowed_hosts(["mcp.example:443"])) => rpc(403, -32600, ANY, "null");
     row_02_foreign_origin: send("POST /mcp\n{H}\n{J}\norigin: https://evil.example\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_foreign_origin_with_the_endpoints_port: send("POST /mcp\n{H}\n{J}\norigin: http://evil.example:8000\n\n{PING}") => rpc(403, -32600, ANY, "null");
     row_02_null_origin: send("POST /mcp\n{H}\n{J}\norigin: null\n\n{PING}") => rpc(403, -32600, ANY, "null");
     row_02_two_origins: send("POST /mcp\n{H}\n{J}\norigin: http://localhost\norigin: http://localhost\n\n{PING}") => rpc(403, -32600, ANY, "null");
     row_02_malformed_origin: send("POST /mcp\n{H}\n{J}\norigin: http://localhost/path\n\n{PING}") => rpc(403, -32600, ANY, "null");
@@ -73,6 +77,7 @@ rows! {
     row_04_two_session_headers_the_other_way: send("POST /mcp\n{H}\n{J}\nmcp-session-id: x\nmcp-session-id: {live}\n\n{PING}") => problem(400);
     row_04_two_equal_session_headers: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-session-id: {live}") => problem(400);
     row_04_connection_naming_an_mcp_field: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nconnection: keep-alive, Mcp-Session-Id\n\n{PING}") => problem(400);
+    row_04_connection_naming_other_fields_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nconnection: keep-alive, x-mcp-trace\n\n{PING}") => passes();
     row_04_an_empty_session_header_counts_as_none: send("POST /mcp\n{H}\n{J}\nmcp-session-id:\n\n{PING}") => rpc(400, -32600, MISSING, "1");
     row_05_get_without_session: send("GET /mcp\n{H}") => problem(400);
     row_05_delete_without_session: send("DELETE /mcp\n{H}") => problem(400);

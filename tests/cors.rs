@@ -208,6 +208,7 @@ fn an_origin_that_can_not_be_one_is_an_error() {
         "",
         " ",
         "app.example.com",
+        "1https://app.example.com",
         "https://",
         "https://*",
         "https://*.example.com",

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::{FutureExt, stream};
@@ -194,6 +194,23 @@ async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
     assert_eq!(
         (late.status.as_u16(), &late.headers["retry-after"]),
         (503, &"1".parse().unwrap())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_stream_of_the_modern_era_says_when_it_is_at_its_end() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = slow(guard.clone());
+    let mut listen = begun(world.send(modern("subscriptions/listen")).await).await;
+    assert!(!listen.is_end_stream());
+    guard.drain(SECOND).await;
+    assert!(listen.frame().await.is_none());
+    assert!(
+        listen.is_end_stream(),
+        "though the inner service's is not at its end"
     );
 }
 

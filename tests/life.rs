@@ -720,6 +720,19 @@ async fn headers_of_an_event_stream_that_the_inner_service_set_stay() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_type_only_looks_like_an_event_streams_gets_none_of_its_headers() {
+    // The second is as long.
+    for content_type in ["text/event-streams", "text/event-string"] {
+        let world = world(SessionGuardLayer::new(), None, move |_| async move {
+            respond(200, content_type, "data: {}\n\n")
+        });
+        let id = world.open().await;
+        let answer = world.ask(post(Some(&id), CALL)).await;
+        assert!(!answer.headers.contains_key("x-accel-buffering"));
+    }
+}
+
+#[tokio::test]
 async fn a_404_of_an_inner_service_with_its_own_id_ends_the_session() {
     let unknown = r#"{"jsonrpc":"2.0","id":"c1","error":{"code":-32601,"message":"?"}}"#;
     for (own, resumes, body, passed) in [

@@ -16,11 +16,12 @@ use futures_util::{FutureExt, stream};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::store::{MemoryStore, Trouble, behaviour};
+use mcp_session_guard::store::{McpSessionStore, MemoryStore, SessionKey, Trouble, behaviour};
 use mcp_session_guard::{
     ConfigErrorKind, EndReason, McpSession, Owner, SessionEvent, SessionGuardBuilder,
     SessionGuardLayer,
 };
+use serde_json::Value;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
@@ -516,6 +517,20 @@ const RESULT: &str =
     "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":\"2025-11-25\"}}\n\n";
 
 #[tokio::test(start_paused = true)]
+async fn an_id_that_an_event_stream_finds_taken_stays_the_others() {
+    let store = MemoryStore::new();
+    let guard = || builder(&store).id_generator(|| "always-the-same".to_owned());
+    let a = World::new(guard().build().unwrap());
+    let id = a.open_and_use().await;
+    let b = around(guard(), events(&[": hello\n\n", RESULT]));
+    let answer = b.ask(post(None, INITIALIZE)).await;
+    assert!(answer.text().contains("-32603"), "{answer:?}");
+    sleep(SECOND).await;
+    assert_eq!(store.len(), 1);
+    assert_eq!(ping(&a, &id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_opened_by_an_event_stream_is_stored_before_the_client_has_the_result() {
     let store = MemoryStore::new();
     let a = around(builder(&store), events(&[": hello\n\n", RESULT]));
@@ -687,6 +702,27 @@ async fn a_guard_that_is_gone_leaves_its_sessions_to_the_next() {
     assert_eq!(*ended.lock().unwrap(), [EndReason::HandedOver]);
     let second = node(&store);
     assert_eq!(ping(&second, &id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_as_old_as_it_is_wherever_it_goes_on() {
+    let store = MemoryStore::new();
+    let id = node(&store).open_and_use().await;
+    let key = SessionKey::new("", &*id);
+    let value = store.load(&key).await.unwrap().unwrap();
+    // The clock of the world does not stand still for a test: it opened an hour ago.
+    let mut record: Value = serde_json::from_slice(&value).unwrap();
+    record["opened"] = (record["opened"].as_u64().unwrap() - 3_600_000).into();
+    store.overwrite(record.to_string().as_bytes());
+    let second = World::new(builder(&store).lifetime(90 * MINUTE).build().unwrap());
+    assert_eq!(ping(&second, &id).await, 200);
+    let age = second.sessions.get(&id).unwrap().age();
+    assert!((60 * MINUTE..61 * MINUTE).contains(&age), "{age:?}");
+    let mut stream = stream_of(&second, &id).await;
+    sleep(29 * MINUTE).await;
+    assert!(!is_over(&mut stream));
+    sleep(2 * MINUTE).await;
+    assert!(is_over(&mut stream), "the lifetime counts from the opening");
 }
 
 #[tokio::test(start_paused = true)]

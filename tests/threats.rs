@@ -1,0 +1,41 @@
+//! The threat model of the documentation names tests: every one of them is there.
+
+use std::fs;
+use std::path::Path;
+
+const PAGE: &str = include_str!("../src/docs/threats.md");
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    // Between two backticks stands code, at every second place.
+    let names = PAGE.split('`').skip(1).step_by(2);
+    let named: Vec<_> = names.filter_map(|name| name.split_once("::")).collect();
+    assert!(named.len() > 50, "only {}", named.len());
+    for (file, name) in named {
+        assert!(is_a_test(file, name), "{file}::{name}");
+    }
+}
+
+#[test]
+fn every_rule_names_a_test() {
+    let rules = PAGE.lines().filter(|line| line.starts_with('|'));
+    for rule in rules.filter(|line| !line.starts_with("|---")) {
+        let is_head = rule.ends_with("| tests |");
+        assert!(is_head || rule.contains("::"), "{rule}");
+    }
+}
+
+/// Whether the file has a test of that name, be it a function, a property, or a row of the contract's table.
+fn is_a_test(file: &str, name: &str) -> bool {
+    let folder = if file.starts_with("src/") {
+        ""
+    } else {
+        "tests/"
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{folder}{file}.rs"));
+    let Ok(source) = fs::read_to_string(path) else {
+        return false;
+    };
+    let forms = [format!("fn {name}("), format!("    {name}: send(")];
+    forms.iter().any(|form| source.contains(form))
+}
