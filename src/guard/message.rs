@@ -114,34 +114,36 @@ impl Bounds {
 pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage<'_>> {
     let mut scanner = Scanner::new(body, bounds.depth);
     let mut envelope = Envelope::new(bounds);
-    let parsed = envelope
+    let judged = envelope
         .read(&mut scanner)
         .and_then(|()| scanner.end())
         .and_then(|()| match scanner.is_ascii() {
             true => Ok(()),
             false => check_utf_8(body),
+        })
+        .and_then(|()| match scanner.deepest() > bounds.depth {
+            true => Ok(Err(RefusalReason::TooDeep)),
+            false => match envelope.judge(scanner.has_private_key()) {
+                Ok(kind) => envelope.message(kind).map(Ok),
+                Err(reason) => Ok(Err(reason)),
+            },
         });
-    let judged = match parsed {
-        // A document is given up behind this level, whatever follows.
-        Err(Malformed) if scanner.deepest() >= DEEPEST && check_utf_8(body).is_ok() => {
-            Err(RefusalReason::TooDeep)
-        }
-        Err(Malformed) => {
-            return Err(NoMessage {
-                reason: RefusalReason::ParseError,
-                id: None,
-            });
-        }
-        Ok(()) if scanner.deepest() > bounds.depth => Err(RefusalReason::TooDeep),
-        Ok(()) => envelope.judge(scanner.has_private_key()),
-    };
-    match judged {
-        Ok(kind) => Ok(envelope.into_message(kind)),
-        Err(reason) => Err(NoMessage {
+    judged
+        .unwrap_or_else(|Malformed| {
+            // A document is given up behind this level, whatever follows.
+            let is_too_deep = scanner.deepest() >= DEEPEST && check_utf_8(body).is_ok();
+            Err(match is_too_deep {
+                true => RefusalReason::TooDeep,
+                false => RefusalReason::ParseError,
+            })
+        })
+        .map_err(|reason| NoMessage {
             reason,
-            id: envelope.request_id(),
-        }),
-    }
+            id: match reason {
+                RefusalReason::ParseError => None,
+                _ => envelope.request_id(),
+            },
+        })
 }
 
 /// `std` takes longer for this, beyond ASCII, than everything else together.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::fields::Fields;
 use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
-use super::{Bounds, Message, MessageKind};
+use super::{Bounds, Claim, Message, MessageKind};
 use crate::guard::reason::RefusalReason;
 
 /// A document, read but not judged.
@@ -19,9 +19,11 @@ pub(super) struct Envelope<'a> {
     /// The same, where it is one that JSON-RPC and every parser know.
     valid_id: Option<&'a str>,
     /// `Some(None)`: there, but no string.
-    method: Option<Option<Cow<'a, str>>>,
+    method: Option<Option<Quoted<'a>>>,
     params: Fields<'a>,
-    result: Option<Fields<'a>>,
+    has_result: bool,
+    /// `protocolVersion` of `result`.
+    result_version: Option<Quoted<'a>>,
     has_error: bool,
     /// The reserved keys that were seen, a bit each.
     seen: u8,
@@ -40,7 +42,8 @@ impl<'a> Envelope<'a> {
             valid_id: None,
             method: None,
             params: Fields::default(),
-            result: None,
+            has_result: false,
+            result_version: None,
             has_error: false,
             seen: 0,
             others: Vec::new(),
@@ -56,12 +59,14 @@ impl<'a> Envelope<'a> {
         };
         self.is_object = true;
         while let Some(key) = members.next(scanner)? {
-            let key = self.note(key);
+            let key = self.note(key)?;
             scanner.colon()?;
             match key {
                 TopKey::JsonRpc => {
-                    let text = scanner.text()?;
-                    self.is_version_2 = text.is_some_and(|text| text == "2.0");
+                    self.is_version_2 = scanner.take(br#""2.0""#) || {
+                        let text = scanner.text()?.map(Quoted::unescaped).transpose()?;
+                        text.is_some_and(|text| *text == *b"2.0")
+                    };
                 }
                 TopKey::Id => {
                     let id = scanner.raw()?;
@@ -76,7 +81,8 @@ impl<'a> Envelope<'a> {
                 TopKey::Result => {
                     let mut result = Fields::default();
                     result.read(scanner)?;
-                    self.result = Some(result);
+                    self.has_result = true;
+                    self.result_version = result.protocol_version;
                 }
                 TopKey::Error => {
                     let is_null = scanner.peek()? == b'n';
@@ -90,19 +96,24 @@ impl<'a> Envelope<'a> {
         Ok(())
     }
 
-    fn note(&mut self, key: Cow<'a, [u8]>) -> TopKey {
-        let known = TopKey::of(&key);
+    #[inline(always)]
+    fn note(&mut self, key: Quoted<'a>) -> Result<TopKey, Malformed> {
+        let known = match key.is_escaped() {
+            true => TopKey::of(&*key.unescaped()?),
+            false => TopKey::of(key.inside()),
+        };
         if known == TopKey::Other {
-            self.note_other(key);
-            return known;
+            self.note_other(key.unescaped()?);
+            return Ok(known);
         }
         let repeated = self.seen & known as u8 != 0;
         self.seen |= known as u8;
         self.ambiguous |= repeated;
         self.repeats_id |= repeated && known == TopKey::Id;
-        known
+        Ok(known)
     }
 
+    #[cold]
     fn note_other(&mut self, key: Cow<'a, [u8]>) {
         if let Some(reserved) = folds_to_reserved(&key) {
             self.ambiguous = true;
@@ -120,7 +131,7 @@ impl<'a> Envelope<'a> {
             return Err(RefusalReason::NotOneMessage);
         }
         let is_strict = self.bounds.is_strict;
-        let kind = match (&self.method, self.result.is_some(), self.has_error) {
+        let kind = match (&self.method, self.has_result, self.has_error) {
             _ if is_strict && !self.is_version_2 => return Err(RefusalReason::InvalidEnvelope),
             (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
             (Some(Some(_)), false, false) => MessageKind::Notification,
@@ -142,7 +153,7 @@ impl<'a> Envelope<'a> {
     /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
     /// the server's own.
     pub(super) fn request_id(&self) -> Option<&'a str> {
-        let is_response = self.method.is_none() && (self.result.is_some() || self.has_error);
+        let is_response = self.method.is_none() && (self.has_result || self.has_error);
         if is_response || self.repeats_id {
             None
         } else {
@@ -150,22 +161,29 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    pub(super) fn into_message(self, kind: MessageKind) -> Message<'a> {
-        Message {
+    /// What was read is UTF-8, so all of its text can be had.
+    pub(super) fn message(&self, kind: MessageKind) -> Result<Message<'a>, Malformed> {
+        let text = |quoted: Option<Quoted<'a>>| quoted.map(Quoted::text).transpose();
+        let params = &self.params;
+        Ok(Message {
             kind,
             id: self.valid_id,
-            method: self.method.flatten(),
+            method: text(self.method.flatten())?,
             is_error: self.has_error,
-            claim: self.params.claim,
-            name: self.params.name,
-            uri: self.params.uri,
-            protocol_version: match self.result {
-                Some(result) => result.protocol_version,
-                None => self.params.protocol_version,
+            claim: match params.claim {
+                None => Claim::Absent,
+                Some(None) => Claim::NotText,
+                Some(Some(claim)) => Claim::Text(claim.text()?),
             },
-            client_name: self.params.client_name,
-            client_version: self.params.client_version,
-        }
+            name: text(params.name)?,
+            uri: text(params.uri)?,
+            protocol_version: text(match self.has_result {
+                true => self.result_version,
+                false => params.protocol_version,
+            })?,
+            client_name: text(params.client_name)?,
+            client_version: text(params.client_version)?,
+        })
     }
 }
 
@@ -183,6 +201,7 @@ enum TopKey {
 }
 
 impl TopKey {
+    #[inline(always)]
     fn of(key: &[u8]) -> Self {
         match key {
             b"jsonrpc" => Self::JsonRpc,

@@ -1,19 +1,18 @@
 //! What the guard looks at inside `params` and `result`.
 
-use std::borrow::Cow;
-
-use super::Claim;
 use super::scanner::{Malformed, Scanner};
+use super::string::Quoted;
 
 /// The members of `params` or `result` that the guard looks at.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
-    pub(super) claim: Claim<'a>,
-    pub(super) name: Option<Cow<'a, str>>,
-    pub(super) uri: Option<Cow<'a, str>>,
-    pub(super) protocol_version: Option<Cow<'a, str>>,
-    pub(super) client_name: Option<Cow<'a, str>>,
-    pub(super) client_version: Option<Cow<'a, str>>,
+    /// `Some(None)`: there, but no string.
+    pub(super) claim: Option<Option<Quoted<'a>>>,
+    pub(super) name: Option<Quoted<'a>>,
+    pub(super) uri: Option<Quoted<'a>>,
+    pub(super) protocol_version: Option<Quoted<'a>>,
+    pub(super) client_name: Option<Quoted<'a>>,
+    pub(super) client_version: Option<Quoted<'a>>,
     pub(super) ambiguous: bool,
     /// The keys that must not stand twice and were seen, a bit each.
     seen: u8,
@@ -27,7 +26,7 @@ impl<'a> Fields<'a> {
         };
         while let Some(key) = members.next(scanner)? {
             scanner.colon()?;
-            match &*key {
+            match &*key.unescaped()? {
                 b"_meta" => {
                     self.note(1);
                     self.read_meta(scanner)?;
@@ -60,15 +59,15 @@ impl<'a> Fields<'a> {
     }
 
     fn read_meta(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
-        self.claim = Claim::Absent;
+        self.claim = None;
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
             scanner.colon()?;
-            if *key == *CLAIM {
-                self.ambiguous |= self.claim != Claim::Absent;
-                self.claim = scanner.text()?.map_or(Claim::NotText, Claim::Text);
+            if *key.unescaped()? == *CLAIM {
+                self.ambiguous |= self.claim.is_some();
+                self.claim = Some(scanner.text()?);
             } else {
                 scanner.skip()?;
             }
@@ -83,7 +82,7 @@ impl<'a> Fields<'a> {
         };
         while let Some(key) = members.next(scanner)? {
             scanner.colon()?;
-            match &*key {
+            match &*key.unescaped()? {
                 b"name" => self.client_name = scanner.text()?,
                 b"version" => self.client_version = scanner.text()?,
                 _ => scanner.skip()?,

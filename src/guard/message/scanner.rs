@@ -2,8 +2,6 @@
 //!
 //! It neither recurses nor, but for escapes and for nests that are refused, allocates.
 
-use std::borrow::Cow;
-
 use super::nest::Nest;
 use super::number;
 use super::string::Quoted;
@@ -58,8 +56,16 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is no white space.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
+        match self.body.get(self.at) {
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => self.pass_space(),
+        }
+    }
+
+    #[inline(never)] // most clients write none
+    fn pass_space(&mut self) -> Result<u8, Malformed> {
         while let Some(byte) = self.body.get(self.at) {
             if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
                 return Ok(*byte);
@@ -77,7 +83,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Steps past these bytes if they come next.
+    #[inline(always)]
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+        let is_next = self.rest().starts_with(bytes);
+        if is_next {
+            self.at += bytes.len();
+        }
+        is_next
+    }
+
     /// Steps into an object; any other value is skipped.
+    #[inline]
     pub(super) fn object(&mut self) -> Result<Option<Members>, Malformed> {
         if self.is_foreign() || self.peek()? != b'{' {
             self.skip()?;
@@ -98,12 +115,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value that is taken if it is a string.
-    pub(super) fn text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<Option<Quoted<'a>>, Malformed> {
         if self.is_foreign() || self.peek()? != b'"' {
             self.skip()?;
             return Ok(None);
         }
-        self.string(true)?.text().map(Some)
+        self.string(true).map(Some)
     }
 
     /// Any value as it was written, read like foreign text.
@@ -117,50 +135,74 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value that nobody needs.
+    #[inline]
     pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+        match self.peek()? {
+            b'{' | b'[' => self.skip_nest(),
+            first => self.skip_leaf(first),
+        }
+    }
+
+    /// An object or array.
+    fn skip_nest(&mut self) -> Result<(), Malformed> {
         let mut nest = Nest::default();
+        let mut open = self.peek()?;
         loop {
-            if nest.innermost() == Some(b'{') {
-                self.key()?;
-                self.colon()?;
-            }
-            match self.peek()? {
-                b'"' => {
-                    self.string(!self.is_foreign())?;
-                }
-                b'-' | b'0'..=b'9' => {
-                    self.at += number::read(&self.body[self.at..], !self.is_foreign())?;
-                }
-                open @ (b'{' | b'[') => {
-                    self.enter()?;
-                    nest.push(open);
-                    if self.peek()? != closing(open) {
-                        continue;
+            // Behind a bracket that opens one.
+            self.enter()?;
+            nest.push(open);
+            let mut is_over = self.peek()? == closing(open);
+            loop {
+                // In front of a member or element, or of the bracket that closes.
+                if is_over {
+                    self.leave();
+                    nest.pop();
+                    match nest.innermost() {
+                        Some(outer) => open = outer,
+                        None => return Ok(()),
+                    }
+                } else {
+                    if open == b'{' {
+                        self.key()?;
+                        self.colon()?;
+                    }
+                    match self.peek()? {
+                        inner @ (b'{' | b'[') => {
+                            open = inner;
+                            break;
+                        }
+                        first => self.skip_leaf(first)?,
                     }
                 }
-                b'n' => self.literal(b"null")?,
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                _ => return Err(Malformed),
-            }
-            // A value has ended, or an empty object or array is about to.
-            loop {
-                let Some(open) = nest.innermost() else {
-                    return Ok(());
-                };
+                // Behind one.
                 match self.peek()? {
                     b',' => {
                         self.at += 1;
-                        break;
+                        is_over = false;
                     }
-                    close if close == closing(open) => {
-                        self.leave();
-                        nest.pop();
-                    }
+                    close if close == closing(open) => is_over = true,
                     _ => return Err(Malformed),
                 }
             }
         }
+    }
+
+    /// A value that begins with this byte, and is no object or array.
+    #[inline(always)]
+    fn skip_leaf(&mut self, first: u8) -> Result<(), Malformed> {
+        match first {
+            b'"' => {
+                self.string(!self.is_foreign())?;
+            }
+            b'-' | b'0'..=b'9' => {
+                self.at += number::read(self.rest(), !self.is_foreign())?;
+            }
+            b'n' => self.literal(b"null")?,
+            b't' => self.literal(b"true")?,
+            b'f' => self.literal(b"false")?,
+            _ => return Err(Malformed),
+        }
+        Ok(())
     }
 
     #[inline(always)] // so that no string passes through memory
@@ -187,21 +229,27 @@ impl<'a> Scanner<'a> {
 
     #[inline(always)] // likewise
     fn string(&mut self, is_strict: bool) -> Result<Quoted<'a>, Malformed> {
-        let string = Quoted::read(&self.body[self.at..], is_strict)?;
+        let string = Quoted::read(self.rest(), is_strict)?;
         self.at += string.len();
         self.is_ascii &= string.is_ascii();
         Ok(string)
     }
 
+    #[inline]
     fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
-        if !self.body[self.at..].starts_with(word) {
-            return Err(Malformed);
+        match self.take(word) {
+            true => Ok(()),
+            false => Err(Malformed),
         }
-        self.at += word.len();
-        Ok(())
+    }
+
+    #[inline(always)]
+    fn rest(&self) -> &'a [u8] {
+        &self.body[self.at..]
     }
 
     /// Steps past the bracket that opens an object or array.
+    #[inline]
     fn enter(&mut self) -> Result<(), Malformed> {
         if !self.is_foreign() {
             if self.level == DEEPEST {
@@ -215,11 +263,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps past the bracket that closes one.
+    #[inline]
     fn leave(&mut self) {
         self.level -= 1;
         self.at += 1;
     }
 
+    #[inline(always)]
     fn is_foreign(&self) -> bool {
         self.level > self.max_depth
     }
@@ -232,12 +282,12 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// The next key, unescaped; the colon and the value behind it are the caller's to read.
-    #[inline]
+    /// The next key; the colon and the value behind it are the caller's to read.
+    #[inline(always)]
     pub(super) fn next<'a>(
         &mut self,
         scanner: &mut Scanner<'a>,
-    ) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+    ) -> Result<Option<Quoted<'a>>, Malformed> {
         let is_first = std::mem::replace(&mut self.is_first, false);
         match scanner.peek()? {
             b'}' => {
@@ -248,11 +298,12 @@ impl Members {
             _ if is_first => {}
             _ => return Err(Malformed),
         }
-        scanner.key()?.unescaped().map(Some)
+        scanner.key().map(Some)
     }
 }
 
 /// The bracket that closes what this one opened.
+#[inline(always)]
 fn closing(open: u8) -> u8 {
     if open == b'{' { b'}' } else { b']' }
 }
