@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::body::{Role, SessionBody, Tail};
 use super::head::{SESSION_ID, Traits, is_encoded};
+use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::config::Settings;
@@ -27,8 +28,10 @@ use crate::session::{EndReason, Entry, InFlight};
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) in_flight: InFlight,
-    /// What a POST carries; `None` on GET.
-    message: Option<McpMessage>,
+    /// Whether it carries a message: a POST, no GET.
+    is_message: bool,
+    /// The id of that message, if it is a request.
+    request: Option<Kept>,
     /// The request carries `Last-Event-ID`: it resumes a stream.
     resumes: bool,
     max_streams: usize,
@@ -36,10 +39,21 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn stream(mut in_flight: InFlight, parts: &Parts, settings: &Settings) -> Self {
+    pub(crate) fn stream(
+        mut in_flight: InFlight,
+        traits: Traits,
+        parts: &Parts,
+        settings: &Settings,
+    ) -> Self {
         in_flight.admit();
-        let resumes = parts.headers.contains_key(LAST_EVENT_ID);
-        Self::new(in_flight, None, resumes, parts, settings)
+        Self {
+            in_flight,
+            is_message: false,
+            request: None,
+            resumes: traits.resumes,
+            max_streams: settings.max_streams,
+            version: parts.version,
+        }
     }
 
     pub(crate) fn post(
@@ -50,21 +64,11 @@ impl Call {
         settings: &Settings,
     ) -> Self {
         in_flight.admit_message();
-        let message = Some(message.clone());
-        Self::new(in_flight, message, traits.resumes, parts, settings)
-    }
-
-    fn new(
-        in_flight: InFlight,
-        message: Option<McpMessage>,
-        resumes: bool,
-        parts: &Parts,
-        settings: &Settings,
-    ) -> Self {
         Self {
             in_flight,
-            message,
-            resumes,
+            is_message: true,
+            request: message.request_id().cloned(),
+            resumes: traits.resumes,
             max_streams: settings.max_streams,
             version: parts.version,
         }
@@ -73,8 +77,8 @@ impl Call {
     /// The answer where the session ended before the inner service had begun one. 404 would make
     /// one client repeat the call, so a request gets an error of its own.
     pub(crate) fn ended(&self) -> Response<Body> {
-        match self.message.as_ref().and_then(McpMessage::request_id) {
-            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id))
+        match &self.request {
+            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
                 .told_by(self.in_flight.entry())
                 .into_response(self.version),
             None => not_found(self.version, self.in_flight.entry()),
@@ -88,8 +92,7 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        parts.headers.remove(&SESSION_ID);
-        let is_event_stream = is_event_stream(&parts.headers);
+        let is_event_stream = strip(&mut parts.headers);
         if is_event_stream {
             never_buffer(&mut parts.headers);
         }
@@ -111,16 +114,16 @@ impl Call {
         if is_sized && body.size_hint().lower() <= SMALL {
             return Ok(Response::from_parts(parts, Body::new(body)));
         }
-        let role = match self.message {
+        let role = match self.request {
             _ if !may_end_early(&parts.headers, &body) => Role::Plain,
-            None if self.resumes => Role::Stream { number: None },
+            None if self.is_message || self.resumes => Role::Stream { number: None },
             None => {
                 let extras = &self.in_flight.entry().extras;
                 Role::Stream {
                     number: Some(extras.add_stream(self.max_streams)),
                 }
             }
-            Some(request) if request.request_id().is_some() && !is_encoded(&parts.headers) => {
+            Some(request) if !is_encoded(&parts.headers) => {
                 Role::Call {
                     request,
                     tail: Tail::default(),
@@ -141,7 +144,7 @@ impl Call {
         {
             return Some(Question::IsSessionLost);
         }
-        let expects_no_answer = self.message.as_ref()?.request_id().is_none();
+        let expects_no_answer = self.is_message && self.request.is_none();
         let may_be_empty = parts.status.is_success() && parts.status != StatusCode::ACCEPTED;
         (expects_no_answer && may_be_empty && !is_event_stream).then_some(Question::IsEmpty)
     }
@@ -212,6 +215,25 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
+/// Takes the session header off an answer. Whether that is an event stream.
+fn strip(headers: &mut HeaderMap) -> bool {
+    // One look at each of the few fields of an answer costs less than two lookups.
+    let mut has_session_id = false;
+    let mut content_type = None;
+    for (name, value) in headers.iter() {
+        if *name == CONTENT_TYPE {
+            content_type = content_type.or(Some(value));
+        } else if *name == SESSION_ID {
+            has_session_id = true;
+        }
+    }
+    let is_event_stream = content_type.is_some_and(|value| is_of(value, "text/event-stream"));
+    if has_session_id {
+        headers.remove(&SESSION_ID);
+    }
+    is_event_stream
+}
+
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
     has_essence(headers, "text/event-stream")
 }
@@ -224,14 +246,19 @@ pub(crate) fn may_end_early<B: HttpBody>(headers: &HeaderMap, body: &B) -> bool 
 }
 
 pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let text = value.as_bytes().trim_ascii_start();
-        text.split_at_checked(essence.len())
-            .is_some_and(|(start, rest)| {
-                start.eq_ignore_ascii_case(essence.as_bytes())
-                    && matches!(rest.trim_ascii_start(), [] | [b';', ..])
-            })
-    })
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| is_of(value, essence))
+}
+
+/// Whether a media type has this essence.
+fn is_of(value: &HeaderValue, essence: &str) -> bool {
+    let text = value.as_bytes().trim_ascii_start();
+    text.split_at_checked(essence.len())
+        .is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(essence.as_bytes())
+                && matches!(rest.trim_ascii_start(), [] | [b';', ..])
+        })
 }
 
 /// Asks proxies to pass an event stream on as it comes.

@@ -10,10 +10,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::kept::Kept;
 use super::opening::stream::OpeningStream;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use crate::extract::McpMessage;
 use crate::observe::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, Watch};
 
@@ -143,7 +143,7 @@ where
 pub(crate) enum Role {
     /// The event stream that answers a request.
     Call {
-        request: McpMessage,
+        request: Kept,
         tail: Tail,
         /// The inner service has ended it while a DELETE of its session was under way. Servers do
         /// so before they answer that: whoever waits must still be told once the session ends.
@@ -205,7 +205,7 @@ impl Role {
     fn last_event(&self) -> Option<Bytes> {
         match self {
             Self::Call { request, tail, .. } if tail.is_between_events() => {
-                let id = request.request_id();
+                let id = Some(request.as_bytes());
                 Some(Refusal::of_message(RefusalReason::SessionEnded, id).to_event())
             }
             Self::OpeningStream(opening) => opening.last_event(),

@@ -126,17 +126,19 @@ where
                         post.give_back();
                         return Poll::Pending;
                     };
-                    let (intake, post) = reading.take().expect(POLLED_AGAIN);
                     match body {
                         Ok(body) => post.judge(body),
-                        Err(reason) => post.refuse_body(reason, intake),
+                        Err(reason) => {
+                            let (intake, mut post) = reading.take().expect(POLLED_AGAIN);
+                            post.refuse_body(reason, intake)
+                        }
                     }
                 }
                 StateProj::Ready { waiting } => {
                     let (inner, _, _) = waiting.as_mut().expect(POLLED_AGAIN);
                     ready!(inner.poll_ready(cx))?;
-                    let (inner, request, next) = waiting.take().expect(POLLED_AGAIN);
-                    State::go(inner, request, next)
+                    let (mut inner, request, next) = waiting.take().expect(POLLED_AGAIN);
+                    State::go(&mut inner, request, next)
                 }
                 StateProj::Call {
                     future,
@@ -192,7 +194,7 @@ where
     R::Error: Into<BoxError>,
 {
     /// Calls an inner service that is ready.
-    pub(super) fn go(mut inner: S, request: Request<Body>, next: Next) -> Self {
+    pub(super) fn go(inner: &mut S, request: Request<Body>, next: Next) -> Self {
         match next {
             Next::Call(call) if !call.in_flight.entry().is_usable() => {
                 Self::answer(call.ended(), None)

@@ -9,6 +9,7 @@
 //! | `intake` | takes the body, or drops it | rows 10, 11, §3 |
 //! | `post` | a POST once its body came | |
 //! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
+//! | `kept` | what of a message outlives its body | |
 //! | `era`, `modern` | which era a message is of, and the modern one's rules | rows 15, 16, §6 |
 //! | `reason`, `refusal` | every refusal, written once | §3 |
 //! | `reported` | what report-only mode lets pass | §2 |
@@ -30,6 +31,7 @@ pub(crate) mod fuzzing;
 mod head;
 mod intake;
 mod judge;
+pub(crate) mod kept;
 mod layer;
 pub(crate) mod message;
 mod modern;

@@ -30,6 +30,7 @@ use super::answer::{has_essence, is_event_stream, never_buffer};
 use super::body::{Role, SessionBody};
 use super::era;
 use super::head::{SESSION_ID, Single, is_encoded};
+use super::kept::Kept;
 use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
@@ -54,7 +55,8 @@ impl Opening {
         farewell: Option<Farewell>,
         report_only: bool,
     ) -> Self {
-        let id = message.id().unwrap_or("null").into();
+        let null = || Kept::new(b"null");
+        let id = message.request_id().cloned().unwrap_or_else(null);
         Self {
             slot,
             request: Asked { id, version },
@@ -203,7 +205,7 @@ async fn in_time<F: Future>(body: F) -> Result<F::Output, Elapsed> {
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// Its id, as it was written.
-    id: Box<str>,
+    id: Kept,
     version: Version,
 }
 
@@ -213,7 +215,7 @@ impl Asked {
     fn outcome(&self, body: &[u8]) -> Option<Outcome> {
         let message = message::read(body, Bounds::OF_ANSWERS).ok()?;
         let answers = match message.id {
-            Some(id) => is_same_id(id, &self.id),
+            Some(id) => is_same_id(id.as_bytes(), self.id.as_bytes()),
             None => message.is_error,
         };
         if message.kind != MessageKind::Response || !answers {
@@ -293,8 +295,8 @@ fn take_inner_id(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, Unusabl
 struct UnusableId;
 
 /// Ids are equal as values: an inner service may write a string with other escapes.
-fn is_same_id(one: &str, other: &str) -> bool {
-    let value = |id| serde_json::from_str::<serde_json::Value>(id).ok();
+fn is_same_id(one: &[u8], other: &[u8]) -> bool {
+    let value = |id| serde_json::from_slice::<serde_json::Value>(id).ok();
     one == other || value(one).is_some_and(|one| value(other) == Some(one))
 }
 

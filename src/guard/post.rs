@@ -17,6 +17,7 @@ use super::forward;
 use super::future::State;
 use super::head::Traits;
 use super::intake::Intake;
+use super::kept::Kept;
 use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck, SessionMark};
 use super::layer::Shared;
 use super::message::{self, Bounds, Message};
@@ -34,7 +35,8 @@ pub(crate) struct Post<S> {
     pub(crate) inner: S,
     /// Whether `inner` has been polled ready.
     pub(crate) is_ready: bool,
-    pub(crate) parts: Parts,
+    /// `None` once it has gone its way.
+    pub(crate) parts: Option<Parts>,
     pub(crate) traits: Traits,
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
@@ -68,8 +70,9 @@ where
         }
     }
 
-    /// The body came whole (contract rows 12 to 23).
-    pub(super) fn judge(self, body: Bytes) -> State<S> {
+    /// The body came whole (contract rows 12 to 23). In place, for a head is large to move about.
+    pub(super) fn judge(&mut self, body: Bytes) -> State<S> {
+        let parts = self.parts.as_ref().expect(GONE);
         let settings = &self.shared.settings;
         let message = match message::read(&body, Bounds::of_requests(settings.json_depth)) {
             Ok(message) => message,
@@ -82,11 +85,11 @@ where
             .session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let version = self.traits.version(&self.parts.headers);
+        let version = self.traits.version(&parts.headers);
         let judged = judge::message(
             &message,
             version,
-            &self.parts.headers,
+            &parts.headers,
             OwnerCheck::of(&self.caller),
             self.mark,
             session.map(LiveSession::of),
@@ -104,7 +107,7 @@ where
                 Era::legacy(message.method.as_deref(), version, negotiated)
             }
         };
-        let handle = McpMessage::new(&body, &message, era);
+        let handle = McpMessage::new(&message, era);
         match verdict {
             MessageVerdict::Forward => self.forward(handle, body),
             MessageVerdict::ForwardModern => self.forward_modern(handle, body),
@@ -116,20 +119,22 @@ where
     }
 
     /// The body did not come (rows 10 and 11).
-    pub(super) fn refuse_body(self, reason: RefusalReason, intake: Intake) -> State<S> {
+    pub(super) fn refuse_body(&mut self, reason: RefusalReason, intake: Intake) -> State<S> {
+        let parts = self.parts.as_ref().expect(GONE);
         let refusal = Refusal::of_head(reason).told(self.shared.registry.observers());
-        let response = refusal.into_response(self.parts.version);
+        let response = refusal.into_response(parts.version);
         let rest = match reason {
             // It broke off: nothing more can come.
             RefusalReason::BodyBroken => None,
-            _ => intake.if_must_be_dropped(&self.parts),
+            _ => intake.if_must_be_dropped(parts),
         };
         State::answer(response, rest)
     }
 
-    fn forward(mut self, message: McpMessage, body: Bytes) -> State<S> {
+    fn forward(&mut self, message: McpMessage, body: Bytes) -> State<S> {
+        let parts = self.parts.as_mut().expect(GONE);
         let Some(session) = self.session.take() else {
-            forward::prepare_stateless(&mut self.parts, message);
+            forward::prepare_stateless(parts, message);
             return self.go(body, Next::Pass(None));
         };
         let entry = session.entry();
@@ -138,16 +143,16 @@ where
             observe::version_mismatch(entry);
         }
         let settings = &self.shared.settings;
-        let call = Call::post(session, &message, self.traits, &self.parts, settings);
+        let call = Call::post(session, &message, self.traits, parts, settings);
         if message.method() == Some("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm();
         }
-        forward::prepare(&mut self.parts, call.in_flight.entry(), Some(message));
+        forward::prepare(parts, call.in_flight.entry(), message);
         self.go(body, Next::Call(call))
     }
 
-    fn forward_modern(mut self, message: McpMessage, body: Bytes) -> State<S> {
+    fn forward_modern(&mut self, message: McpMessage, body: Bytes) -> State<S> {
         let Shared {
             settings,
             listeners,
@@ -169,11 +174,11 @@ where
             Err(reason) => return self.refuse_with(reason, &message),
         };
         let call = ModernCall::new(&message, listener, drain.clone());
-        forward::prepare_modern(&mut self.parts, message);
+        forward::prepare_modern(self.parts.as_mut().expect(GONE), message);
         self.go(body, Next::Modern(call))
     }
 
-    fn open(mut self, client: Client, message: McpMessage, body: Bytes) -> State<S> {
+    fn open(&mut self, client: Client, message: McpMessage, body: Bytes) -> State<S> {
         let settings = &self.shared.settings;
         let owner = match &mut self.caller {
             Caller::Known(owner) => owner.take(),
@@ -191,41 +196,44 @@ where
             }
             Err(unavailable) => return self.refuse_with(unavailable.into(), &message),
         };
+        let parts = self.parts.as_mut().expect(GONE);
         let farewell = settings
             .end_inner_sessions
             .then(|| {
                 let inner = self.inner.clone();
-                self.shared.farewells.prepare(inner, &self.parts)
+                self.shared.farewells.prepare(inner, parts)
             })
             .flatten();
         let entry = slot.entry().clone();
         let opening = Opening::new(
             slot,
             &message,
-            self.parts.version,
+            parts.version,
             farewell,
             settings.report_only,
         );
-        forward::prepare(&mut self.parts, &entry, Some(message));
+        forward::prepare(parts, &entry, message);
         // A compressed answer could not be judged; an outer layer may compress.
-        self.parts.headers.remove(ACCEPT_ENCODING);
+        parts.headers.remove(ACCEPT_ENCODING);
         self.go(body, Next::Open(opening))
     }
 
-    fn go(mut self, body: Bytes, next: Next) -> State<S> {
-        forward::reframe(&mut self.parts, self.traits, body.len());
+    fn go(&mut self, body: Bytes, next: Next) -> State<S> {
+        let parts = self.parts.as_mut().expect(GONE);
+        forward::reframe(parts, self.traits, body.len());
         self.send(body, next)
     }
 
-    fn send(self, body: Bytes, next: Next) -> State<S> {
-        let request = Request::from_parts(self.parts, Body::from(body));
+    fn send(&mut self, body: Bytes, next: Next) -> State<S> {
+        let parts = self.parts.take().expect(GONE);
+        let request = Request::from_parts(parts, Body::from(body));
         match self.is_ready {
-            true => State::go(self.inner, request, next),
-            false => State::ready(self.inner, request, next),
+            true => State::go(&mut self.inner, request, next),
+            false => State::ready(self.inner.clone(), request, next),
         }
     }
 
-    fn refuse_message(self, reason: RefusalReason, message: &Message<'_>) -> State<S> {
+    fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>) -> State<S> {
         let id = message.request_id().map(str::as_bytes);
         if reason != RefusalReason::UnsupportedVersion {
             return self.refuse(reason, id);
@@ -235,7 +243,8 @@ where
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let version = self.traits.version(&self.parts.headers);
+        let parts = self.parts.as_ref().expect(GONE);
+        let version = self.traits.version(&parts.headers);
         let refusal = Refusal::of_message(reason, id).with_versions(
             &supported,
             era::requested(message, version).unwrap_or("unknown"),
@@ -243,30 +252,35 @@ where
         self.answer(refusal)
     }
 
-    fn refuse_with(self, reason: RefusalReason, message: &McpMessage) -> State<S> {
-        let mut refusal = Refusal::of_message(reason, message.request_id());
+    fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> State<S> {
+        let id = message.request_id().map(Kept::as_bytes);
+        let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
             refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
         }
         self.answer(refusal)
     }
 
-    fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
+    fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
         self.answer(Refusal::of_message(reason, id))
     }
 
-    fn answer(self, refusal: Refusal) -> State<S> {
+    fn answer(&self, refusal: Refusal) -> State<S> {
         let refusal = refusal.told(self.shared.registry.observers());
-        State::answer(refusal.into_response(self.parts.version), None)
+        let version = self.parts.as_ref().expect(GONE).version;
+        State::answer(refusal.into_response(version), None)
     }
 
     /// Report-only mode.
-    fn report(mut self, reason: RefusalReason, body: Bytes) -> State<S> {
+    fn report(&mut self, reason: RefusalReason, body: Bytes) -> State<S> {
         let session = self.session.take();
-        let reported = Reported::prepare(reason, &mut self.parts, session, &self.shared);
+        let parts = self.parts.as_mut().expect(GONE);
+        let reported = Reported::prepare(reason, parts, session, &self.shared);
         self.send(body, Next::Pass(reported))
     }
 }
+
+const GONE: &str = "a POST goes its way once";
 
 impl From<Unavailable> for RefusalReason {
     fn from(unavailable: Unavailable) -> Self {

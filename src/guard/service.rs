@@ -89,7 +89,9 @@ impl<S> SessionGuard<S> {
         match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
             Err(reason) => Err((reason, session)),
             Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(mark, session, caller, head.traits)),
-            Ok(HeadVerdict::Stream) => session.map(Admission::Stream).ok_or_else(gone),
+            Ok(HeadVerdict::Stream) => session
+                .map(|session| Admission::Stream(session, head.traits))
+                .ok_or_else(gone),
             Ok(HeadVerdict::End) => session.map(Admission::End).ok_or_else(gone),
         }
     }
@@ -137,7 +139,7 @@ enum Admission {
     Ask(Caller),
     End(InFlight),
     Read(SessionMark, Option<InFlight>, Caller, Traits),
-    Stream(InFlight),
+    Stream(InFlight, Traits),
 }
 
 /// What was found out of a request before it is judged by its head.
@@ -214,7 +216,7 @@ where
                     Post {
                         inner,
                         is_ready: true,
-                        parts,
+                        parts: Some(parts),
                         traits,
                         mark,
                         session,
@@ -223,14 +225,14 @@ where
                     },
                 )
             }
-            Admission::Stream(session) => {
-                let call = Call::stream(session, &parts, settings);
-                forward::prepare(&mut parts, call.in_flight.entry(), None);
+            Admission::Stream(session, traits) => {
+                let call = Call::stream(session, traits, &parts, settings);
+                forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
                 ResponseFuture::call(self.inner.call(Request::from_parts(parts, body)), call)
             }
             Admission::End(session) => match Deletion::begin(session) {
                 Ok(deletion) if deletion.entry().inner_id().is_some() => {
-                    forward::prepare(&mut parts, deletion.entry(), None);
+                    forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
                     let answer = self.inner.call(Request::from_parts(parts, body));
                     let heeds_refusal = !settings.end_on_refused_delete;
                     ResponseFuture::wait(deletion.ask(answer, heeds_refusal, shared))
