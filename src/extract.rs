@@ -55,12 +55,11 @@ pub struct McpMessage {
 
 impl McpMessage {
     pub(crate) fn new(message: &Message<'_>, era: Era) -> Self {
-        let keep = |text: &str| Kept::new(text.as_bytes());
         Self {
             kind: message.kind,
             era,
-            id: message.id.map(keep),
-            method: message.method.as_deref().map(keep),
+            id: message.id.map(|id| Kept::new(id.as_bytes())),
+            method: message.method.as_deref().map(Kept::new),
         }
     }
 
@@ -94,6 +93,12 @@ impl McpMessage {
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         text(self.id.as_ref()?)
+    }
+
+    /// Whether it has this method.
+    pub(crate) fn calls(&self, method: &str) -> bool {
+        let kept = self.method.as_ref().map(Kept::as_bytes);
+        kept == Some(method.as_bytes())
     }
 
     /// The id that a refusal of this message carries.

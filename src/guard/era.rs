@@ -39,15 +39,21 @@ impl Era {
 
     /// Of a legacy message, or of a GET, which has no method.
     pub(crate) fn legacy(
-        method: Option<&str>,
+        method: Option<&[u8]>,
         version: VersionHeader<'_>,
         negotiated: Option<&str>,
     ) -> Self {
-        if method == Some("initialize") {
+        if method == Some(b"initialize") {
             return Self::Legacy(None);
         }
-        let named = version.text();
-        Self::Legacy(Some(known(named.or(negotiated).unwrap_or(ASSUMED))))
+        let usual = match version {
+            VersionHeader::Named(named) => usual(named),
+            VersionHeader::Absent | VersionHeader::Conflicting => None,
+        };
+        Self::Legacy(Some(match usual {
+            Some(usual) => Cow::Borrowed(usual),
+            None => known(version.text().or(negotiated).unwrap_or(ASSUMED)),
+        }))
     }
 
     /// Of a modern message.
@@ -73,7 +79,7 @@ pub(crate) fn is_modern(
     match () {
         () if is_sessions_own => false,
         () if claim.is_some() => true,
-        () if message.method.as_deref() == Some("initialize") => false,
+        () if message.method.as_deref() == Some(b"initialize") => false,
         () => header_names_modern(version),
     }
 }
@@ -107,7 +113,7 @@ pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
 
 /// Whether a version is a date of 2026-07-28 or later.
 pub(crate) fn names_modern(version: &[u8]) -> bool {
-    is_date(version) && version >= FIRST_MODERN.as_bytes()
+    version >= FIRST_MODERN.as_bytes() && is_date(version)
 }
 
 /// A claim is any string but an earlier date: those revisions do not define the key, so nobody
@@ -143,11 +149,15 @@ pub(crate) fn is_version(text: &[u8]) -> bool {
 
 /// A version as text that need not be allocated, where it is one of the usual.
 pub(crate) fn known(version: &str) -> Cow<'static, str> {
-    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
-    match usual.find(|usual| *usual == version) {
+    match usual(version.as_bytes()) {
         Some(usual) => Cow::Borrowed(usual),
         None => Cow::Owned(version.to_owned()),
     }
+}
+
+fn usual(version: &[u8]) -> Option<&'static str> {
+    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
+    usual.find(|usual| usual.as_bytes() == version)
 }
 
 /// The revisions with a handshake.

@@ -63,7 +63,7 @@ impl<'a> Head<'a> {
         head.session = SessionHeader::of(session, longest_id);
         head.traits.version = head.version.known();
         head.traits.length = match length {
-            Single::Once(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+            Single::Once(value) => number(value.as_bytes()),
             Single::Absent | Single::Repeated => None,
         };
         head
@@ -218,6 +218,16 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
         .get_all(&CONTENT_ENCODING)
         .iter()
         .any(names_encoding)
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    };
+    text.iter()
+        .try_fold(0, add)
+        .filter(|_| !text.is_empty())
 }
 
 fn names_encoding(value: &HeaderValue) -> bool {

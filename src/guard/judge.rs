@@ -154,7 +154,7 @@ pub(crate) fn message(
     if mark == SessionMark::Live && session.is_none() {
         return Err(RefusalReason::SessionNotFound);
     }
-    let is_initialize = message.method.as_deref() == Some("initialize");
+    let is_initialize = message.method.as_deref() == Some(b"initialize");
     let negotiated = session.and_then(|session| session.protocol_version);
     if era::is_modern(message, version, negotiated) {
         return match settings.modern {

@@ -23,22 +23,22 @@ use self::envelope::Envelope;
 use self::scanner::{DEEPEST, Malformed, Scanner};
 use super::reason::RefusalReason;
 
-/// One message.
+/// One message. All of it is text; what is only compared stays bytes.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageKind,
     /// The id as it was written: a request's own, a response's the request's that it answers.
     pub(crate) id: Option<&'a str>,
     /// Set on requests and notifications.
-    pub(crate) method: Option<Cow<'a, str>>,
+    pub(crate) method: Option<Cow<'a, [u8]>>,
     /// Whether a response is an error.
     pub(crate) is_error: bool,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
     pub(crate) claim: Claim<'a>,
     /// `name` of `params`, where it is a string.
-    pub(crate) name: Option<Cow<'a, str>>,
+    pub(crate) name: Option<Cow<'a, [u8]>>,
     /// `uri` of `params`, where it is a string.
-    pub(crate) uri: Option<Cow<'a, str>>,
+    pub(crate) uri: Option<Cow<'a, [u8]>>,
     /// `protocolVersion` of `params`, or of `result`.
     pub(crate) protocol_version: Option<Cow<'a, str>>,
     /// `clientInfo.name` of `params`.

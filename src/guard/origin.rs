@@ -88,7 +88,7 @@ impl AllowedHosts {
             Name::Dns(name) if listed.port.is_none() => text
                 .split_at_checked(name.len())
                 .is_some_and(|(start, rest)| {
-                    start.eq_ignore_ascii_case(name.as_bytes())
+                    (start == name.as_bytes() || start.eq_ignore_ascii_case(name.as_bytes()))
                         && match rest {
                             [] => true,
                             [b':', port @ ..] => {

@@ -144,7 +144,7 @@ where
         }
         let settings = &self.shared.settings;
         let call = Call::post(session, &message, self.traits, parts, settings);
-        if message.method() == Some("notifications/initialized") {
+        if message.calls("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm();
         }

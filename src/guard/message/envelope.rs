@@ -164,19 +164,20 @@ impl<'a> Envelope<'a> {
     /// What was read is UTF-8, so all of its text can be had.
     pub(super) fn message(&self, kind: MessageKind) -> Result<Message<'a>, Malformed> {
         let text = |quoted: Option<Quoted<'a>>| quoted.map(Quoted::text).transpose();
+        let bytes = |quoted: Option<Quoted<'a>>| quoted.map(Quoted::unescaped).transpose();
         let params = &self.params;
         Ok(Message {
             kind,
             id: self.valid_id,
-            method: text(self.method.flatten())?,
+            method: bytes(self.method.flatten())?,
             is_error: self.has_error,
             claim: match params.claim {
                 None => Claim::Absent,
                 Some(None) => Claim::NotText,
                 Some(Some(claim)) => Claim::Text(claim.text()?),
             },
-            name: text(params.name)?,
-            uri: text(params.uri)?,
+            name: bytes(params.name)?,
+            uri: bytes(params.uri)?,
             protocol_version: text(match self.has_result {
                 true => self.result_version,
                 false => params.protocol_version,
