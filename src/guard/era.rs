@@ -96,10 +96,11 @@ pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
 pub(crate) fn requested<'a>(
     message: &'a Message<'_>,
     version: VersionHeader<'a>,
-) -> Option<&'a str> {
+) -> Option<Cow<'a, str>> {
     claim(message)
-        .or(message.protocol_version.as_deref())
-        .or(version.text())
+        .map(Cow::Borrowed)
+        .or_else(|| message.protocol_version())
+        .or_else(|| version.text().map(Cow::Borrowed))
         .filter(|version| is_version(version.as_bytes()))
 }
 

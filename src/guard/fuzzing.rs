@@ -20,14 +20,14 @@ pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
     let message = message::read(body, Bounds::of_requests(64)).ok()?;
     Some(ReadMessage {
         kind: message.kind,
+        name: message.name().map(text),
+        uri: message.uri().map(text),
         method: message.method.map(text),
         id: message.id.map(Into::into),
         claimed_version: match message.claim {
             Claim::Text(version) => Some(version.into()),
             Claim::Absent | Claim::NotText => None,
         },
-        name: message.name.map(text),
-        uri: message.uri.map(text),
     })
 }
 

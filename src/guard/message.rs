@@ -20,10 +20,12 @@ mod string;
 use std::borrow::Cow;
 
 use self::envelope::Envelope;
+use self::fields::Fields;
 use self::scanner::{DEEPEST, Malformed, Scanner};
 use super::reason::RefusalReason;
 
-/// One message. All of it is text; what is only compared stays bytes.
+/// One message. All of it is text; what is only compared stays bytes, and what few need is taken
+/// from the fields when they ask.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageKind,
@@ -35,22 +37,38 @@ pub(crate) struct Message<'a> {
     pub(crate) is_error: bool,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
     pub(crate) claim: Claim<'a>,
-    /// `name` of `params`, where it is a string.
-    pub(crate) name: Option<Cow<'a, [u8]>>,
-    /// `uri` of `params`, where it is a string.
-    pub(crate) uri: Option<Cow<'a, [u8]>>,
-    /// `protocolVersion` of `params`, or of `result`.
-    pub(crate) protocol_version: Option<Cow<'a, str>>,
-    /// `clientInfo.name` of `params`.
-    pub(crate) client_name: Option<Cow<'a, str>>,
-    /// `clientInfo.version` of `params`.
-    pub(crate) client_version: Option<Cow<'a, str>>,
+    fields: Fields<'a>,
 }
 
 impl<'a> Message<'a> {
     /// The id that a refusal carries: a request's own. A response's is the server's.
     pub(crate) fn request_id(&self) -> Option<&'a str> {
         self.id.filter(|_| self.kind == MessageKind::Request)
+    }
+
+    /// `name` of `params`, where it is a string.
+    pub(crate) fn name(&self) -> Option<Cow<'a, [u8]>> {
+        self.fields.name?.unescaped().ok()
+    }
+
+    /// `uri` of `params`, where it is a string.
+    pub(crate) fn uri(&self) -> Option<Cow<'a, [u8]>> {
+        self.fields.uri?.unescaped().ok()
+    }
+
+    /// `protocolVersion` of `params`, or of `result`.
+    pub(crate) fn protocol_version(&self) -> Option<Cow<'a, str>> {
+        self.fields.protocol_version?.text().ok()
+    }
+
+    /// `clientInfo.name` of `params`.
+    pub(crate) fn client_name(&self) -> Option<Cow<'a, str>> {
+        self.fields.client_name?.text().ok()
+    }
+
+    /// `clientInfo.version` of `params`.
+    pub(crate) fn client_version(&self) -> Option<Cow<'a, str>> {
+        self.fields.client_version?.text().ok()
     }
 }
 

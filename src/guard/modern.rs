@@ -35,15 +35,15 @@ pub(crate) fn verify(
     }
     let version = Repeated::read(headers, &PROTOCOL_VERSION);
     let name = match method {
-        b"tools/call" | b"prompts/get" => message.name.as_deref(),
-        b"resources/read" => message.uri.as_deref(),
+        b"tools/call" | b"prompts/get" => message.name(),
+        b"resources/read" => message.uri(),
         _ => None,
     };
     let named = Repeated::read(headers, &MCP_NAME);
     let agrees = claim.is_none_or(|claim| version.says(claim.as_bytes()))
         && matches!(version, Repeated::Once(_))
         && Repeated::read(headers, &MCP_METHOD).says_if(is_request, method)
-        && name.is_none_or(|name| named.says_encoded_if(is_request, name));
+        && name.is_none_or(|name| named.says_encoded_if(is_request, &name));
     if !agrees {
         return Err(RefusalReason::HeaderMismatch);
     }

@@ -223,7 +223,7 @@ impl Asked {
         }
         Some(match message.is_error {
             true => Outcome::Error,
-            false => Outcome::Result(message.protocol_version.as_deref().map(era::known)),
+            false => Outcome::Result(message.protocol_version().as_deref().map(era::known)),
         })
     }
 
@@ -274,8 +274,8 @@ pub(crate) fn client(message: &Message<'_>) -> Client {
         Some(clean.into_boxed_str())
     };
     Client {
-        name: clean(&message.client_name),
-        version: clean(&message.client_version),
+        name: clean(&message.client_name()),
+        version: clean(&message.client_version()),
     }
 }
 

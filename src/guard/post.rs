@@ -245,10 +245,9 @@ where
         };
         let parts = self.parts.as_ref().expect(GONE);
         let version = self.traits.version(&parts.headers);
-        let refusal = Refusal::of_message(reason, id).with_versions(
-            &supported,
-            era::requested(message, version).unwrap_or("unknown"),
-        );
+        let requested = era::requested(message, version);
+        let requested = requested.as_deref().unwrap_or("unknown");
+        let refusal = Refusal::of_message(reason, id).with_versions(&supported, requested);
         self.answer(refusal)
     }
 

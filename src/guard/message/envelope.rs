@@ -25,11 +25,10 @@ pub(super) struct Envelope<'a> {
     /// `protocolVersion` of `result`.
     result_version: Option<Quoted<'a>>,
     has_error: bool,
-    /// The reserved keys that were seen, a bit each.
+    /// The reserved keys that were seen, a bit each, and those that were seen again.
     seen: u8,
-    others: Vec<Cow<'a, [u8]>>,
-    repeats_id: bool,
-    ambiguous: bool,
+    repeated: u8,
+    others: Others<'a>,
 }
 
 impl<'a> Envelope<'a> {
@@ -46,22 +45,20 @@ impl<'a> Envelope<'a> {
             result_version: None,
             has_error: false,
             seen: 0,
-            others: Vec::new(),
-            repeats_id: false,
-            ambiguous: false,
+            repeated: 0,
+            others: Others::default(),
         }
     }
 
     /// Reads a document; what was read in front of an error stays.
+    #[inline(always)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         self.is_object = true;
         while let Some(key) = members.next(scanner)? {
-            let key = self.note(key)?;
-            scanner.colon()?;
-            match key {
+            match self.note(key)? {
                 TopKey::JsonRpc => {
                     self.is_version_2 = scanner.take(br#""2.0""#) || {
                         let text = scanner.text()?.map(Quoted::unescaped).transpose()?;
@@ -79,10 +76,8 @@ impl<'a> Envelope<'a> {
                     self.params.read(scanner)?;
                 }
                 TopKey::Result => {
-                    let mut result = Fields::default();
-                    result.read(scanner)?;
                     self.has_result = true;
-                    self.result_version = result.protocol_version;
+                    self.result_version = scanner.apart(version_of_result)?;
                 }
                 TopKey::Error => {
                     let is_null = scanner.peek()? == b'n';
@@ -103,27 +98,11 @@ impl<'a> Envelope<'a> {
             false => TopKey::of(key.inside()),
         };
         if known == TopKey::Other {
-            self.note_other(key.unescaped()?);
-            return Ok(known);
+            self.others.note(key.unescaped()?);
         }
-        let repeated = self.seen & known as u8 != 0;
+        self.repeated |= self.seen & known as u8;
         self.seen |= known as u8;
-        self.ambiguous |= repeated;
-        self.repeats_id |= repeated && known == TopKey::Id;
         Ok(known)
-    }
-
-    #[cold]
-    fn note_other(&mut self, key: Cow<'a, [u8]>) {
-        if let Some(reserved) = folds_to_reserved(&key) {
-            self.ambiguous = true;
-            self.repeats_id |= reserved == "id";
-        } else if !self.ambiguous {
-            // Once it is refused the rest need not be compared.
-            let is_over = self.others.len() == MOST_OTHERS;
-            self.ambiguous = is_over || self.others.contains(&key);
-            self.others.push(key);
-        }
     }
 
     pub(super) fn judge(&self, has_private_key: bool) -> Result<MessageKind, RefusalReason> {
@@ -143,7 +122,10 @@ impl<'a> Envelope<'a> {
         if !(self.valid_id.is_some() || may_lack_id && lacks_id) {
             return Err(RefusalReason::InvalidId);
         }
-        let is_ambiguous = self.ambiguous || self.params.ambiguous || has_private_key;
+        let is_ambiguous = self.repeated != 0
+            || self.others.are_ambiguous
+            || self.params.ambiguous
+            || has_private_key;
         match is_strict && is_ambiguous {
             true => Err(RefusalReason::AmbiguousKeys),
             false => Ok(kind),
@@ -154,38 +136,62 @@ impl<'a> Envelope<'a> {
     /// the server's own.
     pub(super) fn request_id(&self) -> Option<&'a str> {
         let is_response = self.method.is_none() && (self.has_result || self.has_error);
-        if is_response || self.repeats_id {
+        if is_response || self.repeated & TopKey::Id as u8 != 0 || self.others.fold_to_id {
             None
         } else {
             self.valid_id
         }
     }
 
-    /// What was read is UTF-8, so all of its text can be had.
+    #[inline(always)]
     pub(super) fn message(&self, kind: MessageKind) -> Result<Message<'a>, Malformed> {
-        let text = |quoted: Option<Quoted<'a>>| quoted.map(Quoted::text).transpose();
-        let bytes = |quoted: Option<Quoted<'a>>| quoted.map(Quoted::unescaped).transpose();
-        let params = &self.params;
+        let mut fields = self.params;
+        if self.has_result {
+            fields.protocol_version = self.result_version;
+        }
         Ok(Message {
             kind,
             id: self.valid_id,
-            method: bytes(self.method.flatten())?,
+            method: self.method.flatten().map(Quoted::unescaped).transpose()?,
             is_error: self.has_error,
-            claim: match params.claim {
+            claim: match fields.claim {
                 None => Claim::Absent,
                 Some(None) => Claim::NotText,
                 Some(Some(claim)) => Claim::Text(claim.text()?),
             },
-            name: bytes(params.name)?,
-            uri: bytes(params.uri)?,
-            protocol_version: text(match self.has_result {
-                true => self.result_version,
-                false => params.protocol_version,
-            })?,
-            client_name: text(params.client_name)?,
-            client_version: text(params.client_version)?,
+            fields,
         })
     }
+}
+
+/// The keys of the message object that JSON-RPC does not know.
+#[derive(Debug, Default)]
+struct Others<'a> {
+    keys: Vec<Cow<'a, [u8]>>,
+    are_ambiguous: bool,
+    fold_to_id: bool,
+}
+
+impl<'a> Others<'a> {
+    #[cold]
+    fn note(&mut self, key: Cow<'a, [u8]>) {
+        if let Some(reserved) = folds_to_reserved(&key) {
+            self.are_ambiguous = true;
+            self.fold_to_id |= reserved == "id";
+        } else if !self.are_ambiguous {
+            // Once it is refused the rest need not be compared.
+            let is_over = self.keys.len() == MOST_OTHERS;
+            self.are_ambiguous = is_over || self.keys.contains(&key);
+            self.keys.push(key);
+        }
+    }
+}
+
+#[inline(never)]
+fn version_of_result<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Quoted<'a>>, Malformed> {
+    let mut result = Fields::default();
+    result.read(scanner)?;
+    Ok(result.protocol_version)
 }
 
 /// A key of the message object, as a bit.
@@ -232,20 +238,27 @@ fn folds_to_reserved(key: &[u8]) -> Option<&'static str> {
 
 /// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
 /// none: some parsers read a float.
+#[inline(always)]
 fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
-    let text = std::str::from_utf8(raw).ok()?;
-    let is_valid = if let Some(string) = text.strip_prefix('"') {
-        // It was read without regard to what its escapes name.
-        string.len() - 1 <= longest && Quoted::read(raw, true).is_ok()
-    } else {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        digits.bytes().all(|byte| byte.is_ascii_digit())
-            && text != "-0"
-            && digits
-                .parse::<u64>()
-                .is_ok_and(|value| value <= MAX_SAFE_INTEGER)
-    };
-    is_valid.then_some(text)
+    let is_short_number = raw.len() < 16 && raw.iter().all(u8::is_ascii_digit);
+    let is_valid = is_short_number
+        || match raw {
+            // It was read without regard to what its escapes name.
+            [b'"', inside @ .., b'"'] => {
+                inside.len() <= longest && Quoted::read(raw, true).is_ok()
+            }
+            _ => is_long_number(raw),
+        };
+    is_valid.then(|| std::str::from_utf8(raw).ok()).flatten()
+}
+
+/// Whether this is a number of many digits, or of less than zero, that a double holds exactly.
+fn is_long_number(raw: &[u8]) -> bool {
+    let digits = raw.strip_prefix(b"-").unwrap_or(raw);
+    let value = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u64>().ok());
+    digits.iter().all(u8::is_ascii_digit)
+        && raw != b"-0"
+        && value.is_some_and(|value| value <= MAX_SAFE_INTEGER)
 }
 
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];

@@ -4,7 +4,7 @@ use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
 
 /// The members of `params` or `result` that the guard looks at.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fields<'a> {
     /// `Some(None)`: there, but no string.
     pub(super) claim: Option<Option<Quoted<'a>>>,
@@ -20,16 +20,16 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads an object's fields, and nothing of any other value.
+    #[inline(always)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
-            scanner.colon()?;
             match &*key.unescaped()? {
                 b"_meta" => {
                     self.note(1);
-                    self.read_meta(scanner)?;
+                    scanner.apart(|scanner| self.read_meta(scanner))?;
                 }
                 b"name" => {
                     self.note(2);
@@ -45,7 +45,7 @@ impl<'a> Fields<'a> {
                 }
                 b"clientInfo" => {
                     self.note(16);
-                    self.read_client(scanner)?;
+                    scanner.apart(|scanner| self.read_client(scanner))?;
                 }
                 _ => scanner.skip()?,
             }
@@ -58,13 +58,13 @@ impl<'a> Fields<'a> {
         self.seen |= key;
     }
 
+    #[inline(never)]
     fn read_meta(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         self.claim = None;
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
-            scanner.colon()?;
             if *key.unescaped()? == *CLAIM {
                 self.ambiguous |= self.claim.is_some();
                 self.claim = Some(scanner.text()?);
@@ -75,13 +75,13 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn read_client(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         (self.client_name, self.client_version) = (None, None);
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
-            scanner.colon()?;
             match &*key.unescaped()? {
                 b"name" => self.client_name = scanner.text()?,
                 b"version" => self.client_version = scanner.text()?,

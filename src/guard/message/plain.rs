@@ -5,7 +5,7 @@
 //! saves most bodies the check of their UTF-8.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, dispatch, u8x16, u8x64};
+use fearless_simd::{Level, dispatch, i8x16, u8x16, u8x64};
 
 /// The bytes in front of the next quote, backslash or control character.
 #[derive(Clone, Copy)]
@@ -24,25 +24,47 @@ impl Plain {
     }
 }
 
+/// How many of these sixteen bytes are plain ASCII: most strings are, and are shorter.
+#[inline(always)]
+pub(super) fn plain_start(chunk: &[u8; STEP]) -> usize {
+    // In registers that each processor of the target has.
+    dispatch!(Level::baseline(), simd => ascii_step(simd, chunk))
+}
+
+/// The end of a body, with zeros behind it, which are control characters.
+fn padded(rest: &[u8]) -> [u8; STEP] {
+    let mut chunk = [0; STEP];
+    chunk[..rest.len()].copy_from_slice(rest);
+    chunk
+}
+
+#[inline(always)]
+fn ascii_step<S: Simd>(simd: S, chunk: &[u8; STEP]) -> usize {
+    let bytes = u8x16::from_slice(simd, chunk);
+    // What is beyond ASCII is negative.
+    let below = bytes.bitcast::<i8x16<S>>().simd_lt(b' ' as i8);
+    let stops = below | bytes.simd_eq(b'"') | bytes.simd_eq(b'\\');
+    first(stops.to_bitmask())
+}
+
 /// Those at the start of `rest`, which may be long.
-#[inline]
 pub(super) fn plain(rest: &[u8]) -> Plain {
     let mut found = Plain {
         len: 0,
         is_ascii: true,
     };
+    // Wider registers want some setting up.
     while found.len < SHORT {
-        let step = plain_start(&rest[found.len..]);
+        let step = dispatch!(Level::baseline(), simd => plain_step(simd, &rest[found.len..]));
         found = found.and(step);
         if step.len < STEP {
             return found;
         }
     }
-    // Wider registers want some setting up.
     let long = &rest[found.len..];
     found = found.and(dispatch!(Level::new(), simd => plain_blocks(simd, long)));
     loop {
-        let step = plain_start(&rest[found.len..]);
+        let step = dispatch!(Level::baseline(), simd => plain_step(simd, &rest[found.len..]));
         found = found.and(step);
         if step.len < STEP {
             return found;
@@ -50,35 +72,25 @@ pub(super) fn plain(rest: &[u8]) -> Plain {
     }
 }
 
-/// Those among the first sixteen of `rest`: most strings are shorter.
+/// Those among the first sixteen.
 #[inline(always)]
-pub(super) fn plain_start(rest: &[u8]) -> Plain {
-    match rest.first_chunk() {
-        // In registers that each processor of the target has.
-        Some(chunk) => dispatch!(Level::baseline(), simd => plain_step(simd, chunk)),
-        None => plain_end(rest),
-    }
-}
-
-/// Those at the end of a body.
-#[inline(never)]
-fn plain_end(rest: &[u8]) -> Plain {
-    // Zeros behind it, which are control characters.
-    let mut chunk = [0; STEP];
-    chunk[..rest.len()].copy_from_slice(rest);
-    dispatch!(Level::baseline(), simd => plain_step(simd, &chunk))
-}
-
-#[inline(always)]
-fn plain_step<S: Simd>(simd: S, chunk: &[u8; STEP]) -> Plain {
-    let bytes = u8x16::from_slice(simd, chunk);
+fn plain_step<S: Simd>(simd: S, rest: &[u8]) -> Plain {
+    let bytes = match rest.first_chunk::<STEP>() {
+        Some(chunk) => u8x16::from_slice(simd, chunk),
+        None => u8x16::from_slice(simd, &padded(rest)),
+    };
     let swapped = bytes ^ SWAP;
     let stops = swapped.min(b' ').simd_eq(swapped) | bytes.simd_eq(b'\\');
-    let beyond = bytes.simd_ge(0x80);
     Plain {
-        len: (stops.to_bitmask() | 1 << STEP).trailing_zeros() as usize,
-        is_ascii: !beyond.any_true(),
+        len: first(stops.to_bitmask()),
+        is_ascii: !bytes.bitcast::<i8x16<S>>().simd_lt(0).any_true(),
     }
+}
+
+/// The place of the first bit, or how many there are.
+#[inline(always)]
+fn first(bits: u64) -> usize {
+    (bits | 1 << STEP).trailing_zeros() as usize
 }
 
 /// Looks at whole blocks, and stops in front of the first one that is not all plain.
@@ -110,7 +122,7 @@ fn plain_blocks<S: Simd>(simd: S, rest: &[u8]) -> Plain {
 /// Changes places of '"' and ' ', so that one comparison finds quotes and controls.
 const SWAP: u8 = b'"' ^ b' ';
 /// How many bytes are looked at together at first.
-const STEP: usize = 16;
+pub(super) const STEP: usize = 16;
 /// How many bytes are read in such steps.
 const SHORT: usize = 64;
 

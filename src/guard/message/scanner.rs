@@ -14,7 +14,10 @@ pub(super) struct Malformed;
 ///
 /// What nests deeper than it may is *foreign*: refused already, and read on only for the id that
 /// may follow. Of foreign text the grammar is checked, and nothing else.
-#[derive(Debug)]
+///
+/// Nearly all that is here is read in line, so that a scanner lives in registers; what is not gets
+/// a copy (see [`apart`](Self::apart)).
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Scanner<'a> {
     body: &'a [u8],
     at: usize,
@@ -55,27 +58,42 @@ impl<'a> Scanner<'a> {
         self.is_ascii
     }
 
+    /// Reads what is long or seldom out of line. It sees a copy: no address of the scanner itself
+    /// gets out.
+    #[inline(always)]
+    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let mut copy = *self;
+        let result = read(&mut copy);
+        *self = copy;
+        result
+    }
+
     /// The next byte that is no white space.
     #[inline(always)]
     pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
         match self.body.get(self.at) {
             Some(byte) if *byte > b' ' => Ok(*byte),
-            _ => self.pass_space(),
+            _ => {
+                self.at = behind_space(self.body, self.at);
+                self.body.get(self.at).copied().ok_or(Malformed)
+            }
         }
     }
 
-    #[inline(never)] // most clients write none
-    fn pass_space(&mut self) -> Result<u8, Malformed> {
-        while let Some(byte) = self.body.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
-                return Ok(*byte);
+    /// This byte must be next, but for white space.
+    #[inline(always)]
+    fn reach(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.body.get(self.at) != Some(&byte) {
+            self.at = behind_space(self.body, self.at);
+            if self.body.get(self.at) != Some(&byte) {
+                return Err(Malformed);
             }
-            self.at += 1;
         }
-        Err(Malformed)
+        Ok(())
     }
 
     /// Nothing may follow but white space.
+    #[inline(always)]
     pub(super) fn end(&mut self) -> Result<(), Malformed> {
         match self.peek() {
             Err(Malformed) => Ok(()),
@@ -94,7 +112,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps into an object; any other value is skipped.
-    #[inline]
+    #[inline(always)]
     pub(super) fn object(&mut self) -> Result<Option<Members>, Malformed> {
         if self.is_foreign() || self.peek()? != b'{' {
             self.skip()?;
@@ -104,18 +122,9 @@ impl<'a> Scanner<'a> {
         Ok(Some(Members { is_first: true }))
     }
 
-    /// Between a key and its value.
-    #[inline]
-    pub(super) fn colon(&mut self) -> Result<(), Malformed> {
-        if self.peek()? != b':' {
-            return Err(Malformed);
-        }
-        self.at += 1;
-        Ok(())
-    }
 
     /// A value that is taken if it is a string.
-    #[inline]
+    #[inline(always)]
     pub(super) fn text(&mut self) -> Result<Option<Quoted<'a>>, Malformed> {
         if self.is_foreign() || self.peek()? != b'"' {
             self.skip()?;
@@ -125,6 +134,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Any value as it was written, read like foreign text.
+    #[inline(always)]
     pub(super) fn raw(&mut self) -> Result<&'a [u8], Malformed> {
         self.peek()?;
         let start = self.at;
@@ -135,16 +145,22 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value that nobody needs.
-    #[inline]
+    #[inline(always)]
     pub(super) fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
-            b'{' | b'[' => self.skip_nest(),
+            b'{' | b'[' => self.apart(Self::skip_nest),
             first => self.skip_leaf(first),
         }
     }
 
-    /// An object or array.
+    #[inline(never)]
     fn skip_nest(&mut self) -> Result<(), Malformed> {
+        self.apart(Self::skip_nest_in_line)
+    }
+
+    /// An object or array.
+    #[inline(always)]
+    fn skip_nest_in_line(&mut self) -> Result<(), Malformed> {
         let mut nest = Nest::default();
         let mut open = self.peek()?;
         loop {
@@ -164,7 +180,6 @@ impl<'a> Scanner<'a> {
                 } else {
                     if open == b'{' {
                         self.key()?;
-                        self.colon()?;
                     }
                     match self.peek()? {
                         inner @ (b'{' | b'[') => {
@@ -205,37 +220,32 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    #[inline(always)] // so that no string passes through memory
+    /// A key with its colon.
+    #[inline(always)]
     fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
-        if self.peek()? != b'"' {
-            return Err(Malformed);
-        }
+        self.reach(b'"')?;
         // The keys of the first object that is too deep are not foreign yet; its values are.
         let is_foreign = self.level > self.max_depth + 1;
         let key = self.string(!is_foreign)?;
-        if !is_foreign && (key.is_escaped() || key.inside().starts_with(b"$")) {
-            self.note_private(key)?;
+        if (key.is_escaped() || key.inside().first() == Some(&b'$')) && !is_foreign {
+            self.has_private_key |= is_private(key)?;
         }
+        self.reach(b':')?;
+        self.at += 1;
         Ok(key)
     }
 
-    #[cold]
-    fn note_private(&mut self, key: Quoted<'a>) -> Result<(), Malformed> {
-        let key = key.unescaped()?;
-        // With serde_json's feature `arbitrary_precision` every number has the excepted key.
-        self.has_private_key |= key.starts_with(PRIVATE) && *key != *PRIVATE_NUMBER;
-        Ok(())
-    }
-
-    #[inline(always)] // likewise
+    #[inline(always)]
     fn string(&mut self, is_strict: bool) -> Result<Quoted<'a>, Malformed> {
         let string = Quoted::read(self.rest(), is_strict)?;
         self.at += string.len();
-        self.is_ascii &= string.is_ascii();
+        if !string.is_ascii() {
+            self.is_ascii = false;
+        }
         Ok(string)
     }
 
-    #[inline]
+    #[inline(always)]
     fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
         match self.take(word) {
             true => Ok(()),
@@ -249,7 +259,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps past the bracket that opens an object or array.
-    #[inline]
+    #[inline(always)]
     fn enter(&mut self) -> Result<(), Malformed> {
         if !self.is_foreign() {
             if self.level == DEEPEST {
@@ -263,7 +273,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps past the bracket that closes one.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self) {
         self.level -= 1;
         self.at += 1;
@@ -282,7 +292,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// The next key; the colon and the value behind it are the caller's to read.
+    /// The next key; the value behind it is the caller's to read.
     #[inline(always)]
     pub(super) fn next<'a>(
         &mut self,
@@ -300,6 +310,20 @@ impl Members {
         }
         scanner.key().map(Some)
     }
+}
+
+/// Where the white space ends that is here. Most clients write none.
+#[inline(never)]
+fn behind_space(body: &[u8], at: usize) -> usize {
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+    at + body[at..].iter().take_while(is_space).count()
+}
+
+#[cold]
+fn is_private(key: Quoted<'_>) -> Result<bool, Malformed> {
+    let key = key.unescaped()?;
+    // With serde_json's feature `arbitrary_precision` every number has the excepted key.
+    Ok(key.starts_with(PRIVATE) && *key != *PRIVATE_NUMBER)
 }
 
 /// The bracket that closes what this one opened.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::plain::{Plain, plain, plain_start};
+use super::plain::{STEP, plain, plain_start};
 use super::scanner::Malformed;
 
 /// A string as it was written.
@@ -19,24 +19,26 @@ impl<'a> Quoted<'a> {
     /// surrogates come in pairs.
     #[inline(always)]
     pub(super) fn read(rest: &'a [u8], is_strict: bool) -> Result<Self, Malformed> {
-        let inside = rest.get(1..).unwrap_or_default();
-        let start = plain_start(inside);
-        if inside.get(start.len) != Some(&b'"') {
-            return Self::read_on(rest, start, is_strict);
+        let Some([_, chunk @ ..]) = rest.first_chunk::<{ 1 + STEP }>() else {
+            return Self::read_on(rest, 0, is_strict);
+        };
+        let len = plain_start(chunk);
+        if chunk.get(len) != Some(&b'"') {
+            return Self::read_on(rest, len, is_strict);
         }
         Ok(Self {
-            inside: &inside[..start.len],
+            inside: &chunk[..len],
             is_escaped: false,
-            is_ascii: start.is_ascii,
+            is_ascii: true,
         })
     }
 
-    /// Reads on behind a plain start.
+    /// Reads on behind a start that is plain ASCII.
     #[inline(never)]
-    fn read_on(rest: &'a [u8], start: Plain, is_strict: bool) -> Result<Self, Malformed> {
-        let mut at = 1 + start.len;
+    fn read_on(rest: &'a [u8], start: usize, is_strict: bool) -> Result<Self, Malformed> {
+        let mut at = 1 + start;
         let mut is_escaped = false;
-        let mut is_ascii = start.is_ascii;
+        let mut is_ascii = true;
         loop {
             match rest.get(at) {
                 Some(b'"') => {

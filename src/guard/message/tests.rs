@@ -28,9 +28,9 @@ fn initialize_is_read_with_what_the_client_says_of_itself() {
         "protocolVersion":"2025-11-25","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}},
         "jsonrpc":"2.0","id":0}"#;
     let fields = read_64(text).unwrap();
-    assert_eq!(fields.client_name.as_deref(), Some("n"));
-    assert_eq!(fields.client_version.as_deref(), Some("2"));
-    assert_eq!(fields.protocol_version.as_deref(), Some("2025-11-25"));
+    assert_eq!(fields.client_name().as_deref(), Some("n"));
+    assert_eq!(fields.client_version().as_deref(), Some("2"));
+    assert_eq!(fields.protocol_version().as_deref(), Some("2025-11-25"));
     assert_eq!(fields.claim, Claim::Text("2026-07-28".into()));
 }
 
@@ -39,7 +39,7 @@ fn the_version_of_a_result_is_read() {
     let text = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18"}}"#;
     let message = read_64(text).unwrap();
     assert_eq!(message.kind, MessageKind::Response);
-    assert_eq!(message.protocol_version.as_deref(), Some("2025-06-18"));
+    assert_eq!(message.protocol_version().as_deref(), Some("2025-06-18"));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn an_inner_services_answer_is_read_with_lenience() {
             (MessageKind::Response, false),
             "{text}"
         );
-        assert_eq!(message.protocol_version.as_deref(), Some("1"));
+        assert_eq!(message.protocol_version().as_deref(), Some("1"));
         assert!(read_64(text).is_err());
     }
 }
@@ -391,8 +391,9 @@ proptest! {
                 Value::String(text) => Claim::Text(text.into()),
                 _ => Claim::NotText,
             };
+            let name = message.name();
             prop_assert_eq!(message.claim, expected);
-            prop_assert_eq!(message.name.as_deref(), value["params"]["name"].as_str().map(str::as_bytes));
+            prop_assert_eq!(name.as_deref(), value["params"]["name"].as_str().map(str::as_bytes));
         }
     }
 
