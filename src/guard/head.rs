@@ -1,6 +1,9 @@
 //! Reads once from a request's head what contract rows 3 to 9 judge.
 
-use http::header::{CONTENT_ENCODING, HeaderName};
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, ORIGIN,
+    TRAILER, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -46,18 +49,25 @@ impl<'a> Head<'a> {
             is_encoded: false,
         };
         for (name, value) in &parts.headers {
-            match name.as_str() {
-                "connection" => head.has_hop_by_hop_mcp_header |= names_mcp_header(value),
-                "content-encoding" => head.is_encoded |= names_encoding(value),
-                "content-length" => length.add(value),
-                "content-type" => head.content_type.add(value),
-                "expect" | "trailer" | "transfer-encoding" => head.traits.is_foreign = true,
-                "host" => head.host.add(value),
-                "last-event-id" => head.traits.resumes = true,
-                "mcp-protocol-version" => head.version.add(value),
-                "mcp-session-id" => session.add(value),
-                "origin" => head.origin.add(value),
-                _ => {}
+            // Names that `http` knows are a number each, told apart without their text.
+            match name {
+                name if *name == CONNECTION => {
+                    head.has_hop_by_hop_mcp_header |= names_mcp_header(value);
+                }
+                name if *name == CONTENT_ENCODING => head.is_encoded |= names_encoding(value),
+                name if *name == CONTENT_LENGTH => length.add(value),
+                name if *name == CONTENT_TYPE => head.content_type.add(value),
+                name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
+                    head.traits.is_foreign = true;
+                }
+                name if *name == HOST => head.host.add(value),
+                name if *name == ORIGIN => head.origin.add(value),
+                name => match name.as_str() {
+                    "last-event-id" => head.traits.resumes = true,
+                    "mcp-protocol-version" => head.version.add(value),
+                    "mcp-session-id" => session.add(value),
+                    _ => {}
+                },
             }
         }
         head.session = SessionHeader::of(session, longest_id);
