@@ -129,7 +129,7 @@ where
                     match body {
                         Ok(body) => post.judge(body),
                         Err(reason) => {
-                            let (intake, mut post) = reading.take().expect(POLLED_AGAIN);
+                            let (intake, post) = reading.take().expect(POLLED_AGAIN);
                             post.refuse_body(reason, intake)
                         }
                     }

@@ -3,6 +3,7 @@
 //! | file | decides or does | contract |
 //! |---|---|---|
 //! | `layer`, `service`, `future` | the middleware's frame | |
+//! | `admit` | who asks, for which session | rows 2 to 9 |
 //! | `origin` | may this host and page reach the endpoint | row 2 |
 //! | `head` | reads the head, once | rows 3 to 9 |
 //! | `judge` | every decision, two pure functions | rows 3 to 9, 15 to 23 |
@@ -19,6 +20,7 @@
 //! | `listen` | open `subscriptions/listen` streams | §6 |
 //! | `delete` | the client ends its session | §5 |
 
+mod admit;
 mod answer;
 mod body;
 mod delete;
