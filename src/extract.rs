@@ -54,6 +54,7 @@ pub struct McpMessage {
 }
 
 impl McpMessage {
+    #[inline]
     pub(crate) fn new(message: &Message<'_>, era: Era) -> Self {
         Self {
             kind: message.kind,
@@ -96,12 +97,14 @@ impl McpMessage {
     }
 
     /// Whether it has this method.
+    #[inline]
     pub(crate) fn calls(&self, method: &str) -> bool {
         let kept = self.method.as_ref().map(Kept::as_bytes);
         kept == Some(method.as_bytes())
     }
 
     /// The id that a refusal of this message carries.
+    #[inline]
     pub(crate) fn request_id(&self) -> Option<&Kept> {
         self.id.as_ref().filter(|_| self.kind == MessageKind::Request)
     }

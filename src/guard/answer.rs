@@ -56,6 +56,7 @@ impl Call {
         }
     }
 
+    #[inline]
     pub(crate) fn post(
         mut in_flight: InFlight,
         message: &McpMessage,
@@ -136,6 +137,7 @@ impl Call {
         Ok(Response::from_parts(parts, Body::new(body)))
     }
 
+    #[inline]
     fn question(&self, parts: &ResponseParts, is_event_stream: bool) -> Option<Question> {
         if parts.status == StatusCode::NOT_FOUND
             && !self.resumes
@@ -216,6 +218,7 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 }
 
 /// Takes the session header off an answer. Whether that is an event stream.
+#[inline]
 fn strip(headers: &mut HeaderMap) -> bool {
     // One look at each of the few fields of an answer costs less than two lookups.
     let mut has_session_id = false;
@@ -252,6 +255,7 @@ pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {
 }
 
 /// Whether a media type has this essence.
+#[inline]
 fn is_of(value: &HeaderValue, essence: &str) -> bool {
     let text = value.as_bytes().trim_ascii_start();
     text.split_at_checked(essence.len())

@@ -38,6 +38,7 @@ impl Era {
     }
 
     /// Of a legacy message, or of a GET, which has no method.
+    #[inline]
     pub(crate) fn legacy(
         method: Option<&[u8]>,
         version: VersionHeader<'_>,
@@ -66,6 +67,7 @@ impl Era {
 
 /// Whether a message is of the modern era, by its body first: a session's own version is legacy
 /// whatever it is, a claim is modern, `initialize` is legacy, and only then the header decides.
+#[inline]
 pub(crate) fn is_modern(
     message: &Message<'_>,
     version: VersionHeader<'_>,
@@ -85,6 +87,7 @@ pub(crate) fn is_modern(
 }
 
 /// The version that a message claims.
+#[inline]
 pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
     match &message.claim {
         Claim::Text(text) if is_claim(text) => Some(text),
@@ -105,6 +108,7 @@ pub(crate) fn requested<'a>(
 }
 
 /// Whether the version header is a date of 2026-07-28 or later.
+#[inline]
 pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
     match version {
         VersionHeader::Named(text) => names_modern(text),
@@ -113,6 +117,7 @@ pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
 }
 
 /// Whether a version is a date of 2026-07-28 or later.
+#[inline]
 pub(crate) fn names_modern(version: &[u8]) -> bool {
     version >= FIRST_MODERN.as_bytes() && is_date(version)
 }
@@ -156,6 +161,7 @@ pub(crate) fn known(version: &str) -> Cow<'static, str> {
     }
 }
 
+#[inline]
 fn usual(version: &[u8]) -> Option<&'static str> {
     let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
     usual.find(|usual| usual.as_bytes() == version)

@@ -14,6 +14,7 @@ use crate::observe;
 use crate::session::{Entry, McpSession};
 
 /// Makes a message of a session ready for the inner service.
+#[inline]
 pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage) {
     observe::record(Some(entry), Some(&message));
     let guarded = Guarded {
@@ -43,6 +44,7 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Trait
 }
 
 /// Gives a request the session's handle, and the inner service's own id or none.
+#[inline]
 fn attach(parts: &mut Parts, entry: &Entry, guarded: Guarded) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
@@ -68,6 +70,7 @@ pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage) {
 }
 
 /// Describes a body of `length` bytes that stands there whole; `traits` is what the head says of it.
+#[inline]
 pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize) {
     if traits.is_foreign {
         for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {

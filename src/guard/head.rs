@@ -81,6 +81,7 @@ impl<'a> Head<'a> {
 
     /// Whether the body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner
     /// service would decode first.
+    #[inline]
     pub(crate) fn is_plain_json(&self) -> bool {
         let is_json = match self.content_type {
             Single::Once(value) => is_json_in_utf8(value.as_bytes()),
@@ -105,6 +106,7 @@ pub(crate) struct Traits {
 
 impl Traits {
     /// The version header of the request with these fields.
+    #[inline]
     pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
         self.version.unwrap_or_else(|| VersionHeader::read(headers))
     }
@@ -169,6 +171,7 @@ impl<'a> SessionHeader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn named(self) -> Option<&'a [u8]> {
         match self {
             Self::Named(id) => Some(id),
@@ -187,6 +190,7 @@ pub(crate) enum VersionHeader<'a> {
 
 impl<'a> VersionHeader<'a> {
     /// The version as text, where one is named.
+    #[inline]
     pub(crate) fn text(self) -> Option<&'a str> {
         match self {
             Self::Named(version) => std::str::from_utf8(version).ok(),

@@ -63,6 +63,12 @@ impl Intake {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    if matches!(self.taken, Taken::Nothing)
+                        && data.len() <= self.limit
+                        && self.body.is_end_stream()
+                    {
+                        return Poll::Ready(Ok(data));
+                    }
                     self.pace.progress(data.len());
                     self.taken.add(data);
                     if self.taken.len() > self.limit {

@@ -83,6 +83,7 @@ impl AllowedHosts {
 
     /// Whether this is a listed name, with any port of up to four digits: the usual case, told
     /// without parsing. Where it is not, [`contains`](Self::contains) decides.
+    #[inline]
     fn lists(&self, text: &[u8]) -> bool {
         self.listed.iter().any(|listed| match &listed.name {
             Name::Dns(name) if listed.port.is_none() => text
