@@ -106,7 +106,9 @@ impl McpMessage {
     /// The id that a refusal of this message carries.
     #[inline]
     pub(crate) fn request_id(&self) -> Option<&Kept> {
-        self.id.as_ref().filter(|_| self.kind == MessageKind::Request)
+        self.id
+            .as_ref()
+            .filter(|_| self.kind == MessageKind::Request)
     }
 }
 

@@ -7,16 +7,15 @@ use axum::BoxError;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::body::{Role, SessionBody, Tail};
-use super::head::{SESSION_ID, Traits, is_encoded};
+use super::head::{SESSION_ID, Single, Traits, names_encoding};
 use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
@@ -93,12 +92,17 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        let is_event_stream = strip(&mut parts.headers);
+        let head = AnswerHead::read(&parts.headers);
+        let is_event_stream = head.is_of("text/event-stream");
+        let is_encoded = head.is_encoded;
+        if !matches!(head.session_id, Single::Absent) {
+            parts.headers.remove(&SESSION_ID);
+        }
         if is_event_stream {
             never_buffer(&mut parts.headers);
         }
         let is_sized = body.size_hint().exact().is_some();
-        let question = self.question(&parts, is_event_stream);
+        let question = self.question(parts.status, is_encoded, is_event_stream);
         match question {
             Some(Question::IsEmpty) if is_empty(&body) => parts.status = StatusCode::ACCEPTED,
             Some(Question::IsEmpty) if is_sized => {}
@@ -116,7 +120,7 @@ impl Call {
             return Ok(Response::from_parts(parts, Body::new(body)));
         }
         let role = match self.request {
-            _ if !may_end_early(&parts.headers, &body) => Role::Plain,
+            _ if !is_event_stream || !may_end_early(&parts.headers, &body) => Role::Plain,
             None if self.is_message || self.resumes => Role::Stream { number: None },
             None => {
                 let extras = &self.in_flight.entry().extras;
@@ -124,13 +128,11 @@ impl Call {
                     number: Some(extras.add_stream(self.max_streams)),
                 }
             }
-            Some(request) if !is_encoded(&parts.headers) => {
-                Role::Call {
-                    request,
-                    tail: Tail::default(),
-                    is_held: false,
-                }
-            }
+            Some(request) if !is_encoded => Role::Call {
+                request,
+                tail: Tail::default(),
+                is_held: false,
+            },
             Some(_) => Role::Stream { number: None },
         };
         let body = SessionBody::new(body, self.in_flight, role);
@@ -138,16 +140,21 @@ impl Call {
     }
 
     #[inline]
-    fn question(&self, parts: &ResponseParts, is_event_stream: bool) -> Option<Question> {
-        if parts.status == StatusCode::NOT_FOUND
+    fn question(
+        &self,
+        status: StatusCode,
+        is_encoded: bool,
+        is_event_stream: bool,
+    ) -> Option<Question> {
+        if status == StatusCode::NOT_FOUND
             && !self.resumes
-            && !is_encoded(&parts.headers)
+            && !is_encoded
             && self.in_flight.entry().inner_id().is_some()
         {
             return Some(Question::IsSessionLost);
         }
         let expects_no_answer = self.is_message && self.request.is_none();
-        let may_be_empty = parts.status.is_success() && parts.status != StatusCode::ACCEPTED;
+        let may_be_empty = status.is_success() && status != StatusCode::ACCEPTED;
         (expects_no_answer && may_be_empty && !is_event_stream).then_some(Question::IsEmpty)
     }
 }
@@ -217,41 +224,49 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-/// Takes the session header off an answer. Whether that is an event stream.
-#[inline]
-fn strip(headers: &mut HeaderMap) -> bool {
-    // One look at each of the few fields of an answer costs less than two lookups.
-    let mut has_session_id = false;
-    let mut content_type = None;
-    for (name, value) in headers.iter() {
-        if *name == CONTENT_TYPE {
-            content_type = content_type.or(Some(value));
-        } else if *name == SESSION_ID {
-            has_session_id = true;
-        }
-    }
-    let is_event_stream = content_type.is_some_and(|value| is_of(value, "text/event-stream"));
-    if has_session_id {
-        headers.remove(&SESSION_ID);
-    }
-    is_event_stream
+/// What the guard reads of an answer's head. One look at each of its few fields costs less than two
+/// lookups.
+pub(super) struct AnswerHead<'a> {
+    pub(super) session_id: Single<'a>,
+    pub(super) is_encoded: bool,
+    content_type: Option<&'a HeaderValue>,
 }
 
-pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    has_essence(headers, "text/event-stream")
+impl<'a> AnswerHead<'a> {
+    #[inline]
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
+        let mut head = Self {
+            session_id: Single::Absent,
+            is_encoded: false,
+            content_type: None,
+        };
+        for (name, value) in headers {
+            match name {
+                name if *name == CONTENT_TYPE => {
+                    head.content_type = head.content_type.or(Some(value));
+                }
+                name if *name == CONTENT_ENCODING => head.is_encoded |= names_encoding(value),
+                name if *name == SESSION_ID => head.session_id.add(value),
+                _ => {}
+            }
+        }
+        head
+    }
+
+    /// Whether its media type has this essence.
+    #[inline]
+    pub(super) fn is_of(&self, essence: &str) -> bool {
+        self.content_type.is_some_and(|value| is_of(value, essence))
+    }
 }
 
 /// Whether an answer is an event stream that nobody has promised a length of.
 pub(crate) fn may_end_early<B: HttpBody>(headers: &HeaderMap, body: &B) -> bool {
-    is_event_stream(headers)
-        && body.size_hint().exact().is_none()
-        && !headers.contains_key(CONTENT_LENGTH)
-}
-
-pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {
     headers
         .get(CONTENT_TYPE)
-        .is_some_and(|value| is_of(value, essence))
+        .is_some_and(|value| is_of(value, "text/event-stream"))
+        && body.size_hint().exact().is_none()
+        && !headers.contains_key(CONTENT_LENGTH)
 }
 
 /// Whether a media type has this essence.

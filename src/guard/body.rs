@@ -54,16 +54,15 @@ impl<B: Body> SessionBody<B> {
     }
 }
 
-impl<B> Body for SessionBody<B>
+impl<B> SessionBody<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
+    /// All but a frame that just passes; `polled` is what the inner body has said instead.
+    fn poll_on(
         mut self: Pin<&mut Self>,
+        polled: Option<Poll<Option<Result<Frame<Bytes>, B::Error>>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.as_mut().project();
@@ -71,8 +70,12 @@ where
             return Poll::Ready(None);
         };
         let entry = in_flight.entry();
-        if !this.tie.role.is_over(entry) {
-            let polled = match this.tie.role.poll_held(entry, cx) {
+        if polled.is_some() || !this.tie.role.is_over(entry) {
+            let held = match polled {
+                Some(_) => None,
+                None => this.tie.role.poll_held(entry, cx),
+            };
+            let polled = match held {
                 Some(Poll::Ready(Some(data))) => {
                     this.tie.role = Role::Stream { number: None };
                     if this.inner.is_end_stream() {
@@ -81,7 +84,7 @@ where
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(_) => Poll::Pending,
-                None => this.inner.as_mut().poll_frame(cx),
+                None => polled.unwrap_or_else(|| this.inner.as_mut().poll_frame(cx)),
             };
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -120,6 +123,37 @@ where
         };
         this.tie.finish();
         Poll::Ready(last.map(|event| Ok(Frame::data(event))))
+    }
+}
+
+impl<B> Body for SessionBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.as_mut().project();
+        let flows = this.tie.flows();
+        let mut polled = match flows {
+            true => this.inner.as_mut().poll_frame(cx),
+            false => Poll::Pending,
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.tie.carried(frame.data_ref());
+            // The consumer may not ask again.
+            if this.inner.is_end_stream() && !this.tie.may_hold() {
+                this.tie.finish();
+            }
+        } else {
+            polled = self.poll_on(flows.then_some(polled), cx);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -177,6 +211,14 @@ impl Role {
                 number: Some(number),
             } => !entry.is_usable() || entry.extras.is_evicted(*number),
         }
+    }
+
+    /// Whether frames may have to wait.
+    fn may_hold_back(&self) -> bool {
+        matches!(
+            self,
+            Self::Call { is_held: true, .. } | Self::OpeningStream(_)
+        )
     }
 
     fn hold(&mut self) {
@@ -240,6 +282,20 @@ impl Tie {
     fn may_hold(&self) -> bool {
         let entry = self.in_flight.as_ref().map(InFlight::entry);
         matches!(self.role, Role::Call { .. }) && entry.is_some_and(|entry| entry.is_deleting())
+    }
+
+    /// Whether the next frame, if there is one, just passes.
+    #[inline]
+    fn flows(&self) -> bool {
+        let Some(in_flight) = &self.in_flight else {
+            return false;
+        };
+        match &self.role {
+            Role::Call { is_held: false, .. } | Role::Stream { number: None } => {
+                in_flight.entry().is_usable()
+            }
+            role => !role.may_hold_back() && !role.is_over(in_flight.entry()),
+        }
     }
 
     #[inline]

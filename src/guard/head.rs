@@ -139,7 +139,8 @@ impl<'a> Single<'a> {
         }
     }
 
-    fn add(&mut self, value: &'a HeaderValue) {
+    #[inline]
+    pub(crate) fn add(&mut self, value: &'a HeaderValue) {
         *self = match self {
             Self::Absent => Self::Once(value),
             Self::Once(_) | Self::Repeated => Self::Repeated,
@@ -239,12 +240,10 @@ fn number(text: &[u8]) -> Option<u64> {
         b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
         _ => None,
     };
-    text.iter()
-        .try_fold(0, add)
-        .filter(|_| !text.is_empty())
+    text.iter().try_fold(0, add).filter(|_| !text.is_empty())
 }
 
-fn names_encoding(value: &HeaderValue) -> bool {
+pub(crate) fn names_encoding(value: &HeaderValue) -> bool {
     tokens(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 

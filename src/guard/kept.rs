@@ -50,7 +50,10 @@ mod tests {
     fn text_of_any_length_is_kept() {
         for len in [0, 1, 37, 38, 39, 256, 1000] {
             let text = "x".repeat(len);
-            assert_eq!(Kept::new(text.as_bytes()).clone().as_bytes(), text.as_bytes());
+            assert_eq!(
+                Kept::new(text.as_bytes()).clone().as_bytes(),
+                text.as_bytes()
+            );
         }
     }
 }

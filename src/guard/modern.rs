@@ -90,9 +90,7 @@ impl<'a> Repeated<'a> {
             Self::Absent | Self::Unusable => None,
         };
         match encoded {
-            Some(encoded) => STANDARD
-                .decode(encoded)
-                .is_ok_and(|said| said == text),
+            Some(encoded) => STANDARD.decode(encoded).is_ok_and(|said| said == text),
             None => self.says_if(is_needed, text),
         }
     }

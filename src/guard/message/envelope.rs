@@ -244,9 +244,7 @@ fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
     let is_valid = is_short_number
         || match raw {
             // It was read without regard to what its escapes name.
-            [b'"', inside @ .., b'"'] => {
-                inside.len() <= longest && Quoted::read(raw, true).is_ok()
-            }
+            [b'"', inside @ .., b'"'] => inside.len() <= longest && Quoted::read(raw, true).is_ok(),
             _ => is_long_number(raw),
         };
     is_valid.then(|| std::str::from_utf8(raw).ok()).flatten()
@@ -255,7 +253,9 @@ fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
 /// Whether this is a number of many digits, or of less than zero, that a double holds exactly.
 fn is_long_number(raw: &[u8]) -> bool {
     let digits = raw.strip_prefix(b"-").unwrap_or(raw);
-    let value = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u64>().ok());
+    let value = std::str::from_utf8(digits)
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
     digits.iter().all(u8::is_ascii_digit)
         && raw != b"-0"
         && value.is_some_and(|value| value <= MAX_SAFE_INTEGER)

@@ -122,7 +122,6 @@ impl<'a> Scanner<'a> {
         Ok(Some(Members { is_first: true }))
     }
 
-
     /// A value that is taken if it is a string.
     #[inline(always)]
     pub(super) fn text(&mut self) -> Result<Option<Quoted<'a>>, Malformed> {
