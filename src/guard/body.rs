@@ -1,6 +1,7 @@
 //! Response bodies tied to their session's life: while one goes on the idle clock stands, and an
 //! event stream ends when its session does.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -59,8 +60,20 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    /// All but a frame that just passes; `polled` is what the inner body has said instead.
+    /// All but a frame that just passes; `polled` is what the inner body has said instead, if it was
+    /// asked.
+    #[inline(never)]
     fn poll_on(
+        self: Pin<&mut Self>,
+        was_asked: bool,
+        polled: &mut Poll<Option<Result<Frame<Bytes>, B::Error>>>,
+        cx: &mut Context<'_>,
+    ) {
+        let asked = was_asked.then(|| mem::replace(polled, Poll::Pending));
+        *polled = self.poll_seldom(asked, cx);
+    }
+
+    fn poll_seldom(
         mut self: Pin<&mut Self>,
         polled: Option<Poll<Option<Result<Frame<Bytes>, B::Error>>>>,
         cx: &mut Context<'_>,
@@ -145,13 +158,13 @@ where
             false => Poll::Pending,
         };
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            this.tie.carried(frame.data_ref());
+            this.tie.passed(frame.data_ref());
             // The consumer may not ask again.
             if this.inner.is_end_stream() && !this.tie.may_hold() {
                 this.tie.finish();
             }
         } else {
-            polled = self.poll_on(flows.then_some(polled), cx);
+            self.poll_on(flows, &mut polled, cx);
         }
         polled
     }
@@ -298,7 +311,17 @@ impl Tie {
         }
     }
 
+    /// A frame passed of which nothing is to be read.
     #[inline]
+    fn passed(&mut self, data: Option<&Bytes>) {
+        if let (Some(in_flight), Some(data)) = (&self.in_flight, data) {
+            in_flight.carried();
+            if let Role::Call { tail, .. } = &mut self.role {
+                tail.push(data);
+            }
+        }
+    }
+
     fn carried(&mut self, data: Option<&Bytes>) -> Passage {
         let (Some(in_flight), Some(data)) = (&self.in_flight, data) else {
             return Passage::Free;
@@ -320,6 +343,7 @@ impl Tie {
         }
     }
 
+    #[inline(never)]
     fn finish(&mut self) {
         let Some(in_flight) = self.in_flight.take() else {
             return;
@@ -366,10 +390,14 @@ pub(crate) struct Tail {
 impl Tail {
     #[inline]
     pub(crate) fn push(&mut self, data: &[u8]) {
-        if let Some(last) = data.last_chunk() {
-            (self.last, self.len) = (*last, 4);
-            return;
+        match data.last_chunk() {
+            Some(last) => (self.last, self.len) = (*last, 4),
+            None => self.push_few(data),
         }
+    }
+
+    #[inline(never)]
+    fn push_few(&mut self, data: &[u8]) {
         for byte in data {
             self.last.rotate_left(1);
             self.last[3] = *byte;
