@@ -16,7 +16,7 @@ use super::answer::Call;
 use super::intake::Intake;
 use super::modern_call::ModernCall;
 use super::opening::unless_ended;
-use super::post::{Next, Post};
+use super::post::{Next, Post, Way};
 use super::reported::Reported;
 use crate::session::{EndReason, Watch};
 
@@ -127,7 +127,15 @@ where
                         return Poll::Pending;
                     };
                     match body {
-                        Ok(body) => post.judge(body),
+                        Ok(body) => match post.judge(&body) {
+                            // As nearly always. A future is large, so it is made where it stays.
+                            Way::Send(Next::Call(call)) if post.may_call(&call) => {
+                                let future = post.call(body);
+                                state.set(State::call(future, call));
+                                continue;
+                            }
+                            way => post.go(way, body),
+                        },
                         Err(reason) => {
                             let (intake, post) = reading.take().expect(POLLED_AGAIN);
                             post.refuse_body(reason, intake)

@@ -51,7 +51,7 @@ pub(crate) struct Waiting {
 }
 
 /// The way that a POST goes.
-enum Way {
+pub(super) enum Way {
     /// It is answered here.
     Answer(Response<Body>),
     /// To the inner service, opening a session if that one agrees.
@@ -85,9 +85,23 @@ where
         }
     }
 
-    /// The body came whole (contract rows 12 to 23). In place, for a head is large to move about.
-    pub(super) fn judge(&mut self, body: Bytes) -> State<S> {
-        match self.waiting.judge(&body) {
+    /// The body came whole (contract rows 12 to 23).
+    pub(super) fn judge(&mut self, body: &Bytes) -> Way {
+        self.waiting.judge(body)
+    }
+
+    /// Whether the inner service is ready, and the session still open.
+    pub(super) fn may_call(&self, call: &Call) -> bool {
+        self.is_ready && call.in_flight.entry().is_usable()
+    }
+
+    /// Calls the inner service, which is ready, with this body.
+    pub(super) fn call(&mut self, body: Bytes) -> S::Future {
+        self.inner.call(self.waiting.request(body))
+    }
+
+    pub(super) fn go(&mut self, way: Way, body: Bytes) -> State<S> {
+        match way {
             Way::Answer(response) => State::answer(response, None),
             Way::Open(client, message) => self.open(client, message, body),
             Way::Send(next) => self.send(body, next),
@@ -146,8 +160,7 @@ where
     }
 
     fn send(&mut self, body: Bytes, next: Next) -> State<S> {
-        let parts = self.waiting.parts.take().expect(GONE);
-        let request = Request::from_parts(parts, Body::from(body));
+        let request = self.waiting.request(body);
         match self.is_ready {
             true => State::go(&mut self.inner, request, next),
             false => State::ready(self.inner.clone(), request, next),
@@ -156,6 +169,13 @@ where
 }
 
 impl Waiting {
+    /// The request that was judged.
+    #[inline]
+    fn request(&mut self, body: Bytes) -> Request<Body> {
+        Request::from_parts(self.parts.take().expect(GONE), Body::from(body))
+    }
+
+    /// In place, for a head is large to move about.
     fn judge(&mut self, body: &Bytes) -> Way {
         let parts = self.parts.as_ref().expect(GONE);
         let settings = &self.shared.settings;
