@@ -1,17 +1,15 @@
 //! What the guard hands to the inner service: one value in the request's extensions, read by
 //! extractors.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::ops::Range;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Extensions, StatusCode};
 
 use crate::guard::Era;
+use crate::guard::kept::Kept;
 use crate::guard::message::{Message, MessageKind};
 use crate::session::McpSession;
 
@@ -51,48 +49,18 @@ impl Guarded {
 pub struct McpMessage {
     kind: MessageKind,
     era: Era,
-    /// The body if it is small, else a copy of id and method.
-    text: Bytes,
-    id: Option<Range<usize>>,
-    method: Option<Method>,
-}
-
-/// Where the method's text is, unless it was written with escapes.
-#[derive(Clone)]
-enum Method {
-    InText(Range<usize>),
-    Unescaped(Box<str>),
+    id: Option<Kept>,
+    method: Option<Kept>,
 }
 
 impl McpMessage {
-    pub(crate) fn new(body: &Bytes, message: &Message<'_>, era: Era) -> Self {
-        let method = message.method.as_deref();
-        if body.len() > LARGEST_KEPT {
-            // A handle may live as long as a stream: it must not keep a large body alive.
-            let id = message.id.unwrap_or_default();
-            let text = Bytes::from([id, method.unwrap_or_default()].concat());
-            return Self {
-                kind: message.kind,
-                era,
-                id: message.id.map(|id| 0..id.len()),
-                method: method.map(|_| Method::InText(id.len()..text.len())),
-                text,
-            };
-        }
-        let place = |text: &str| {
-            // Both are addresses inside `body`, from which the message was read.
-            let start = (text.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize);
-            start..start + text.len()
-        };
+    #[inline]
+    pub(crate) fn new(message: &Message<'_>, era: Era) -> Self {
         Self {
             kind: message.kind,
             era,
-            text: body.clone(),
-            id: message.id.map(place),
-            method: message.method.as_ref().map(|method| match method {
-                Cow::Borrowed(text) => Method::InText(place(text)),
-                Cow::Owned(text) => Method::Unescaped(text.as_str().into()),
-            }),
+            id: message.id.map(|id| Kept::new(id.as_bytes())),
+            method: message.method.as_deref().map(Kept::new),
         }
     }
 
@@ -118,29 +86,35 @@ impl McpMessage {
     /// The method; `None` on a response.
     #[must_use]
     pub fn method(&self) -> Option<&str> {
-        match self.method.as_ref()? {
-            Method::InText(place) => self.text(place),
-            Method::Unescaped(text) => Some(text),
-        }
+        text(self.method.as_ref()?)
     }
 
     /// The id as JSON, just as it was written: `7`, or `"seven"` with its quotes. `None` on a
     /// notification, and on an error response that lacks it.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        self.text(self.id.as_ref()?)
+        text(self.id.as_ref()?)
+    }
+
+    /// Whether it has this method.
+    #[inline]
+    pub(crate) fn calls(&self, method: &str) -> bool {
+        let kept = self.method.as_ref().map(Kept::as_bytes);
+        kept == Some(method.as_bytes())
     }
 
     /// The id that a refusal of this message carries.
-    pub(crate) fn request_id(&self) -> Option<&[u8]> {
-        (self.kind == MessageKind::Request)
-            .then(|| self.id().map(str::as_bytes))
-            .flatten()
+    #[inline]
+    pub(crate) fn request_id(&self) -> Option<&Kept> {
+        self.id
+            .as_ref()
+            .filter(|_| self.kind == MessageKind::Request)
     }
+}
 
-    fn text(&self, place: &Range<usize>) -> Option<&str> {
-        std::str::from_utf8(self.text.get(place.clone())?).ok()
-    }
+/// It was read as text.
+fn text(kept: &Kept) -> Option<&str> {
+    std::str::from_utf8(kept.as_bytes()).ok()
 }
 
 impl fmt::Debug for McpMessage {
@@ -225,8 +199,6 @@ fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
         .get::<Guarded>()
         .ok_or(GuardRejection::NoGuard)
 }
-
-const LARGEST_KEPT: usize = 4 << 10;
 
 /// Why [`McpSession`] or [`McpMessage`] could not be extracted: always a mistake in the server's
 /// set-up, so always answered 500.

@@ -7,16 +7,16 @@ use axum::BoxError;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::response::Parts as ResponseParts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::body::{Role, SessionBody, Tail};
-use super::head::{SESSION_ID, Traits, is_encoded};
+use super::head::{SESSION_ID, Single, Traits, names_encoding};
+use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::config::Settings;
@@ -27,8 +27,10 @@ use crate::session::{EndReason, Entry, InFlight};
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) in_flight: InFlight,
-    /// What a POST carries; `None` on GET.
-    message: Option<McpMessage>,
+    /// Whether it carries a message: a POST, no GET.
+    is_message: bool,
+    /// The id of that message, if it is a request.
+    request: Option<Kept>,
     /// The request carries `Last-Event-ID`: it resumes a stream.
     resumes: bool,
     max_streams: usize,
@@ -36,12 +38,24 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn stream(mut in_flight: InFlight, parts: &Parts, settings: &Settings) -> Self {
+    pub(crate) fn stream(
+        mut in_flight: InFlight,
+        traits: Traits,
+        parts: &Parts,
+        settings: &Settings,
+    ) -> Self {
         in_flight.admit();
-        let resumes = parts.headers.contains_key(LAST_EVENT_ID);
-        Self::new(in_flight, None, resumes, parts, settings)
+        Self {
+            in_flight,
+            is_message: false,
+            request: None,
+            resumes: traits.resumes,
+            max_streams: settings.max_streams,
+            version: parts.version,
+        }
     }
 
+    #[inline]
     pub(crate) fn post(
         mut in_flight: InFlight,
         message: &McpMessage,
@@ -50,21 +64,11 @@ impl Call {
         settings: &Settings,
     ) -> Self {
         in_flight.admit_message();
-        let message = Some(message.clone());
-        Self::new(in_flight, message, traits.resumes, parts, settings)
-    }
-
-    fn new(
-        in_flight: InFlight,
-        message: Option<McpMessage>,
-        resumes: bool,
-        parts: &Parts,
-        settings: &Settings,
-    ) -> Self {
         Self {
             in_flight,
-            message,
-            resumes,
+            is_message: true,
+            request: message.request_id().cloned(),
+            resumes: traits.resumes,
             max_streams: settings.max_streams,
             version: parts.version,
         }
@@ -73,8 +77,8 @@ impl Call {
     /// The answer where the session ended before the inner service had begun one. 404 would make
     /// one client repeat the call, so a request gets an error of its own.
     pub(crate) fn ended(&self) -> Response<Body> {
-        match self.message.as_ref().and_then(McpMessage::request_id) {
-            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id))
+        match &self.request {
+            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
                 .told_by(self.in_flight.entry())
                 .into_response(self.version),
             None => not_found(self.version, self.in_flight.entry()),
@@ -88,13 +92,17 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        parts.headers.remove(&SESSION_ID);
-        let is_event_stream = is_event_stream(&parts.headers);
+        let head = AnswerHead::read(&parts.headers);
+        let is_event_stream = head.is_of("text/event-stream");
+        let is_encoded = head.is_encoded;
+        if !matches!(head.session_id, Single::Absent) {
+            parts.headers.remove(&SESSION_ID);
+        }
         if is_event_stream {
             never_buffer(&mut parts.headers);
         }
         let is_sized = body.size_hint().exact().is_some();
-        let question = self.question(&parts, is_event_stream);
+        let question = self.question(parts.status, is_encoded, is_event_stream);
         match question {
             Some(Question::IsEmpty) if is_empty(&body) => parts.status = StatusCode::ACCEPTED,
             Some(Question::IsEmpty) if is_sized => {}
@@ -111,38 +119,42 @@ impl Call {
         if is_sized && body.size_hint().lower() <= SMALL {
             return Ok(Response::from_parts(parts, Body::new(body)));
         }
-        let role = match self.message {
-            _ if !may_end_early(&parts.headers, &body) => Role::Plain,
-            None if self.resumes => Role::Stream { number: None },
+        let role = match self.request {
+            _ if !is_event_stream || !may_end_early(&parts.headers, &body) => Role::Plain,
+            None if self.is_message || self.resumes => Role::Stream { number: None },
             None => {
                 let extras = &self.in_flight.entry().extras;
                 Role::Stream {
                     number: Some(extras.add_stream(self.max_streams)),
                 }
             }
-            Some(request) if request.request_id().is_some() && !is_encoded(&parts.headers) => {
-                Role::Call {
-                    request,
-                    tail: Tail::default(),
-                    is_held: false,
-                }
-            }
+            Some(request) if !is_encoded => Role::Call {
+                request,
+                tail: Tail::default(),
+                is_held: false,
+            },
             Some(_) => Role::Stream { number: None },
         };
         let body = SessionBody::new(body, self.in_flight, role);
         Ok(Response::from_parts(parts, Body::new(body)))
     }
 
-    fn question(&self, parts: &ResponseParts, is_event_stream: bool) -> Option<Question> {
-        if parts.status == StatusCode::NOT_FOUND
+    #[inline]
+    fn question(
+        &self,
+        status: StatusCode,
+        is_encoded: bool,
+        is_event_stream: bool,
+    ) -> Option<Question> {
+        if status == StatusCode::NOT_FOUND
             && !self.resumes
-            && !is_encoded(&parts.headers)
+            && !is_encoded
             && self.in_flight.entry().inner_id().is_some()
         {
             return Some(Question::IsSessionLost);
         }
-        let expects_no_answer = self.message.as_ref()?.request_id().is_none();
-        let may_be_empty = parts.status.is_success() && parts.status != StatusCode::ACCEPTED;
+        let expects_no_answer = self.is_message && self.request.is_none();
+        let may_be_empty = status.is_success() && status != StatusCode::ACCEPTED;
         (expects_no_answer && may_be_empty && !is_event_stream).then_some(Question::IsEmpty)
     }
 }
@@ -212,26 +224,60 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     }
 }
 
-pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
-    has_essence(headers, "text/event-stream")
+/// What the guard reads of an answer's head. One look at each of its few fields costs less than two
+/// lookups.
+pub(super) struct AnswerHead<'a> {
+    pub(super) session_id: Single<'a>,
+    pub(super) is_encoded: bool,
+    content_type: Option<&'a HeaderValue>,
+}
+
+impl<'a> AnswerHead<'a> {
+    #[inline]
+    pub(super) fn read(headers: &'a HeaderMap) -> Self {
+        let mut head = Self {
+            session_id: Single::Absent,
+            is_encoded: false,
+            content_type: None,
+        };
+        for (name, value) in headers {
+            match name {
+                name if *name == CONTENT_TYPE => {
+                    head.content_type = head.content_type.or(Some(value));
+                }
+                name if *name == CONTENT_ENCODING => head.is_encoded |= names_encoding(value),
+                name if *name == SESSION_ID => head.session_id.add(value),
+                _ => {}
+            }
+        }
+        head
+    }
+
+    /// Whether its media type has this essence.
+    #[inline]
+    pub(super) fn is_of(&self, essence: &str) -> bool {
+        self.content_type.is_some_and(|value| is_of(value, essence))
+    }
 }
 
 /// Whether an answer is an event stream that nobody has promised a length of.
 pub(crate) fn may_end_early<B: HttpBody>(headers: &HeaderMap, body: &B) -> bool {
-    is_event_stream(headers)
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| is_of(value, "text/event-stream"))
         && body.size_hint().exact().is_none()
         && !headers.contains_key(CONTENT_LENGTH)
 }
 
-pub(crate) fn has_essence(headers: &HeaderMap, essence: &str) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let text = value.as_bytes().trim_ascii_start();
-        text.split_at_checked(essence.len())
-            .is_some_and(|(start, rest)| {
-                start.eq_ignore_ascii_case(essence.as_bytes())
-                    && matches!(rest.trim_ascii_start(), [] | [b';', ..])
-            })
-    })
+/// Whether a media type has this essence.
+#[inline]
+fn is_of(value: &HeaderValue, essence: &str) -> bool {
+    let text = value.as_bytes().trim_ascii_start();
+    text.split_at_checked(essence.len())
+        .is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(essence.as_bytes())
+                && matches!(rest.trim_ascii_start(), [] | [b';', ..])
+        })
 }
 
 /// Asks proxies to pass an event stream on as it comes.

@@ -1,6 +1,7 @@
 //! Response bodies tied to their session's life: while one goes on the idle clock stands, and an
 //! event stream ends when its session does.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,10 +11,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::kept::Kept;
 use super::opening::stream::OpeningStream;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use crate::extract::McpMessage;
 use crate::observe::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, Watch};
 
@@ -54,16 +55,27 @@ impl<B: Body> SessionBody<B> {
     }
 }
 
-impl<B> Body for SessionBody<B>
+impl<B> SessionBody<B>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    type Data = Bytes;
-    type Error = B::Error;
+    /// All but a frame that just passes; `polled` is what the inner body has said instead, if it was
+    /// asked.
+    #[inline(never)]
+    fn poll_on(
+        self: Pin<&mut Self>,
+        was_asked: bool,
+        polled: &mut Poll<Option<Result<Frame<Bytes>, B::Error>>>,
+        cx: &mut Context<'_>,
+    ) {
+        let asked = was_asked.then(|| mem::replace(polled, Poll::Pending));
+        *polled = self.poll_seldom(asked, cx);
+    }
 
-    fn poll_frame(
+    fn poll_seldom(
         mut self: Pin<&mut Self>,
+        polled: Option<Poll<Option<Result<Frame<Bytes>, B::Error>>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let mut this = self.as_mut().project();
@@ -71,8 +83,12 @@ where
             return Poll::Ready(None);
         };
         let entry = in_flight.entry();
-        if !this.tie.role.is_over(entry) {
-            let polled = match this.tie.role.poll_held(entry, cx) {
+        if polled.is_some() || !this.tie.role.is_over(entry) {
+            let held = match polled {
+                Some(_) => None,
+                None => this.tie.role.poll_held(entry, cx),
+            };
+            let polled = match held {
                 Some(Poll::Ready(Some(data))) => {
                     this.tie.role = Role::Stream { number: None };
                     if this.inner.is_end_stream() {
@@ -81,7 +97,7 @@ where
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(_) => Poll::Pending,
-                None => this.inner.as_mut().poll_frame(cx),
+                None => polled.unwrap_or_else(|| this.inner.as_mut().poll_frame(cx)),
             };
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -121,6 +137,37 @@ where
         this.tie.finish();
         Poll::Ready(last.map(|event| Ok(Frame::data(event))))
     }
+}
+
+impl<B> Body for SessionBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.as_mut().project();
+        let flows = this.tie.flows();
+        let mut polled = match flows {
+            true => this.inner.as_mut().poll_frame(cx),
+            false => Poll::Pending,
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.tie.passed(frame.data_ref());
+            // The consumer may not ask again.
+            if this.inner.is_end_stream() && !this.tie.may_hold() {
+                this.tie.finish();
+            }
+        } else {
+            self.poll_on(flows, &mut polled, cx);
+        }
+        polled
+    }
 
     fn is_end_stream(&self) -> bool {
         self.tie.in_flight.is_none()
@@ -143,7 +190,7 @@ where
 pub(crate) enum Role {
     /// The event stream that answers a request.
     Call {
-        request: McpMessage,
+        request: Kept,
         tail: Tail,
         /// The inner service has ended it while a DELETE of its session was under way. Servers do
         /// so before they answer that: whoever waits must still be told once the session ends.
@@ -179,6 +226,14 @@ impl Role {
         }
     }
 
+    /// Whether frames may have to wait.
+    fn may_hold_back(&self) -> bool {
+        matches!(
+            self,
+            Self::Call { is_held: true, .. } | Self::OpeningStream(_)
+        )
+    }
+
     fn hold(&mut self) {
         if let Self::Call { is_held, .. } = self {
             *is_held = true;
@@ -205,7 +260,7 @@ impl Role {
     fn last_event(&self) -> Option<Bytes> {
         match self {
             Self::Call { request, tail, .. } if tail.is_between_events() => {
-                let id = request.request_id();
+                let id = Some(request.as_bytes());
                 Some(Refusal::of_message(RefusalReason::SessionEnded, id).to_event())
             }
             Self::OpeningStream(opening) => opening.last_event(),
@@ -242,7 +297,31 @@ impl Tie {
         matches!(self.role, Role::Call { .. }) && entry.is_some_and(|entry| entry.is_deleting())
     }
 
+    /// Whether the next frame, if there is one, just passes.
     #[inline]
+    fn flows(&self) -> bool {
+        let Some(in_flight) = &self.in_flight else {
+            return false;
+        };
+        match &self.role {
+            Role::Call { is_held: false, .. } | Role::Stream { number: None } => {
+                in_flight.entry().is_usable()
+            }
+            role => !role.may_hold_back() && !role.is_over(in_flight.entry()),
+        }
+    }
+
+    /// A frame passed of which nothing is to be read.
+    #[inline]
+    fn passed(&mut self, data: Option<&Bytes>) {
+        if let (Some(in_flight), Some(data)) = (&self.in_flight, data) {
+            in_flight.carried();
+            if let Role::Call { tail, .. } = &mut self.role {
+                tail.push(data);
+            }
+        }
+    }
+
     fn carried(&mut self, data: Option<&Bytes>) -> Passage {
         let (Some(in_flight), Some(data)) = (&self.in_flight, data) else {
             return Passage::Free;
@@ -264,6 +343,7 @@ impl Tie {
         }
     }
 
+    #[inline(never)]
     fn finish(&mut self) {
         let Some(in_flight) = self.in_flight.take() else {
             return;
@@ -310,10 +390,14 @@ pub(crate) struct Tail {
 impl Tail {
     #[inline]
     pub(crate) fn push(&mut self, data: &[u8]) {
-        if let Some(last) = data.last_chunk() {
-            (self.last, self.len) = (*last, 4);
-            return;
+        match data.last_chunk() {
+            Some(last) => (self.last, self.len) = (*last, 4),
+            None => self.push_few(data),
         }
+    }
+
+    #[inline(never)]
+    fn push_few(&mut self, data: &[u8]) {
         for byte in data {
             self.last.rotate_left(1);
             self.last[3] = *byte;

@@ -38,16 +38,23 @@ impl Era {
     }
 
     /// Of a legacy message, or of a GET, which has no method.
+    #[inline]
     pub(crate) fn legacy(
-        method: Option<&str>,
+        method: Option<&[u8]>,
         version: VersionHeader<'_>,
         negotiated: Option<&str>,
     ) -> Self {
-        if method == Some("initialize") {
+        if method == Some(b"initialize") {
             return Self::Legacy(None);
         }
-        let named = version.text();
-        Self::Legacy(Some(known(named.or(negotiated).unwrap_or(ASSUMED))))
+        let usual = match version {
+            VersionHeader::Named(named) => usual(named),
+            VersionHeader::Absent | VersionHeader::Conflicting => None,
+        };
+        Self::Legacy(Some(match usual {
+            Some(usual) => Cow::Borrowed(usual),
+            None => known(version.text().or(negotiated).unwrap_or(ASSUMED)),
+        }))
     }
 
     /// Of a modern message.
@@ -60,6 +67,7 @@ impl Era {
 
 /// Whether a message is of the modern era, by its body first: a session's own version is legacy
 /// whatever it is, a claim is modern, `initialize` is legacy, and only then the header decides.
+#[inline]
 pub(crate) fn is_modern(
     message: &Message<'_>,
     version: VersionHeader<'_>,
@@ -73,12 +81,13 @@ pub(crate) fn is_modern(
     match () {
         () if is_sessions_own => false,
         () if claim.is_some() => true,
-        () if message.method.as_deref() == Some("initialize") => false,
+        () if message.method.as_deref() == Some(b"initialize") => false,
         () => header_names_modern(version),
     }
 }
 
 /// The version that a message claims.
+#[inline]
 pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
     match &message.claim {
         Claim::Text(text) if is_claim(text) => Some(text),
@@ -90,14 +99,16 @@ pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
 pub(crate) fn requested<'a>(
     message: &'a Message<'_>,
     version: VersionHeader<'a>,
-) -> Option<&'a str> {
+) -> Option<Cow<'a, str>> {
     claim(message)
-        .or(message.protocol_version.as_deref())
-        .or(version.text())
+        .map(Cow::Borrowed)
+        .or_else(|| message.protocol_version())
+        .or_else(|| version.text().map(Cow::Borrowed))
         .filter(|version| is_version(version.as_bytes()))
 }
 
 /// Whether the version header is a date of 2026-07-28 or later.
+#[inline]
 pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
     match version {
         VersionHeader::Named(text) => names_modern(text),
@@ -106,8 +117,9 @@ pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
 }
 
 /// Whether a version is a date of 2026-07-28 or later.
+#[inline]
 pub(crate) fn names_modern(version: &[u8]) -> bool {
-    is_date(version) && version >= FIRST_MODERN.as_bytes()
+    version >= FIRST_MODERN.as_bytes() && is_date(version)
 }
 
 /// A claim is any string but an earlier date: those revisions do not define the key, so nobody
@@ -143,11 +155,16 @@ pub(crate) fn is_version(text: &[u8]) -> bool {
 
 /// A version as text that need not be allocated, where it is one of the usual.
 pub(crate) fn known(version: &str) -> Cow<'static, str> {
-    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
-    match usual.find(|usual| *usual == version) {
+    match usual(version.as_bytes()) {
         Some(usual) => Cow::Borrowed(usual),
         None => Cow::Owned(version.to_owned()),
     }
+}
+
+#[inline]
+fn usual(version: &[u8]) -> Option<&'static str> {
+    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
+    usual.find(|usual| usual.as_bytes() == version)
 }
 
 /// The revisions with a handshake.

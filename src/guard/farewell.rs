@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use super::forward;
 use super::head::PROTOCOL_VERSION;
+use super::head::Traits;
 use crate::session::{EndReason, Entry, Farewell, Tally};
 
 /// The DELETEs that are under way, of all sessions of a guard.
@@ -60,7 +61,7 @@ impl Farewells {
             parts.method = Method::DELETE;
             parts.uri = uri;
             parts.headers = headers(host, entry);
-            forward::attach(&mut parts, entry, None);
+            forward::attach_stream(&mut parts, entry, Traits::default());
             let request = Request::from_parts(parts, Body::empty());
             let held = under_way.hold();
             runtime.spawn(async move {

@@ -8,35 +8,49 @@ use http::request::Parts;
 
 use super::answer::LAST_EVENT_ID;
 use super::era::Era;
-use super::head::{SESSION_ID, Traits, VersionHeader};
+use super::head::{SESSION_ID, Traits};
 use crate::extract::{Guarded, McpMessage};
 use crate::observe;
 use crate::session::{Entry, McpSession};
 
-/// Makes a request of a session ready for the inner service.
-pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: Option<McpMessage>) {
-    observe::record(Some(entry), message.as_ref());
-    attach(parts, entry, message);
+/// Makes a message of a session ready for the inner service.
+#[inline]
+pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage) {
+    observe::record(Some(entry), Some(&message));
+    let guarded = Guarded {
+        session: Some(McpSession::new(entry.clone())),
+        message: Some(message),
+        stream_era: None,
+    };
+    attach(parts, entry, guarded);
+}
+
+/// Makes a request of a session ready that has no message.
+pub(crate) fn prepare_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Traits) {
+    observe::record(Some(entry), None);
+    attach_stream(parts, entry, traits);
+}
+
+/// The same, for what nobody looks at from outside.
+pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Traits) {
+    let version = traits.version(&parts.headers);
+    let era = Era::legacy(None, version, entry.protocol_version());
+    let guarded = Guarded {
+        session: Some(McpSession::new(entry.clone())),
+        message: None,
+        stream_era: Some(era),
+    };
+    attach(parts, entry, guarded);
 }
 
 /// Gives a request the session's handle, and the inner service's own id or none.
-pub(crate) fn attach(parts: &mut Parts, entry: &Arc<Entry>, message: Option<McpMessage>) {
-    let stream_era = match message {
-        Some(_) => None,
-        None => {
-            let version = VersionHeader::read(&parts.headers);
-            Some(Era::legacy(None, version, entry.protocol_version()))
-        }
-    };
+#[inline]
+fn attach(parts: &mut Parts, entry: &Entry, guarded: Guarded) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
-    parts.extensions.insert(Guarded {
-        session: Some(McpSession::new(entry.clone())),
-        message,
-        stream_era,
-    });
+    parts.extensions.insert(guarded);
 }
 
 /// Makes a message ready where there are no sessions: the session header stays as it is.
@@ -56,6 +70,7 @@ pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage) {
 }
 
 /// Describes a body of `length` bytes that stands there whole; `traits` is what the head says of it.
+#[inline]
 pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize) {
     if traits.is_foreign {
         for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {

@@ -16,7 +16,7 @@ use super::answer::Call;
 use super::intake::Intake;
 use super::modern_call::ModernCall;
 use super::opening::unless_ended;
-use super::post::{Next, Post};
+use super::post::{Next, Post, Way};
 use super::reported::Reported;
 use crate::session::{EndReason, Watch};
 
@@ -126,17 +126,27 @@ where
                         post.give_back();
                         return Poll::Pending;
                     };
-                    let (intake, post) = reading.take().expect(POLLED_AGAIN);
                     match body {
-                        Ok(body) => post.judge(body),
-                        Err(reason) => post.refuse_body(reason, intake),
+                        Ok(body) => match post.judge(&body) {
+                            // As nearly always. A future is large, so it is made where it stays.
+                            Way::Send(Next::Call(call)) if post.may_call(&call) => {
+                                let future = post.call(body);
+                                state.set(State::call(future, call));
+                                continue;
+                            }
+                            way => post.go(way, body),
+                        },
+                        Err(reason) => {
+                            let (intake, post) = reading.take().expect(POLLED_AGAIN);
+                            post.refuse_body(reason, intake)
+                        }
                     }
                 }
                 StateProj::Ready { waiting } => {
                     let (inner, _, _) = waiting.as_mut().expect(POLLED_AGAIN);
                     ready!(inner.poll_ready(cx))?;
-                    let (inner, request, next) = waiting.take().expect(POLLED_AGAIN);
-                    State::go(inner, request, next)
+                    let (mut inner, request, next) = waiting.take().expect(POLLED_AGAIN);
+                    State::go(&mut inner, request, next)
                 }
                 StateProj::Call {
                     future,
@@ -192,7 +202,7 @@ where
     R::Error: Into<BoxError>,
 {
     /// Calls an inner service that is ready.
-    pub(super) fn go(mut inner: S, request: Request<Body>, next: Next) -> Self {
+    pub(super) fn go(inner: &mut S, request: Request<Body>, next: Next) -> Self {
         match next {
             Next::Call(call) if !call.in_flight.entry().is_usable() => {
                 Self::answer(call.ended(), None)

@@ -1,6 +1,8 @@
 //! What the fuzz targets and benches see of the readers. No part of the public API.
 #![allow(missing_docs, missing_debug_implementations)]
 
+use std::borrow::Cow;
+
 use super::message::{self, Bounds, Claim, MessageKind};
 use super::opening::events::EventReader;
 
@@ -18,15 +20,19 @@ pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
     let message = message::read(body, Bounds::of_requests(64)).ok()?;
     Some(ReadMessage {
         kind: message.kind,
-        method: message.method.map(Into::into),
+        name: message.name().map(text),
+        uri: message.uri().map(text),
+        method: message.method.map(text),
         id: message.id.map(Into::into),
         claimed_version: match message.claim {
             Claim::Text(version) => Some(version.into()),
             Claim::Absent | Claim::NotText => None,
         },
-        name: message.name.map(Into::into),
-        uri: message.uri.map(Into::into),
     })
+}
+
+fn text(bytes: Cow<'_, [u8]>) -> String {
+    String::from_utf8(bytes.into_owned()).expect("all of a message is text")
 }
 
 /// The data of the message events in a stream that comes in these pieces.

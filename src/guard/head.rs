@@ -1,6 +1,9 @@
 //! Reads once from a request's head what contract rows 3 to 9 judge.
 
-use http::header::{CONTENT_ENCODING, HeaderName};
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, ORIGIN,
+    TRAILER, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -46,24 +49,31 @@ impl<'a> Head<'a> {
             is_encoded: false,
         };
         for (name, value) in &parts.headers {
-            match name.as_str() {
-                "connection" => head.has_hop_by_hop_mcp_header |= names_mcp_header(value),
-                "content-encoding" => head.is_encoded |= names_encoding(value),
-                "content-length" => length.add(value),
-                "content-type" => head.content_type.add(value),
-                "expect" | "trailer" | "transfer-encoding" => head.traits.is_foreign = true,
-                "host" => head.host.add(value),
-                "last-event-id" => head.traits.resumes = true,
-                "mcp-protocol-version" => head.version.add(value),
-                "mcp-session-id" => session.add(value),
-                "origin" => head.origin.add(value),
-                _ => {}
+            // Names that `http` knows are a number each, told apart without their text.
+            match name {
+                name if *name == CONNECTION => {
+                    head.has_hop_by_hop_mcp_header |= names_mcp_header(value);
+                }
+                name if *name == CONTENT_ENCODING => head.is_encoded |= names_encoding(value),
+                name if *name == CONTENT_LENGTH => length.add(value),
+                name if *name == CONTENT_TYPE => head.content_type.add(value),
+                name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
+                    head.traits.is_foreign = true;
+                }
+                name if *name == HOST => head.host.add(value),
+                name if *name == ORIGIN => head.origin.add(value),
+                name => match name.as_str() {
+                    "last-event-id" => head.traits.resumes = true,
+                    "mcp-protocol-version" => head.version.add(value),
+                    "mcp-session-id" => session.add(value),
+                    _ => {}
+                },
             }
         }
         head.session = SessionHeader::of(session, longest_id);
         head.traits.version = head.version.known();
         head.traits.length = match length {
-            Single::Once(value) => value.to_str().ok().and_then(|text| text.parse().ok()),
+            Single::Once(value) => number(value.as_bytes()),
             Single::Absent | Single::Repeated => None,
         };
         head
@@ -71,6 +81,7 @@ impl<'a> Head<'a> {
 
     /// Whether the body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner
     /// service would decode first.
+    #[inline]
     pub(crate) fn is_plain_json(&self) -> bool {
         let is_json = match self.content_type {
             Single::Once(value) => is_json_in_utf8(value.as_bytes()),
@@ -95,6 +106,7 @@ pub(crate) struct Traits {
 
 impl Traits {
     /// The version header of the request with these fields.
+    #[inline]
     pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
         self.version.unwrap_or_else(|| VersionHeader::read(headers))
     }
@@ -127,7 +139,8 @@ impl<'a> Single<'a> {
         }
     }
 
-    fn add(&mut self, value: &'a HeaderValue) {
+    #[inline]
+    pub(crate) fn add(&mut self, value: &'a HeaderValue) {
         *self = match self {
             Self::Absent => Self::Once(value),
             Self::Once(_) | Self::Repeated => Self::Repeated,
@@ -159,6 +172,7 @@ impl<'a> SessionHeader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn named(self) -> Option<&'a [u8]> {
         match self {
             Self::Named(id) => Some(id),
@@ -177,6 +191,7 @@ pub(crate) enum VersionHeader<'a> {
 
 impl<'a> VersionHeader<'a> {
     /// The version as text, where one is named.
+    #[inline]
     pub(crate) fn text(self) -> Option<&'a str> {
         match self {
             Self::Named(version) => std::str::from_utf8(version).ok(),
@@ -220,7 +235,15 @@ pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
         .any(names_encoding)
 }
 
-fn names_encoding(value: &HeaderValue) -> bool {
+fn number(text: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    };
+    text.iter().try_fold(0, add).filter(|_| !text.is_empty())
+}
+
+pub(crate) fn names_encoding(value: &HeaderValue) -> bool {
     tokens(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 

@@ -4,9 +4,9 @@
 //! keeps us waiting.
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::iter;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 use http::Version;
 use http::header::EXPECT;
 use http::request::Parts;
-use http_body::Body as _;
+use http_body::Body as HttpBody;
 use http_body_util::LengthLimitError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -63,6 +63,12 @@ impl Intake {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
+                    if matches!(self.taken, Taken::Nothing)
+                        && data.len() <= self.limit
+                        && self.body.is_end_stream()
+                    {
+                        return Poll::Ready(Ok(data));
+                    }
                     self.pace.progress(data.len());
                     self.taken.add(data);
                     if self.taken.len() > self.limit {
@@ -109,6 +115,27 @@ impl Intake {
         cx.waker().wake_by_ref();
         self.pace.poll_late(cx)
     }
+}
+
+/// A whole body of at most `most` bytes; `None` where it is longer, or breaks off.
+pub(super) async fn whole<B>(body: B, most: usize) -> Option<Bytes>
+where
+    B: HttpBody<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let mut taken = Taken::Nothing;
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            taken.add(data);
+        }
+        if taken.len() > most {
+            return None;
+        }
+        if body.is_end_stream() {
+            break;
+        }
+    }
+    Some(taken.whole())
 }
 
 /// What has come so far.

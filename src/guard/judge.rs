@@ -58,6 +58,7 @@ pub(crate) enum OwnerCheck {
 }
 
 impl OwnerCheck {
+    #[inline]
     pub(crate) fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Known(_) => Self::Passed,
@@ -75,6 +76,7 @@ pub(crate) struct LiveSession<'a> {
 }
 
 impl<'a> LiveSession<'a> {
+    #[inline]
     pub(crate) fn of(session: &'a InFlight) -> Self {
         Self {
             protocol_version: session.entry().protocol_version(),
@@ -84,6 +86,7 @@ impl<'a> LiveSession<'a> {
 
 /// Judges a request by its head. `session` is what the registry knows under its session id, or why
 /// that can not be told.
+#[inline]
 pub(crate) fn head(
     head: &Head<'_>,
     owner: OwnerCheck,
@@ -136,6 +139,7 @@ pub(crate) fn head(
 
 /// Judges a message. `mark` and `session` are what its head left; `session` is `None` if it ended
 /// while the body was read.
+#[inline]
 pub(crate) fn message(
     message: &Message<'_>,
     version: VersionHeader<'_>,
@@ -154,7 +158,7 @@ pub(crate) fn message(
     if mark == SessionMark::Live && session.is_none() {
         return Err(RefusalReason::SessionNotFound);
     }
-    let is_initialize = message.method.as_deref() == Some("initialize");
+    let is_initialize = message.method.as_deref() == Some(b"initialize");
     let negotiated = session.and_then(|session| session.protocol_version);
     if era::is_modern(message, version, negotiated) {
         return match settings.modern {
@@ -199,6 +203,7 @@ pub(crate) fn message(
 }
 
 /// Row 9, a POST's media type, and row 10 as far as the length is declared.
+#[inline]
 fn read_body(
     head: &Head<'_>,
     mark: SessionMark,
@@ -215,6 +220,7 @@ fn read_body(
 }
 
 /// Rows 8 and 17: the version header must be absent, a legacy revision, or the session's own.
+#[inline]
 fn check_version(
     version: VersionHeader<'_>,
     session: Option<LiveSession<'_>>,

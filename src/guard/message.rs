@@ -20,37 +20,55 @@ mod string;
 use std::borrow::Cow;
 
 use self::envelope::Envelope;
+use self::fields::Fields;
 use self::scanner::{DEEPEST, Malformed, Scanner};
 use super::reason::RefusalReason;
 
-/// One message.
+/// One message. All of it is text; what is only compared stays bytes, and what few need is taken
+/// from the fields when they ask.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageKind,
     /// The id as it was written: a request's own, a response's the request's that it answers.
     pub(crate) id: Option<&'a str>,
     /// Set on requests and notifications.
-    pub(crate) method: Option<Cow<'a, str>>,
+    pub(crate) method: Option<Cow<'a, [u8]>>,
     /// Whether a response is an error.
     pub(crate) is_error: bool,
     /// `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
     pub(crate) claim: Claim<'a>,
-    /// `name` of `params`, where it is a string.
-    pub(crate) name: Option<Cow<'a, str>>,
-    /// `uri` of `params`, where it is a string.
-    pub(crate) uri: Option<Cow<'a, str>>,
-    /// `protocolVersion` of `params`, or of `result`.
-    pub(crate) protocol_version: Option<Cow<'a, str>>,
-    /// `clientInfo.name` of `params`.
-    pub(crate) client_name: Option<Cow<'a, str>>,
-    /// `clientInfo.version` of `params`.
-    pub(crate) client_version: Option<Cow<'a, str>>,
+    fields: Fields<'a>,
 }
 
 impl<'a> Message<'a> {
     /// The id that a refusal carries: a request's own. A response's is the server's.
     pub(crate) fn request_id(&self) -> Option<&'a str> {
         self.id.filter(|_| self.kind == MessageKind::Request)
+    }
+
+    /// `name` of `params`, where it is a string.
+    pub(crate) fn name(&self) -> Option<Cow<'a, [u8]>> {
+        self.fields.name?.unescaped().ok()
+    }
+
+    /// `uri` of `params`, where it is a string.
+    pub(crate) fn uri(&self) -> Option<Cow<'a, [u8]>> {
+        self.fields.uri?.unescaped().ok()
+    }
+
+    /// `protocolVersion` of `params`, or of `result`.
+    pub(crate) fn protocol_version(&self) -> Option<Cow<'a, str>> {
+        self.fields.protocol_version?.text().ok()
+    }
+
+    /// `clientInfo.name` of `params`.
+    pub(crate) fn client_name(&self) -> Option<Cow<'a, str>> {
+        self.fields.client_name?.text().ok()
+    }
+
+    /// `clientInfo.version` of `params`.
+    pub(crate) fn client_version(&self) -> Option<Cow<'a, str>> {
+        self.fields.client_version?.text().ok()
     }
 }
 
@@ -114,34 +132,36 @@ impl Bounds {
 pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage<'_>> {
     let mut scanner = Scanner::new(body, bounds.depth);
     let mut envelope = Envelope::new(bounds);
-    let parsed = envelope
+    let judged = envelope
         .read(&mut scanner)
         .and_then(|()| scanner.end())
         .and_then(|()| match scanner.is_ascii() {
             true => Ok(()),
             false => check_utf_8(body),
+        })
+        .and_then(|()| match scanner.deepest() > bounds.depth {
+            true => Ok(Err(RefusalReason::TooDeep)),
+            false => match envelope.judge(scanner.has_private_key()) {
+                Ok(kind) => envelope.message(kind).map(Ok),
+                Err(reason) => Ok(Err(reason)),
+            },
         });
-    let judged = match parsed {
-        // A document is given up behind this level, whatever follows.
-        Err(Malformed) if scanner.deepest() >= DEEPEST && check_utf_8(body).is_ok() => {
-            Err(RefusalReason::TooDeep)
-        }
-        Err(Malformed) => {
-            return Err(NoMessage {
-                reason: RefusalReason::ParseError,
-                id: None,
-            });
-        }
-        Ok(()) if scanner.deepest() > bounds.depth => Err(RefusalReason::TooDeep),
-        Ok(()) => envelope.judge(scanner.has_private_key()),
-    };
-    match judged {
-        Ok(kind) => Ok(envelope.into_message(kind)),
-        Err(reason) => Err(NoMessage {
+    judged
+        .unwrap_or_else(|Malformed| {
+            // A document is given up behind this level, whatever follows.
+            let is_too_deep = scanner.deepest() >= DEEPEST && check_utf_8(body).is_ok();
+            Err(match is_too_deep {
+                true => RefusalReason::TooDeep,
+                false => RefusalReason::ParseError,
+            })
+        })
+        .map_err(|reason| NoMessage {
             reason,
-            id: envelope.request_id(),
-        }),
-    }
+            id: match reason {
+                RefusalReason::ParseError => None,
+                _ => envelope.request_id(),
+            },
+        })
 }
 
 /// `std` takes longer for this, beyond ASCII, than everything else together.

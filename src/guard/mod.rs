@@ -3,12 +3,14 @@
 //! | file | decides or does | contract |
 //! |---|---|---|
 //! | `layer`, `service`, `future` | the middleware's frame | |
+//! | `admit` | who asks, for which session | rows 2 to 9 |
 //! | `origin` | may this host and page reach the endpoint | row 2 |
 //! | `head` | reads the head, once | rows 3 to 9 |
 //! | `judge` | every decision, two pure functions | rows 3 to 9, 15 to 23 |
 //! | `intake` | takes the body, or drops it | rows 10, 11, §3 |
 //! | `post` | a POST once its body came | |
 //! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
+//! | `kept` | what of a message outlives its body | |
 //! | `era`, `modern` | which era a message is of, and the modern one's rules | rows 15, 16, §6 |
 //! | `reason`, `refusal` | every refusal, written once | §3 |
 //! | `reported` | what report-only mode lets pass | §2 |
@@ -18,6 +20,7 @@
 //! | `listen` | open `subscriptions/listen` streams | §6 |
 //! | `delete` | the client ends its session | §5 |
 
+mod admit;
 mod answer;
 mod body;
 mod delete;
@@ -30,6 +33,7 @@ pub(crate) mod fuzzing;
 mod head;
 mod intake;
 mod judge;
+pub(crate) mod kept;
 mod layer;
 pub(crate) mod message;
 mod modern;

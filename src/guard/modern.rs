@@ -24,7 +24,7 @@ pub(crate) fn verify(
         (Some(_), Claim::NotText) => return Err(RefusalReason::ClaimNotText),
         // An earlier date, beside a header that names the modern era.
         (Some(_), Claim::Text(_)) if claim.is_none() => return Err(RefusalReason::HeaderMismatch),
-        (Some(method), _) if claim.is_some() && method == "initialize" => {
+        (Some(method), _) if claim.is_some() && **method == *b"initialize" => {
             return Err(RefusalReason::ModernInitialize);
         }
         (Some(method), _) => &**method,
@@ -35,15 +35,15 @@ pub(crate) fn verify(
     }
     let version = Repeated::read(headers, &PROTOCOL_VERSION);
     let name = match method {
-        "tools/call" | "prompts/get" => message.name.as_deref(),
-        "resources/read" => message.uri.as_deref(),
+        b"tools/call" | b"prompts/get" => message.name(),
+        b"resources/read" => message.uri(),
         _ => None,
     };
     let named = Repeated::read(headers, &MCP_NAME);
-    let agrees = claim.is_none_or(|claim| version.says(claim))
+    let agrees = claim.is_none_or(|claim| version.says(claim.as_bytes()))
         && matches!(version, Repeated::Once(_))
         && Repeated::read(headers, &MCP_METHOD).says_if(is_request, method)
-        && name.is_none_or(|name| named.says_encoded_if(is_request, name));
+        && name.is_none_or(|name| named.says_encoded_if(is_request, &name));
     if !agrees {
         return Err(RefusalReason::HeaderMismatch);
     }
@@ -72,17 +72,17 @@ impl<'a> Repeated<'a> {
         }
     }
 
-    fn says(self, text: &str) -> bool {
-        matches!(self, Self::Once(said) if said == text)
+    fn says(self, text: &[u8]) -> bool {
+        matches!(self, Self::Once(said) if said.as_bytes() == text)
     }
 
     /// Requests need the header; on notifications it only must not be wrong.
-    fn says_if(self, is_needed: bool, text: &str) -> bool {
+    fn says_if(self, is_needed: bool, text: &[u8]) -> bool {
         self.says(text) || !is_needed && matches!(self, Self::Absent)
     }
 
     /// The same for text that may be written as `=?base64?…?=`.
-    fn says_encoded_if(self, is_needed: bool, text: &str) -> bool {
+    fn says_encoded_if(self, is_needed: bool, text: &[u8]) -> bool {
         let encoded = match self {
             Self::Once(said) => said
                 .strip_prefix("=?base64?")
@@ -90,9 +90,7 @@ impl<'a> Repeated<'a> {
             Self::Absent | Self::Unusable => None,
         };
         match encoded {
-            Some(encoded) => STANDARD
-                .decode(encoded)
-                .is_ok_and(|said| said == text.as_bytes()),
+            Some(encoded) => STANDARD.decode(encoded).is_ok_and(|said| said == text),
             None => self.says_if(is_needed, text),
         }
     }

@@ -19,6 +19,7 @@ use pin_project_lite::pin_project;
 use super::answer::may_end_early;
 use super::body::Tail;
 use super::head::{SESSION_ID, is_encoded};
+use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
@@ -29,7 +30,7 @@ use crate::session::{Drain, Held, Watch};
 pub(crate) struct ModernCall {
     /// What a request that is cut off is told about; `None` on anything else, and on
     /// `subscriptions/listen`, whose clients take the end of the stream for what it is.
-    request: Option<McpMessage>,
+    request: Option<Kept>,
     listener: Option<Listener>,
     drain: Arc<Drain>,
     /// A drain waits for it.
@@ -38,9 +39,9 @@ pub(crate) struct ModernCall {
 
 impl ModernCall {
     pub(crate) fn new(message: &McpMessage, listener: Option<Listener>, drain: Arc<Drain>) -> Self {
-        let is_call = message.request_id().is_some() && listener.is_none();
+        let request = message.request_id().filter(|_| listener.is_none());
         Self {
-            request: is_call.then(|| message.clone()),
+            request: request.cloned(),
             listener,
             held: drain.calls().hold(),
             drain,
@@ -96,7 +97,7 @@ pin_project! {
         body: Body,
         #[pin]
         watch: Watch,
-        request: Option<McpMessage>,
+        request: Option<Kept>,
         tail: Tail,
         drain: Arc<Drain>,
         // `None` once the stream is over.
@@ -135,7 +136,7 @@ impl HttpBody for ModernStream {
             .as_ref()
             .filter(|_| this.tail.is_between_events());
         Poll::Ready(request.map(|request| {
-            let refusal = Refusal::of_message(RefusalReason::Draining, request.request_id());
+            let refusal = Refusal::of_message(RefusalReason::Draining, Some(request.as_bytes()));
             Ok(Frame::data(refusal.to_event()))
         }))
     }

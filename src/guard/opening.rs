@@ -19,17 +19,19 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Response, Version};
+use http::{HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::Full;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use self::stream::OpeningStream;
-use super::answer::{has_essence, is_event_stream, never_buffer};
+use super::answer::{AnswerHead, never_buffer};
 use super::body::{Role, SessionBody};
 use super::era;
-use super::head::{SESSION_ID, Single, is_encoded};
+use super::head::{SESSION_ID, Single};
+use super::intake::whole;
+use super::kept::Kept;
 use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
@@ -54,7 +56,8 @@ impl Opening {
         farewell: Option<Farewell>,
         report_only: bool,
     ) -> Self {
-        let id = message.id().unwrap_or("null").into();
+        let null = || Kept::new(b"null");
+        let id = message.request_id().cloned().unwrap_or_else(null);
         Self {
             slot,
             request: Asked { id, version },
@@ -80,13 +83,19 @@ impl Opening {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        let inner_id = match take_inner_id(&mut parts.headers) {
-            Ok(inner_id) => inner_id,
-            Err(UnusableId) => return self.unusable(parts, Body::new(body)),
+        let head = AnswerHead::read(&parts.headers);
+        let is_stream = head.is_of("text/event-stream");
+        let is_json = head.is_of("application/json");
+        let is_encoded = head.is_encoded;
+        let inner_id = match head.session_id {
+            Single::Absent => None,
+            // A copy: it must not keep the whole head alive as long as the session lives.
+            Single::Once(id) if !id.is_empty() => HeaderValue::from_bytes(id.as_bytes()).ok(),
+            Single::Once(_) | Single::Repeated => return self.unusable(parts, Body::new(body)),
         };
-        let is_stream = is_event_stream(&parts.headers);
-        let is_json = has_essence(&parts.headers, "application/json");
-        let is_encoded = is_encoded(&parts.headers);
+        if !matches!(head.session_id, Single::Absent) {
+            parts.headers.remove(&SESSION_ID);
+        }
         match inner_id {
             // It passes as it came.
             Some(id) if is_encoded && self.report_only => {
@@ -104,10 +113,9 @@ impl Opening {
         if is_stream {
             return self.conclude_stream(parts, Body::new(body));
         }
-        let body = Limited::new(body, LARGEST_ANSWER).collect();
-        let body = match in_time(body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(_)) | Err(_) => {
+        let body = match in_time(whole(body, LARGEST_ANSWER)).await {
+            Ok(Some(body)) => body,
+            Ok(None) | Err(_) => {
                 return self
                     .request
                     .refuse(RefusalReason::UnusableAnswer, self.slot.entry());
@@ -132,7 +140,7 @@ impl Opening {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
-        let body = SessionBody::new(Body::from(body), in_flight, Role::Opening);
+        let body = SessionBody::new(Full::new(body), in_flight, Role::Opening);
         Response::from_parts(parts, Body::new(body))
     }
 
@@ -203,7 +211,7 @@ async fn in_time<F: Future>(body: F) -> Result<F::Output, Elapsed> {
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// Its id, as it was written.
-    id: Box<str>,
+    id: Kept,
     version: Version,
 }
 
@@ -213,7 +221,7 @@ impl Asked {
     fn outcome(&self, body: &[u8]) -> Option<Outcome> {
         let message = message::read(body, Bounds::OF_ANSWERS).ok()?;
         let answers = match message.id {
-            Some(id) => is_same_id(id, &self.id),
+            Some(id) => is_same_id(id.as_bytes(), self.id.as_bytes()),
             None => message.is_error,
         };
         if message.kind != MessageKind::Response || !answers {
@@ -221,7 +229,7 @@ impl Asked {
         }
         Some(match message.is_error {
             true => Outcome::Error,
-            false => Outcome::Result(message.protocol_version.as_deref().map(era::known)),
+            false => Outcome::Result(message.protocol_version().as_deref().map(era::known)),
         })
     }
 
@@ -256,9 +264,14 @@ pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>
 
 /// What the client says of itself, fit to be shown and kept.
 pub(crate) fn client(message: &Message<'_>) -> Client {
-    let clean = |text: &Option<Cow<'_, str>>| {
+    let clean = |text: Option<Cow<'_, str>>| {
+        let text = text?;
+        if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+        {
+            return Some(text.into());
+        }
         let mut clean = String::new();
-        for letter in text.as_deref()?.chars() {
+        for letter in text.chars() {
             let letter = if letter.is_control() {
                 char::REPLACEMENT_CHARACTER
             } else {
@@ -272,29 +285,14 @@ pub(crate) fn client(message: &Message<'_>) -> Client {
         Some(clean.into_boxed_str())
     };
     Client {
-        name: clean(&message.client_name),
-        version: clean(&message.client_version),
+        name: clean(message.client_name()),
+        version: clean(message.client_version()),
     }
 }
 
-/// The inner service's own session id, taken off its answer.
-fn take_inner_id(headers: &mut HeaderMap) -> Result<Option<HeaderValue>, UnusableId> {
-    let id = match Single::read(headers, &SESSION_ID) {
-        Single::Absent => None,
-        // A copy: it must not keep the whole head alive as long as the session lives.
-        Single::Once(id) if !id.is_empty() => HeaderValue::from_bytes(id.as_bytes()).ok(),
-        Single::Once(_) | Single::Repeated => return Err(UnusableId),
-    };
-    headers.remove(&SESSION_ID);
-    Ok(id)
-}
-
-/// Set twice, or empty.
-struct UnusableId;
-
 /// Ids are equal as values: an inner service may write a string with other escapes.
-fn is_same_id(one: &str, other: &str) -> bool {
-    let value = |id| serde_json::from_str::<serde_json::Value>(id).ok();
+fn is_same_id(one: &[u8], other: &[u8]) -> bool {
+    let value = |id| serde_json::from_slice::<serde_json::Value>(id).ok();
     one == other || value(one).is_some_and(|one| value(other) == Some(one))
 }
 

@@ -83,12 +83,13 @@ impl AllowedHosts {
 
     /// Whether this is a listed name, with any port of up to four digits: the usual case, told
     /// without parsing. Where it is not, [`contains`](Self::contains) decides.
+    #[inline]
     fn lists(&self, text: &[u8]) -> bool {
         self.listed.iter().any(|listed| match &listed.name {
             Name::Dns(name) if listed.port.is_none() => text
                 .split_at_checked(name.len())
                 .is_some_and(|(start, rest)| {
-                    start.eq_ignore_ascii_case(name.as_bytes())
+                    (start == name.as_bytes() || start.eq_ignore_ascii_case(name.as_bytes()))
                         && match rest {
                             [] => true,
                             [b':', port @ ..] => {

@@ -18,6 +18,7 @@ use super::future::State;
 use super::head::Traits;
 use super::intake::Intake;
 use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck, SessionMark};
+use super::kept::Kept;
 use super::layer::Shared;
 use super::message::{self, Bounds, Message};
 use super::modern_call::{Listener, ModernCall};
@@ -27,20 +28,36 @@ use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Caller, Client, InFlight, Opener, Unavailable};
+use crate::session::{Caller, Client, InFlight, Opener, Slot, Unavailable};
 
 /// A POST whose head passed.
 pub(crate) struct Post<S> {
     pub(crate) inner: S,
     /// Whether `inner` has been polled ready.
     pub(crate) is_ready: bool,
-    pub(crate) parts: Parts,
+    pub(crate) waiting: Waiting,
+}
+
+/// What of it waits for the body.
+pub(crate) struct Waiting {
+    /// `None` once it has gone its way.
+    pub(crate) parts: Option<Parts>,
     pub(crate) traits: Traits,
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
     pub(crate) session: Option<InFlight>,
     pub(crate) caller: Caller,
     pub(crate) shared: Arc<Shared>,
+}
+
+/// The way that a POST goes.
+pub(super) enum Way {
+    /// It is answered here.
+    Answer(Response<Body>),
+    /// To the inner service, opening a session if that one agrees.
+    Open(Client, McpMessage),
+    /// To the inner service.
+    Send(Next),
 }
 
 /// What follows once the inner service is ready for a message.
@@ -69,12 +86,104 @@ where
     }
 
     /// The body came whole (contract rows 12 to 23).
-    pub(super) fn judge(self, body: Bytes) -> State<S> {
+    pub(super) fn judge(&mut self, body: &Bytes) -> Way {
+        self.waiting.judge(body)
+    }
+
+    /// Whether the inner service is ready, and the session still open.
+    pub(super) fn may_call(&self, call: &Call) -> bool {
+        self.is_ready && call.in_flight.entry().is_usable()
+    }
+
+    /// Calls the inner service, which is ready, with this body.
+    pub(super) fn call(&mut self, body: Bytes) -> S::Future {
+        self.inner.call(self.waiting.request(body))
+    }
+
+    pub(super) fn go(&mut self, way: Way, body: Bytes) -> State<S> {
+        match way {
+            Way::Answer(response) => State::answer(response, None),
+            Way::Open(client, message) => self.open(client, message, body),
+            Way::Send(next) => self.send(body, next),
+        }
+    }
+
+    /// The body did not come (rows 10 and 11).
+    pub(super) fn refuse_body(&self, reason: RefusalReason, intake: Intake) -> State<S> {
+        let Waiting { parts, shared, .. } = &self.waiting;
+        let parts = parts.as_ref().expect(GONE);
+        let refusal = Refusal::of_head(reason).told(shared.registry.observers());
+        let response = refusal.into_response(parts.version);
+        let rest = match reason {
+            // It broke off: nothing more can come.
+            RefusalReason::BodyBroken => None,
+            _ => intake.if_must_be_dropped(parts),
+        };
+        State::answer(response, rest)
+    }
+
+    fn open(&mut self, client: Client, message: McpMessage, body: Bytes) -> State<S> {
+        let slot = match self.waiting.reserve(client) {
+            Ok(slot) => slot,
+            Err(unavailable) if self.waiting.shared.settings.report_only => {
+                let next = self.waiting.report(unavailable.into());
+                return self.send(body, next);
+            }
+            Err(unavailable) => {
+                let response = self.waiting.refuse_with(unavailable.into(), &message);
+                return State::answer(response, None);
+            }
+        };
+        let Shared {
+            settings,
+            farewells,
+            ..
+        } = &*self.waiting.shared;
+        let parts = self.waiting.parts.as_mut().expect(GONE);
+        let farewell = settings
+            .end_inner_sessions
+            .then(|| farewells.prepare(self.inner.clone(), parts))
+            .flatten();
+        let entry = slot.entry().clone();
+        let opening = Opening::new(
+            slot,
+            &message,
+            parts.version,
+            farewell,
+            settings.report_only,
+        );
+        forward::prepare(parts, &entry, message);
+        // A compressed answer could not be judged; an outer layer may compress.
+        parts.headers.remove(ACCEPT_ENCODING);
+        forward::reframe(parts, self.waiting.traits, body.len());
+        self.send(body, Next::Open(opening))
+    }
+
+    fn send(&mut self, body: Bytes, next: Next) -> State<S> {
+        let request = self.waiting.request(body);
+        match self.is_ready {
+            true => State::go(&mut self.inner, request, next),
+            false => State::ready(self.inner.clone(), request, next),
+        }
+    }
+}
+
+impl Waiting {
+    /// The request that was judged.
+    #[inline]
+    fn request(&mut self, body: Bytes) -> Request<Body> {
+        Request::from_parts(self.parts.take().expect(GONE), Body::from(body))
+    }
+
+    /// In place, for a head is large to move about.
+    fn judge(&mut self, body: &Bytes) -> Way {
+        let parts = self.parts.as_ref().expect(GONE);
         let settings = &self.shared.settings;
-        let message = match message::read(&body, Bounds::of_requests(settings.json_depth)) {
+        let read = message::read(body, Bounds::of_requests(settings.json_depth));
+        let message = match &read {
             Ok(message) => message,
             Err(flaw) if settings.lets_pass(flaw.reason) => {
-                return self.report(flaw.reason, body.clone());
+                return Way::Send(self.report(flaw.reason));
             }
             Err(flaw) => return self.refuse(flaw.reason, flaw.id.map(str::as_bytes)),
         };
@@ -82,11 +191,11 @@ where
             .session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let version = self.traits.version(&self.parts.headers);
+        let version = self.traits.version(&parts.headers);
         let judged = judge::message(
-            &message,
+            message,
             version,
-            &self.parts.headers,
+            &parts.headers,
             OwnerCheck::of(&self.caller),
             self.mark,
             session.map(LiveSession::of),
@@ -94,43 +203,30 @@ where
         );
         let verdict = match judged {
             Ok(verdict) => verdict,
-            Err(reason) if settings.lets_pass(reason) => return self.report(reason, body.clone()),
-            Err(reason) => return self.refuse_message(reason, &message),
+            Err(reason) if settings.lets_pass(reason) => return Way::Send(self.report(reason)),
+            Err(reason) => return self.refuse_message(reason, message),
         };
         let era = match verdict {
-            MessageVerdict::ForwardModern => Era::modern(&message, version),
+            MessageVerdict::ForwardModern => Era::modern(message, version),
             MessageVerdict::Forward | MessageVerdict::Open => {
                 let negotiated = session.and_then(|live| live.entry().protocol_version());
                 Era::legacy(message.method.as_deref(), version, negotiated)
             }
         };
-        let handle = McpMessage::new(&body, &message, era);
+        let handle = McpMessage::new(message, era);
         match verdict {
-            MessageVerdict::Forward => self.forward(handle, body),
-            MessageVerdict::ForwardModern => self.forward_modern(handle, body),
-            MessageVerdict::Open => {
-                let client = opening::client(&message);
-                self.open(client, handle, body)
-            }
+            MessageVerdict::Forward => Way::Send(self.forward(handle, body.len())),
+            MessageVerdict::ForwardModern => self.forward_modern(handle, body.len()),
+            MessageVerdict::Open => Way::Open(opening::client(message), handle),
         }
     }
 
-    /// The body did not come (rows 10 and 11).
-    pub(super) fn refuse_body(self, reason: RefusalReason, intake: Intake) -> State<S> {
-        let refusal = Refusal::of_head(reason).told(self.shared.registry.observers());
-        let response = refusal.into_response(self.parts.version);
-        let rest = match reason {
-            // It broke off: nothing more can come.
-            RefusalReason::BodyBroken => None,
-            _ => intake.if_must_be_dropped(&self.parts),
-        };
-        State::answer(response, rest)
-    }
-
-    fn forward(mut self, message: McpMessage, body: Bytes) -> State<S> {
+    fn forward(&mut self, message: McpMessage, length: usize) -> Next {
+        let parts = self.parts.as_mut().expect(GONE);
+        forward::reframe(parts, self.traits, length);
         let Some(session) = self.session.take() else {
-            forward::prepare_stateless(&mut self.parts, message);
-            return self.go(body, Next::Pass(None));
+            forward::prepare_stateless(parts, message);
+            return Next::Pass(None);
         };
         let entry = session.entry();
         let negotiated = entry.protocol_version();
@@ -138,16 +234,16 @@ where
             observe::version_mismatch(entry);
         }
         let settings = &self.shared.settings;
-        let call = Call::post(session, &message, self.traits, &self.parts, settings);
-        if message.method() == Some("notifications/initialized") {
+        let call = Call::post(session, &message, self.traits, parts, settings);
+        if message.calls("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm();
         }
-        forward::prepare(&mut self.parts, call.in_flight.entry(), Some(message));
-        self.go(body, Next::Call(call))
+        forward::prepare(parts, call.in_flight.entry(), message);
+        Next::Call(call)
     }
 
-    fn forward_modern(mut self, message: McpMessage, body: Bytes) -> State<S> {
+    fn forward_modern(&mut self, message: McpMessage, length: usize) -> Way {
         let Shared {
             settings,
             listeners,
@@ -165,16 +261,18 @@ where
         };
         let listener = match listener {
             Ok(listener) => listener,
-            Err(reason) if settings.lets_pass(reason) => return self.report(reason, body),
-            Err(reason) => return self.refuse_with(reason, &message),
+            Err(reason) if settings.lets_pass(reason) => return Way::Send(self.report(reason)),
+            Err(reason) => return Way::Answer(self.refuse_with(reason, &message)),
         };
         let call = ModernCall::new(&message, listener, drain.clone());
-        forward::prepare_modern(&mut self.parts, message);
-        self.go(body, Next::Modern(call))
+        let parts = self.parts.as_mut().expect(GONE);
+        forward::prepare_modern(parts, message);
+        forward::reframe(parts, self.traits, length);
+        Way::Send(Next::Modern(call))
     }
 
-    fn open(mut self, client: Client, message: McpMessage, body: Bytes) -> State<S> {
-        let settings = &self.shared.settings;
+    /// A place for the session that an `initialize` is to open.
+    fn reserve(&mut self, client: Client) -> Result<Slot, Unavailable> {
         let owner = match &mut self.caller {
             Caller::Known(owner) => owner.take(),
             Caller::Missing | Caller::Unresolved => None,
@@ -182,50 +280,13 @@ where
         let opener = Opener {
             client,
             owner,
-            scope: settings.scope.clone(),
+            scope: self.shared.settings.scope.clone(),
         };
-        let slot = match self.shared.registry.reserve(opener) {
-            Ok(slot) => slot,
-            Err(unavailable) if settings.report_only => {
-                return self.report(unavailable.into(), body);
-            }
-            Err(unavailable) => return self.refuse_with(unavailable.into(), &message),
-        };
-        let farewell = settings
-            .end_inner_sessions
-            .then(|| {
-                let inner = self.inner.clone();
-                self.shared.farewells.prepare(inner, &self.parts)
-            })
-            .flatten();
-        let entry = slot.entry().clone();
-        let opening = Opening::new(
-            slot,
-            &message,
-            self.parts.version,
-            farewell,
-            settings.report_only,
-        );
-        forward::prepare(&mut self.parts, &entry, Some(message));
-        // A compressed answer could not be judged; an outer layer may compress.
-        self.parts.headers.remove(ACCEPT_ENCODING);
-        self.go(body, Next::Open(opening))
+        self.shared.registry.reserve(opener)
     }
 
-    fn go(mut self, body: Bytes, next: Next) -> State<S> {
-        forward::reframe(&mut self.parts, self.traits, body.len());
-        self.send(body, next)
-    }
-
-    fn send(self, body: Bytes, next: Next) -> State<S> {
-        let request = Request::from_parts(self.parts, Body::from(body));
-        match self.is_ready {
-            true => State::go(self.inner, request, next),
-            false => State::ready(self.inner, request, next),
-        }
-    }
-
-    fn refuse_message(self, reason: RefusalReason, message: &Message<'_>) -> State<S> {
+    #[cold]
+    fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>) -> Way {
         let id = message.request_id().map(str::as_bytes);
         if reason != RefusalReason::UnsupportedVersion {
             return self.refuse(reason, id);
@@ -235,38 +296,41 @@ where
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let version = self.traits.version(&self.parts.headers);
-        let refusal = Refusal::of_message(reason, id).with_versions(
-            &supported,
-            era::requested(message, version).unwrap_or("unknown"),
-        );
-        self.answer(refusal)
+        let parts = self.parts.as_ref().expect(GONE);
+        let requested = era::requested(message, self.traits.version(&parts.headers));
+        let requested = requested.as_deref().unwrap_or("unknown");
+        let refusal = Refusal::of_message(reason, id).with_versions(&supported, requested);
+        Way::Answer(self.answer(refusal))
     }
 
-    fn refuse_with(self, reason: RefusalReason, message: &McpMessage) -> State<S> {
-        let mut refusal = Refusal::of_message(reason, message.request_id());
+    fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> Response<Body> {
+        let id = message.request_id().map(Kept::as_bytes);
+        let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
             refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
         }
         self.answer(refusal)
     }
 
-    fn refuse(self, reason: RefusalReason, id: Option<&[u8]>) -> State<S> {
-        self.answer(Refusal::of_message(reason, id))
+    fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>) -> Way {
+        Way::Answer(self.answer(Refusal::of_message(reason, id)))
     }
 
-    fn answer(self, refusal: Refusal) -> State<S> {
+    fn answer(&self, refusal: Refusal) -> Response<Body> {
         let refusal = refusal.told(self.shared.registry.observers());
-        State::answer(refusal.into_response(self.parts.version), None)
+        refusal.into_response(self.parts.as_ref().expect(GONE).version)
     }
 
     /// Report-only mode.
-    fn report(mut self, reason: RefusalReason, body: Bytes) -> State<S> {
+    #[cold]
+    fn report(&mut self, reason: RefusalReason) -> Next {
         let session = self.session.take();
-        let reported = Reported::prepare(reason, &mut self.parts, session, &self.shared);
-        self.send(body, Next::Pass(reported))
+        let parts = self.parts.as_mut().expect(GONE);
+        Next::Pass(Reported::prepare(reason, parts, session, &self.shared))
     }
 }
+
+const GONE: &str = "a POST goes its way once";
 
 impl From<Unavailable> for RefusalReason {
     fn from(unavailable: Unavailable) -> Self {

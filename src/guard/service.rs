@@ -11,21 +11,20 @@ use http::{Method, Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
+use super::admit::{Admission, Asked};
 use super::answer::{Call, not_found};
 use super::delete::Deletion;
+use super::forward;
 use super::future::ResponseFuture;
-use super::head::{Head, Traits, Verb};
+use super::head::{Head, Traits};
 use super::intake::Intake;
-use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
 use super::layer::Shared;
-use super::post::Post;
+use super::post::{Post, Waiting};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use super::reported::Reported;
-use super::{era, forward, origin};
-use crate::config::LegacyEra;
 use crate::extract::Guarded;
-use crate::session::{Begun, Caller, Entry, InFlight};
+use crate::session::{Caller, Entry};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
@@ -52,48 +51,6 @@ impl<S> SessionGuard<S> {
         mem::replace(&mut self.inner, clone)
     }
 
-    /// Judges a request by its head (contract rows 2 to 9). With a refusal comes the live session that
-    /// the request names, if it came so far. `asked` is what the store has said of it.
-    fn admit(
-        &self,
-        parts: &Parts,
-        asked: Option<Asked>,
-    ) -> Result<Admission, (RefusalReason, Option<InFlight>)> {
-        let settings = &self.shared.settings;
-        let head = Head::read(parts, settings.longest_id);
-        let (caller, found) = match asked {
-            Some(asked) => (asked.caller, asked.found),
-            None => {
-                origin::verify(&head, parts, settings).map_err(|reason| (reason, None))?;
-                // Who asks is settled before any session is looked up.
-                let caller = match settings.legacy {
-                    LegacyEra::Sessions => settings.owners.resolve(parts),
-                    LegacyEra::Stateless | LegacyEra::Refused => Caller::Known(None),
-                };
-                match self.find(&head, &caller) {
-                    Begun::Session(session) => (caller, Ok(Some(session))),
-                    Begun::Unknown => (caller, Ok(None)),
-                    Begun::Ask => return Ok(Admission::Ask(caller)),
-                }
-            }
-        };
-        let (session, unclear) = match found {
-            Ok(session) => (session, None),
-            Err(reason) => (None, Some(reason)),
-        };
-        let live = match unclear {
-            None => Ok(session.as_ref().map(LiveSession::of)),
-            Some(reason) => Err(reason),
-        };
-        let gone = || (RefusalReason::SessionNotFound, None);
-        match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
-            Err(reason) => Err((reason, session)),
-            Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(mark, session, caller, head.traits)),
-            Ok(HeadVerdict::Stream) => session.map(Admission::Stream).ok_or_else(gone),
-            Ok(HeadVerdict::End) => session.map(Admission::End).ok_or_else(gone),
-        }
-    }
-
     /// Has the inner service told of the end of a session that it keeps one of its own for.
     fn set_farewell(&self, entry: &Arc<Entry>, parts: &Parts)
     where
@@ -107,43 +64,6 @@ impl<S> SessionGuard<S> {
             }
         }
     }
-
-    /// Looks up the session that a request names.
-    fn find(&self, head: &Head<'_>, caller: &Caller) -> Begun {
-        let settings = &self.shared.settings;
-        let (LegacyEra::Sessions, Caller::Known(owner), Some(id)) =
-            (settings.legacy, caller, head.session.named())
-        else {
-            return Begun::Unknown;
-        };
-        let registry = &self.shared.registry;
-        match registry.begin(id, &settings.scope, owner.as_ref()) {
-            // Most likely of the era that has no sessions, which must not wait for a store.
-            Begun::Ask
-                if head.verb == Verb::Post
-                    && era::header_names_modern(head.version)
-                    && registry.get(id).is_none() =>
-            {
-                Begun::Unknown
-            }
-            begun => begun,
-        }
-    }
-}
-
-/// A request that passed by its head, with the session that it names.
-enum Admission {
-    /// Only the store knows whether it names a session.
-    Ask(Caller),
-    End(InFlight),
-    Read(SessionMark, Option<InFlight>, Caller, Traits),
-    Stream(InFlight),
-}
-
-/// What was found out of a request before it is judged by its head.
-struct Asked {
-    caller: Caller,
-    found: Result<Option<InFlight>, RefusalReason>,
 }
 
 impl<S, B, R> Service<Request<B>> for SessionGuard<S>
@@ -187,7 +107,7 @@ where
     fn proceed(&mut self, mut parts: Parts, body: Body, asked: Option<Asked>) -> ResponseFuture<S> {
         let shared = self.shared.clone();
         let settings = &shared.settings;
-        let admission = match self.admit(&parts, asked) {
+        let admission = match shared.admit(&parts, asked) {
             Ok(admission) => admission,
             Err((reason, session)) => {
                 if settings.lets_pass(reason) {
@@ -214,23 +134,25 @@ where
                     Post {
                         inner,
                         is_ready: true,
-                        parts,
-                        traits,
-                        mark,
-                        session,
-                        caller,
-                        shared,
+                        waiting: Waiting {
+                            parts: Some(parts),
+                            traits,
+                            mark,
+                            session,
+                            caller,
+                            shared,
+                        },
                     },
                 )
             }
-            Admission::Stream(session) => {
-                let call = Call::stream(session, &parts, settings);
-                forward::prepare(&mut parts, call.in_flight.entry(), None);
+            Admission::Stream(session, traits) => {
+                let call = Call::stream(session, traits, &parts, settings);
+                forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
                 ResponseFuture::call(self.inner.call(Request::from_parts(parts, body)), call)
             }
             Admission::End(session) => match Deletion::begin(session) {
                 Ok(deletion) if deletion.entry().inner_id().is_some() => {
-                    forward::prepare(&mut parts, deletion.entry(), None);
+                    forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
                     let answer = self.inner.call(Request::from_parts(parts, body));
                     let heeds_refusal = !settings.end_on_refused_delete;
                     ResponseFuture::wait(deletion.ask(answer, heeds_refusal, shared))

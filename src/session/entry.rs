@@ -202,6 +202,7 @@ impl Entry {
 
     /// Whether this is a session of the scope and owner that ask for it. Nobody's sessions are
     /// nobody's only.
+    #[inline]
     pub(crate) fn belongs_to(&self, scope: &Scope, owner: Option<&Owner>) -> bool {
         self.scope == *scope && self.owner.as_ref() == owner
     }
@@ -303,6 +304,7 @@ impl Entry {
     }
 
     /// Why the session ended, if it has.
+    #[inline]
     pub(crate) fn end_reason(&self) -> Option<EndReason> {
         State(self.state.load(Acquire)).end_reason()
     }
@@ -395,10 +397,12 @@ impl Entry {
         self.refreshed.store(now, Relaxed);
     }
 
+    #[inline]
     pub(crate) fn protocol_version(&self) -> Option<&str> {
         self.protocol_version.get().map(|version| &**version)
     }
 
+    #[inline]
     pub(crate) fn inner_id(&self) -> Option<&HeaderValue> {
         self.inner_id.get().map(|id| &**id)
     }

@@ -145,6 +145,7 @@ pub(crate) struct OwnerSource {
 }
 
 impl OwnerSource {
+    #[inline]
     pub(crate) fn resolve(&self, parts: &Parts) -> Caller {
         let Some(resolver) = &self.resolver else {
             return Caller::Known(None);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::fields::Fields;
 use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
-use super::{Bounds, Message, MessageKind};
+use super::{Bounds, Claim, Message, MessageKind};
 use crate::guard::reason::RefusalReason;
 
 /// A document, read but not judged.
@@ -19,15 +19,16 @@ pub(super) struct Envelope<'a> {
     /// The same, where it is one that JSON-RPC and every parser know.
     valid_id: Option<&'a str>,
     /// `Some(None)`: there, but no string.
-    method: Option<Option<Cow<'a, str>>>,
+    method: Option<Option<Quoted<'a>>>,
     params: Fields<'a>,
-    result: Option<Fields<'a>>,
+    has_result: bool,
+    /// `protocolVersion` of `result`.
+    result_version: Option<Quoted<'a>>,
     has_error: bool,
-    /// The reserved keys that were seen, a bit each.
+    /// The reserved keys that were seen, a bit each, and those that were seen again.
     seen: u8,
-    others: Vec<Cow<'a, [u8]>>,
-    repeats_id: bool,
-    ambiguous: bool,
+    repeated: u8,
+    others: Others<'a>,
 }
 
 impl<'a> Envelope<'a> {
@@ -40,28 +41,29 @@ impl<'a> Envelope<'a> {
             valid_id: None,
             method: None,
             params: Fields::default(),
-            result: None,
+            has_result: false,
+            result_version: None,
             has_error: false,
             seen: 0,
-            others: Vec::new(),
-            repeats_id: false,
-            ambiguous: false,
+            repeated: 0,
+            others: Others::default(),
         }
     }
 
     /// Reads a document; what was read in front of an error stays.
+    #[inline(always)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         self.is_object = true;
         while let Some(key) = members.next(scanner)? {
-            let key = self.note(key);
-            scanner.colon()?;
-            match key {
+            match self.note(key)? {
                 TopKey::JsonRpc => {
-                    let text = scanner.text()?;
-                    self.is_version_2 = text.is_some_and(|text| text == "2.0");
+                    self.is_version_2 = scanner.take(br#""2.0""#) || {
+                        let text = scanner.text()?.map(Quoted::unescaped).transpose()?;
+                        text.is_some_and(|text| *text == *b"2.0")
+                    };
                 }
                 TopKey::Id => {
                     let id = scanner.raw()?;
@@ -74,9 +76,8 @@ impl<'a> Envelope<'a> {
                     self.params.read(scanner)?;
                 }
                 TopKey::Result => {
-                    let mut result = Fields::default();
-                    result.read(scanner)?;
-                    self.result = Some(result);
+                    self.has_result = true;
+                    self.result_version = scanner.apart(version_of_result)?;
                 }
                 TopKey::Error => {
                     let is_null = scanner.peek()? == b'n';
@@ -90,29 +91,18 @@ impl<'a> Envelope<'a> {
         Ok(())
     }
 
-    fn note(&mut self, key: Cow<'a, [u8]>) -> TopKey {
-        let known = TopKey::of(&key);
+    #[inline(always)]
+    fn note(&mut self, key: Quoted<'a>) -> Result<TopKey, Malformed> {
+        let known = match key.is_escaped() {
+            true => TopKey::of(&*key.unescaped()?),
+            false => TopKey::of(key.inside()),
+        };
         if known == TopKey::Other {
-            self.note_other(key);
-            return known;
+            self.others.note(key.unescaped()?);
         }
-        let repeated = self.seen & known as u8 != 0;
+        self.repeated |= self.seen & known as u8;
         self.seen |= known as u8;
-        self.ambiguous |= repeated;
-        self.repeats_id |= repeated && known == TopKey::Id;
-        known
-    }
-
-    fn note_other(&mut self, key: Cow<'a, [u8]>) {
-        if let Some(reserved) = folds_to_reserved(&key) {
-            self.ambiguous = true;
-            self.repeats_id |= reserved == "id";
-        } else if !self.ambiguous {
-            // Once it is refused the rest need not be compared.
-            let is_over = self.others.len() == MOST_OTHERS;
-            self.ambiguous = is_over || self.others.contains(&key);
-            self.others.push(key);
-        }
+        Ok(known)
     }
 
     pub(super) fn judge(&self, has_private_key: bool) -> Result<MessageKind, RefusalReason> {
@@ -120,7 +110,7 @@ impl<'a> Envelope<'a> {
             return Err(RefusalReason::NotOneMessage);
         }
         let is_strict = self.bounds.is_strict;
-        let kind = match (&self.method, self.result.is_some(), self.has_error) {
+        let kind = match (&self.method, self.has_result, self.has_error) {
             _ if is_strict && !self.is_version_2 => return Err(RefusalReason::InvalidEnvelope),
             (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
             (Some(Some(_)), false, false) => MessageKind::Notification,
@@ -132,7 +122,10 @@ impl<'a> Envelope<'a> {
         if !(self.valid_id.is_some() || may_lack_id && lacks_id) {
             return Err(RefusalReason::InvalidId);
         }
-        let is_ambiguous = self.ambiguous || self.params.ambiguous || has_private_key;
+        let is_ambiguous = self.repeated != 0
+            || self.others.are_ambiguous
+            || self.params.ambiguous
+            || has_private_key;
         match is_strict && is_ambiguous {
             true => Err(RefusalReason::AmbiguousKeys),
             false => Ok(kind),
@@ -142,31 +135,63 @@ impl<'a> Envelope<'a> {
     /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
     /// the server's own.
     pub(super) fn request_id(&self) -> Option<&'a str> {
-        let is_response = self.method.is_none() && (self.result.is_some() || self.has_error);
-        if is_response || self.repeats_id {
+        let is_response = self.method.is_none() && (self.has_result || self.has_error);
+        if is_response || self.repeated & TopKey::Id as u8 != 0 || self.others.fold_to_id {
             None
         } else {
             self.valid_id
         }
     }
 
-    pub(super) fn into_message(self, kind: MessageKind) -> Message<'a> {
-        Message {
+    #[inline(always)]
+    pub(super) fn message(&self, kind: MessageKind) -> Result<Message<'a>, Malformed> {
+        let mut fields = self.params;
+        if self.has_result {
+            fields.protocol_version = self.result_version;
+        }
+        Ok(Message {
             kind,
             id: self.valid_id,
-            method: self.method.flatten(),
+            method: self.method.flatten().map(Quoted::unescaped).transpose()?,
             is_error: self.has_error,
-            claim: self.params.claim,
-            name: self.params.name,
-            uri: self.params.uri,
-            protocol_version: match self.result {
-                Some(result) => result.protocol_version,
-                None => self.params.protocol_version,
+            claim: match fields.claim {
+                None => Claim::Absent,
+                Some(None) => Claim::NotText,
+                Some(Some(claim)) => Claim::Text(claim.text()?),
             },
-            client_name: self.params.client_name,
-            client_version: self.params.client_version,
+            fields,
+        })
+    }
+}
+
+/// The keys of the message object that JSON-RPC does not know.
+#[derive(Debug, Default)]
+struct Others<'a> {
+    keys: Vec<Cow<'a, [u8]>>,
+    are_ambiguous: bool,
+    fold_to_id: bool,
+}
+
+impl<'a> Others<'a> {
+    #[cold]
+    fn note(&mut self, key: Cow<'a, [u8]>) {
+        if let Some(reserved) = folds_to_reserved(&key) {
+            self.are_ambiguous = true;
+            self.fold_to_id |= reserved == "id";
+        } else if !self.are_ambiguous {
+            // Once it is refused the rest need not be compared.
+            let is_over = self.keys.len() == MOST_OTHERS;
+            self.are_ambiguous = is_over || self.keys.contains(&key);
+            self.keys.push(key);
         }
     }
+}
+
+#[inline(never)]
+fn version_of_result<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Quoted<'a>>, Malformed> {
+    let mut result = Fields::default();
+    result.read(scanner)?;
+    Ok(result.protocol_version)
 }
 
 /// A key of the message object, as a bit.
@@ -183,6 +208,7 @@ enum TopKey {
 }
 
 impl TopKey {
+    #[inline(always)]
     fn of(key: &[u8]) -> Self {
         match key {
             b"jsonrpc" => Self::JsonRpc,
@@ -212,20 +238,27 @@ fn folds_to_reserved(key: &[u8]) -> Option<&'static str> {
 
 /// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
 /// none: some parsers read a float.
+#[inline(always)]
 fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
-    let text = std::str::from_utf8(raw).ok()?;
-    let is_valid = if let Some(string) = text.strip_prefix('"') {
-        // It was read without regard to what its escapes name.
-        string.len() - 1 <= longest && Quoted::read(raw, true).is_ok()
-    } else {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        digits.bytes().all(|byte| byte.is_ascii_digit())
-            && text != "-0"
-            && digits
-                .parse::<u64>()
-                .is_ok_and(|value| value <= MAX_SAFE_INTEGER)
-    };
-    is_valid.then_some(text)
+    let is_short_number = raw.len() < 16 && raw.iter().all(u8::is_ascii_digit);
+    let is_valid = is_short_number
+        || match raw {
+            // It was read without regard to what its escapes name.
+            [b'"', inside @ .., b'"'] => inside.len() <= longest && Quoted::read(raw, true).is_ok(),
+            _ => is_long_number(raw),
+        };
+    is_valid.then(|| std::str::from_utf8(raw).ok()).flatten()
+}
+
+/// Whether this is a number of many digits, or of less than zero, that a double holds exactly.
+fn is_long_number(raw: &[u8]) -> bool {
+    let digits = raw.strip_prefix(b"-").unwrap_or(raw);
+    let value = std::str::from_utf8(digits)
+        .ok()
+        .and_then(|text| text.parse::<u64>().ok());
+    digits.iter().all(u8::is_ascii_digit)
+        && raw != b"-0"
+        && value.is_some_and(|value| value <= MAX_SAFE_INTEGER)
 }
 
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];

@@ -1,19 +1,18 @@
 //! What the guard looks at inside `params` and `result`.
 
-use std::borrow::Cow;
-
-use super::Claim;
 use super::scanner::{Malformed, Scanner};
+use super::string::Quoted;
 
 /// The members of `params` or `result` that the guard looks at.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fields<'a> {
-    pub(super) claim: Claim<'a>,
-    pub(super) name: Option<Cow<'a, str>>,
-    pub(super) uri: Option<Cow<'a, str>>,
-    pub(super) protocol_version: Option<Cow<'a, str>>,
-    pub(super) client_name: Option<Cow<'a, str>>,
-    pub(super) client_version: Option<Cow<'a, str>>,
+    /// `Some(None)`: there, but no string.
+    pub(super) claim: Option<Option<Quoted<'a>>>,
+    pub(super) name: Option<Quoted<'a>>,
+    pub(super) uri: Option<Quoted<'a>>,
+    pub(super) protocol_version: Option<Quoted<'a>>,
+    pub(super) client_name: Option<Quoted<'a>>,
+    pub(super) client_version: Option<Quoted<'a>>,
     pub(super) ambiguous: bool,
     /// The keys that must not stand twice and were seen, a bit each.
     seen: u8,
@@ -21,16 +20,16 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Reads an object's fields, and nothing of any other value.
+    #[inline(always)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
-            scanner.colon()?;
-            match &*key {
+            match &*key.unescaped()? {
                 b"_meta" => {
                     self.note(1);
-                    self.read_meta(scanner)?;
+                    scanner.apart(|scanner| self.read_meta(scanner))?;
                 }
                 b"name" => {
                     self.note(2);
@@ -46,7 +45,7 @@ impl<'a> Fields<'a> {
                 }
                 b"clientInfo" => {
                     self.note(16);
-                    self.read_client(scanner)?;
+                    scanner.apart(|scanner| self.read_client(scanner))?;
                 }
                 _ => scanner.skip()?,
             }
@@ -59,16 +58,16 @@ impl<'a> Fields<'a> {
         self.seen |= key;
     }
 
+    #[inline(never)]
     fn read_meta(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
-        self.claim = Claim::Absent;
+        self.claim = None;
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
-            scanner.colon()?;
-            if *key == *CLAIM {
-                self.ambiguous |= self.claim != Claim::Absent;
-                self.claim = scanner.text()?.map_or(Claim::NotText, Claim::Text);
+            if *key.unescaped()? == *CLAIM {
+                self.ambiguous |= self.claim.is_some();
+                self.claim = Some(scanner.text()?);
             } else {
                 scanner.skip()?;
             }
@@ -76,14 +75,14 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn read_client(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         (self.client_name, self.client_version) = (None, None);
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         while let Some(key) = members.next(scanner)? {
-            scanner.colon()?;
-            match &*key {
+            match &*key.unescaped()? {
                 b"name" => self.client_name = scanner.text()?,
                 b"version" => self.client_version = scanner.text()?,
                 _ => scanner.skip()?,

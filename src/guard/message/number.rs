@@ -4,7 +4,17 @@ use super::scanner::Malformed;
 
 /// The length of the number that `rest` begins with. Where it is strict, a number that no finite
 /// double comes near is refused, as serde_json does.
+#[inline]
 pub(super) fn read(rest: &[u8], is_strict: bool) -> Result<usize, Malformed> {
+    match rest {
+        // One digit, as most.
+        [b'0'..=b'9', b',' | b'}' | b']', ..] => Ok(1),
+        _ => read_on(rest, is_strict),
+    }
+}
+
+#[inline(never)]
+fn read_on(rest: &[u8], is_strict: bool) -> Result<usize, Malformed> {
     let mut at = usize::from(rest.first() == Some(&b'-'));
     let integer = digits(rest, at);
     if integer == 0 || integer > 1 && rest[at] == b'0' {

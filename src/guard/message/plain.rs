@@ -5,7 +5,7 @@
 //! saves most bodies the check of their UTF-8.
 
 use fearless_simd::prelude::*;
-use fearless_simd::{Level, dispatch, u8x64};
+use fearless_simd::{Level, dispatch, i8x16, u8x16, u8x64};
 
 /// The bytes in front of the next quote, backslash or control character.
 #[derive(Clone, Copy)]
@@ -24,60 +24,73 @@ impl Plain {
     }
 }
 
-/// Those at the start of `rest`, which may be long.
-#[inline]
-pub(super) fn plain(rest: &[u8]) -> Plain {
-    let start = plain_words(rest, SHORT);
-    if start.len < SHORT {
-        return start.and(plain_bytes(&rest[start.len..]));
-    }
-    let rest = &rest[start.len..];
-    let blocks = dispatch!(Level::new(), simd => plain_blocks(simd, rest));
-    let rest = &rest[blocks.len..];
-    let words = plain_words(rest, usize::MAX);
-    let bytes = plain_bytes(&rest[words.len..]);
-    start.and(blocks).and(words).and(bytes)
-}
-
-/// Looks at eight bytes at once, up to `most`: most strings are short, and wider registers want
-/// some setting up. The high bit of a byte is set where it, less the bound, is negative; a borrow
-/// spoils only the bytes above it, so the lowest such bit is always right.
+/// How many of these sixteen bytes are plain ASCII: most strings are, and are shorter.
 #[inline(always)]
-pub(super) fn plain_words(rest: &[u8], most: usize) -> Plain {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound)) & !word;
-    let mut len = 0;
-    let mut any = 0;
-    while len < most
-        && let Some(word) = rest[len..].first_chunk()
-    {
-        let word = u64::from_le_bytes(*word);
-        let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
-        let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
-        let stops = (below(word, b' ') | quotes | backslashes) & HIGH;
-        any |= word;
-        if stops != 0 {
-            len += stops.trailing_zeros() as usize / 8;
-            break;
+pub(super) fn plain_start(chunk: &[u8; STEP]) -> usize {
+    // In registers that each processor of the target has.
+    dispatch!(Level::baseline(), simd => ascii_step(simd, chunk))
+}
+
+/// The end of a body, with zeros behind it, which are control characters.
+fn padded(rest: &[u8]) -> [u8; STEP] {
+    let mut chunk = [0; STEP];
+    chunk[..rest.len()].copy_from_slice(rest);
+    chunk
+}
+
+#[inline(always)]
+fn ascii_step<S: Simd>(simd: S, chunk: &[u8; STEP]) -> usize {
+    let bytes = u8x16::from_slice(simd, chunk);
+    // What is beyond ASCII is negative.
+    let below = bytes.bitcast::<i8x16<S>>().simd_lt(b' ' as i8);
+    let stops = below | bytes.simd_eq(b'"') | bytes.simd_eq(b'\\');
+    first(stops.to_bitmask())
+}
+
+/// Those at the start of `rest`, which may be long.
+pub(super) fn plain(rest: &[u8]) -> Plain {
+    let mut found = Plain {
+        len: 0,
+        is_ascii: true,
+    };
+    // Wider registers want some setting up.
+    while found.len < SHORT {
+        let step = dispatch!(Level::baseline(), simd => plain_step(simd, &rest[found.len..]));
+        found = found.and(step);
+        if step.len < STEP {
+            return found;
         }
-        len += 8;
     }
-    Plain {
-        len,
-        is_ascii: any & HIGH == 0,
+    let long = &rest[found.len..];
+    found = found.and(dispatch!(Level::new(), simd => plain_blocks(simd, long)));
+    loop {
+        let step = dispatch!(Level::baseline(), simd => plain_step(simd, &rest[found.len..]));
+        found = found.and(step);
+        if step.len < STEP {
+            return found;
+        }
     }
 }
 
-/// Looks at the last bytes of a body, too few for a word. If `rest` is more, a word has stopped.
-#[inline]
-fn plain_bytes(rest: &[u8]) -> Plain {
-    let rest = if rest.len() < 8 { rest } else { &[] };
-    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | ..b' ');
+/// Those among the first sixteen.
+#[inline(always)]
+fn plain_step<S: Simd>(simd: S, rest: &[u8]) -> Plain {
+    let bytes = match rest.first_chunk::<STEP>() {
+        Some(chunk) => u8x16::from_slice(simd, chunk),
+        None => u8x16::from_slice(simd, &padded(rest)),
+    };
+    let swapped = bytes ^ SWAP;
+    let stops = swapped.min(b' ').simd_eq(swapped) | bytes.simd_eq(b'\\');
     Plain {
-        len: rest.iter().take_while(is_plain).count(),
-        is_ascii: rest.is_ascii(),
+        len: first(stops.to_bitmask()),
+        is_ascii: !bytes.bitcast::<i8x16<S>>().simd_lt(0).any_true(),
     }
+}
+
+/// The place of the first bit, or how many there are.
+#[inline(always)]
+fn first(bits: u64) -> usize {
+    (bits | 1 << STEP).trailing_zeros() as usize
 }
 
 /// Looks at whole blocks, and stops in front of the first one that is not all plain.
@@ -86,8 +99,7 @@ fn plain_blocks<S: Simd>(simd: S, rest: &[u8]) -> Plain {
     simd.vectorize(
         #[inline(always)]
         || {
-            // Changes places of '"' and ' ', so that one comparison finds quotes and controls.
-            let swap = u8x64::splat(simd, b'"' ^ b' ');
+            let swap = u8x64::splat(simd, SWAP);
             let mut any = u8x64::splat(simd, 0);
             let (blocks, _) = rest.as_chunks::<128>();
             let is_plain = |block: &&[u8; 128]| {
@@ -107,7 +119,11 @@ fn plain_blocks<S: Simd>(simd: S, rest: &[u8]) -> Plain {
     )
 }
 
-/// How many bytes are read in words first.
+/// Changes places of '"' and ' ', so that one comparison finds quotes and controls.
+const SWAP: u8 = b'"' ^ b' ';
+/// How many bytes are looked at together at first.
+pub(super) const STEP: usize = 16;
+/// How many bytes are read in such steps.
 const SHORT: usize = 64;
 
 #[cfg(test)]

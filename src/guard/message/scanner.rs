@@ -2,8 +2,6 @@
 //!
 //! It neither recurses nor, but for escapes and for nests that are refused, allocates.
 
-use std::borrow::Cow;
-
 use super::nest::Nest;
 use super::number;
 use super::string::Quoted;
@@ -16,7 +14,10 @@ pub(super) struct Malformed;
 ///
 /// What nests deeper than it may is *foreign*: refused already, and read on only for the id that
 /// may follow. Of foreign text the grammar is checked, and nothing else.
-#[derive(Debug)]
+///
+/// Nearly all that is here is read in line, so that a scanner lives in registers; what is not gets
+/// a copy (see [`apart`](Self::apart)).
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Scanner<'a> {
     body: &'a [u8],
     at: usize,
@@ -57,19 +58,42 @@ impl<'a> Scanner<'a> {
         self.is_ascii
     }
 
+    /// Reads what is long or seldom out of line. It sees a copy: no address of the scanner itself
+    /// gets out.
+    #[inline(always)]
+    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let mut copy = *self;
+        let result = read(&mut copy);
+        *self = copy;
+        result
+    }
+
     /// The next byte that is no white space.
-    #[inline]
+    #[inline(always)]
     pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
-        while let Some(byte) = self.body.get(self.at) {
-            if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
-                return Ok(*byte);
+        match self.body.get(self.at) {
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => {
+                self.at = behind_space(self.body, self.at);
+                self.body.get(self.at).copied().ok_or(Malformed)
             }
-            self.at += 1;
         }
-        Err(Malformed)
+    }
+
+    /// This byte must be next, but for white space.
+    #[inline(always)]
+    fn reach(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.body.get(self.at) != Some(&byte) {
+            self.at = behind_space(self.body, self.at);
+            if self.body.get(self.at) != Some(&byte) {
+                return Err(Malformed);
+            }
+        }
+        Ok(())
     }
 
     /// Nothing may follow but white space.
+    #[inline(always)]
     pub(super) fn end(&mut self) -> Result<(), Malformed> {
         match self.peek() {
             Err(Malformed) => Ok(()),
@@ -77,7 +101,18 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Steps past these bytes if they come next.
+    #[inline(always)]
+    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
+        let is_next = self.rest().starts_with(bytes);
+        if is_next {
+            self.at += bytes.len();
+        }
+        is_next
+    }
+
     /// Steps into an object; any other value is skipped.
+    #[inline(always)]
     pub(super) fn object(&mut self) -> Result<Option<Members>, Malformed> {
         if self.is_foreign() || self.peek()? != b'{' {
             self.skip()?;
@@ -87,26 +122,18 @@ impl<'a> Scanner<'a> {
         Ok(Some(Members { is_first: true }))
     }
 
-    /// Between a key and its value.
-    #[inline]
-    pub(super) fn colon(&mut self) -> Result<(), Malformed> {
-        if self.peek()? != b':' {
-            return Err(Malformed);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
     /// A value that is taken if it is a string.
-    pub(super) fn text(&mut self) -> Result<Option<Cow<'a, str>>, Malformed> {
+    #[inline(always)]
+    pub(super) fn text(&mut self) -> Result<Option<Quoted<'a>>, Malformed> {
         if self.is_foreign() || self.peek()? != b'"' {
             self.skip()?;
             return Ok(None);
         }
-        self.string(true)?.text().map(Some)
+        self.string(true).map(Some)
     }
 
     /// Any value as it was written, read like foreign text.
+    #[inline(always)]
     pub(super) fn raw(&mut self) -> Result<&'a [u8], Malformed> {
         self.peek()?;
         let start = self.at;
@@ -117,91 +144,121 @@ impl<'a> Scanner<'a> {
     }
 
     /// A value that nobody needs.
+    #[inline(always)]
     pub(super) fn skip(&mut self) -> Result<(), Malformed> {
+        match self.peek()? {
+            b'{' | b'[' => self.apart(Self::skip_nest),
+            first => self.skip_leaf(first),
+        }
+    }
+
+    #[inline(never)]
+    fn skip_nest(&mut self) -> Result<(), Malformed> {
+        self.apart(Self::skip_nest_in_line)
+    }
+
+    /// An object or array.
+    #[inline(always)]
+    fn skip_nest_in_line(&mut self) -> Result<(), Malformed> {
         let mut nest = Nest::default();
+        let mut open = self.peek()?;
         loop {
-            if nest.innermost() == Some(b'{') {
-                self.key()?;
-                self.colon()?;
-            }
-            match self.peek()? {
-                b'"' => {
-                    self.string(!self.is_foreign())?;
-                }
-                b'-' | b'0'..=b'9' => {
-                    self.at += number::read(&self.body[self.at..], !self.is_foreign())?;
-                }
-                open @ (b'{' | b'[') => {
-                    self.enter()?;
-                    nest.push(open);
-                    if self.peek()? != closing(open) {
-                        continue;
+            // Behind a bracket that opens one.
+            self.enter()?;
+            nest.push(open);
+            let mut is_over = self.peek()? == closing(open);
+            loop {
+                // In front of a member or element, or of the bracket that closes.
+                if is_over {
+                    self.leave();
+                    nest.pop();
+                    match nest.innermost() {
+                        Some(outer) => open = outer,
+                        None => return Ok(()),
+                    }
+                } else {
+                    if open == b'{' {
+                        self.key()?;
+                    }
+                    match self.peek()? {
+                        inner @ (b'{' | b'[') => {
+                            open = inner;
+                            break;
+                        }
+                        first => self.skip_leaf(first)?,
                     }
                 }
-                b'n' => self.literal(b"null")?,
-                b't' => self.literal(b"true")?,
-                b'f' => self.literal(b"false")?,
-                _ => return Err(Malformed),
-            }
-            // A value has ended, or an empty object or array is about to.
-            loop {
-                let Some(open) = nest.innermost() else {
-                    return Ok(());
-                };
+                // Behind one.
                 match self.peek()? {
                     b',' => {
                         self.at += 1;
-                        break;
+                        is_over = false;
                     }
-                    close if close == closing(open) => {
-                        self.leave();
-                        nest.pop();
-                    }
+                    close if close == closing(open) => is_over = true,
                     _ => return Err(Malformed),
                 }
             }
         }
     }
 
-    #[inline(always)] // so that no string passes through memory
-    fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
-        if self.peek()? != b'"' {
-            return Err(Malformed);
+    /// A value that begins with this byte, and is no object or array.
+    #[inline(always)]
+    fn skip_leaf(&mut self, first: u8) -> Result<(), Malformed> {
+        match first {
+            b'"' => {
+                self.string(!self.is_foreign())?;
+            }
+            b'-' | b'0'..=b'9' => {
+                self.at += number::read(self.rest(), !self.is_foreign())?;
+            }
+            b'n' => self.literal(b"null")?,
+            b't' => self.literal(b"true")?,
+            b'f' => self.literal(b"false")?,
+            _ => return Err(Malformed),
         }
+        Ok(())
+    }
+
+    /// A key with its colon.
+    #[inline(always)]
+    fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
+        self.reach(b'"')?;
         // The keys of the first object that is too deep are not foreign yet; its values are.
         let is_foreign = self.level > self.max_depth + 1;
         let key = self.string(!is_foreign)?;
-        if !is_foreign && (key.is_escaped() || key.inside().starts_with(b"$")) {
-            self.note_private(key)?;
+        if (key.is_escaped() || key.inside().first() == Some(&b'$')) && !is_foreign {
+            self.has_private_key |= is_private(key)?;
         }
+        self.reach(b':')?;
+        self.at += 1;
         Ok(key)
     }
 
-    #[cold]
-    fn note_private(&mut self, key: Quoted<'a>) -> Result<(), Malformed> {
-        let key = key.unescaped()?;
-        // With serde_json's feature `arbitrary_precision` every number has the excepted key.
-        self.has_private_key |= key.starts_with(PRIVATE) && *key != *PRIVATE_NUMBER;
-        Ok(())
-    }
-
-    #[inline(always)] // likewise
+    #[inline(always)]
     fn string(&mut self, is_strict: bool) -> Result<Quoted<'a>, Malformed> {
-        let string = Quoted::read(&self.body[self.at..], is_strict)?;
+        let string = Quoted::read(self.rest(), is_strict)?;
         self.at += string.len();
-        self.is_ascii &= string.is_ascii();
+        if !string.is_ascii() {
+            self.is_ascii = false;
+        }
         Ok(string)
     }
 
+    #[inline(always)]
     fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
-        if !self.body[self.at..].starts_with(word) {
-            return Err(Malformed);
+        match self.take(word) {
+            true => Ok(()),
+            false => Err(Malformed),
         }
-        self.at += word.len();
-        Ok(())
+    }
+
+    #[inline(always)]
+    fn rest(&self) -> &'a [u8] {
+        &self.body[self.at..]
     }
 
     /// Steps past the bracket that opens an object or array.
+    #[inline(always)]
     fn enter(&mut self) -> Result<(), Malformed> {
         if !self.is_foreign() {
             if self.level == DEEPEST {
@@ -215,11 +272,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Steps past the bracket that closes one.
+    #[inline(always)]
     fn leave(&mut self) {
         self.level -= 1;
         self.at += 1;
     }
 
+    #[inline(always)]
     fn is_foreign(&self) -> bool {
         self.level > self.max_depth
     }
@@ -232,12 +291,12 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// The next key, unescaped; the colon and the value behind it are the caller's to read.
-    #[inline]
+    /// The next key; the value behind it is the caller's to read.
+    #[inline(always)]
     pub(super) fn next<'a>(
         &mut self,
         scanner: &mut Scanner<'a>,
-    ) -> Result<Option<Cow<'a, [u8]>>, Malformed> {
+    ) -> Result<Option<Quoted<'a>>, Malformed> {
         let is_first = std::mem::replace(&mut self.is_first, false);
         match scanner.peek()? {
             b'}' => {
@@ -248,11 +307,26 @@ impl Members {
             _ if is_first => {}
             _ => return Err(Malformed),
         }
-        scanner.key()?.unescaped().map(Some)
+        scanner.key().map(Some)
     }
 }
 
+/// Where the white space ends that is here. Most clients write none.
+#[inline(never)]
+fn behind_space(body: &[u8], at: usize) -> usize {
+    let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
+    at + body[at..].iter().take_while(is_space).count()
+}
+
+#[cold]
+fn is_private(key: Quoted<'_>) -> Result<bool, Malformed> {
+    let key = key.unescaped()?;
+    // With serde_json's feature `arbitrary_precision` every number has the excepted key.
+    Ok(key.starts_with(PRIVATE) && *key != *PRIVATE_NUMBER)
+}
+
 /// The bracket that closes what this one opened.
+#[inline(always)]
 fn closing(open: u8) -> u8 {
     if open == b'{' { b'}' } else { b']' }
 }

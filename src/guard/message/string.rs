@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::plain::{Plain, plain, plain_words};
+use super::plain::{STEP, plain, plain_start};
 use super::scanner::Malformed;
 
 /// A string as it was written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quoted<'a> {
-    /// With its quotes.
-    written: &'a [u8],
+    /// What stands between the quotes.
+    inside: &'a [u8],
     is_escaped: bool,
     is_ascii: bool,
 }
@@ -19,29 +19,31 @@ impl<'a> Quoted<'a> {
     /// surrogates come in pairs.
     #[inline(always)]
     pub(super) fn read(rest: &'a [u8], is_strict: bool) -> Result<Self, Malformed> {
-        let start = plain_words(rest.get(1..).unwrap_or_default(), SHORT);
-        let end = 1 + start.len;
-        if rest.get(end) != Some(&b'"') {
-            return Self::read_on(rest, start, is_strict);
+        let Some([_, chunk @ ..]) = rest.first_chunk::<{ 1 + STEP }>() else {
+            return Self::read_on(rest, 0, is_strict);
+        };
+        let len = plain_start(chunk);
+        if chunk.get(len) != Some(&b'"') {
+            return Self::read_on(rest, len, is_strict);
         }
         Ok(Self {
-            written: &rest[..end + 1],
+            inside: &chunk[..len],
             is_escaped: false,
-            is_ascii: start.is_ascii,
+            is_ascii: true,
         })
     }
 
-    /// Reads on behind a plain start.
+    /// Reads on behind a start that is plain ASCII.
     #[inline(never)]
-    fn read_on(rest: &'a [u8], start: Plain, is_strict: bool) -> Result<Self, Malformed> {
-        let mut at = 1 + start.len;
+    fn read_on(rest: &'a [u8], start: usize, is_strict: bool) -> Result<Self, Malformed> {
+        let mut at = 1 + start;
         let mut is_escaped = false;
-        let mut is_ascii = start.is_ascii;
+        let mut is_ascii = true;
         loop {
             match rest.get(at) {
                 Some(b'"') => {
                     return Ok(Self {
-                        written: &rest[..at + 1],
+                        inside: &rest[1..at],
                         is_escaped,
                         is_ascii,
                     });
@@ -60,9 +62,10 @@ impl<'a> Quoted<'a> {
         }
     }
 
+    /// With its quotes.
     #[inline]
     pub(super) fn len(self) -> usize {
-        self.written.len()
+        self.inside.len() + 2
     }
 
     #[inline]
@@ -78,30 +81,33 @@ impl<'a> Quoted<'a> {
     /// What stands between the quotes.
     #[inline]
     pub(super) fn inside(self) -> &'a [u8] {
-        &self.written[1..self.written.len() - 1]
+        self.inside
     }
 
     /// The characters that the string names, as bytes that may be no UTF-8 unless it is escaped.
     #[inline]
     pub(super) fn unescaped(self) -> Result<Cow<'a, [u8]>, Malformed> {
         match self.is_escaped {
-            true => self
-                .text()
-                .map(|text| text.into_owned().into_bytes().into()),
-            false => Ok(self.inside().into()),
+            true => self.unescape().map(|text| text.into_bytes().into()),
+            false => Ok(self.inside.into()),
         }
     }
 
     /// The characters that the string names.
+    #[inline]
     pub(super) fn text(self) -> Result<Cow<'a, str>, Malformed> {
         match self.is_escaped {
-            true => serde_json::from_slice(self.written)
-                .map(Cow::Owned)
-                .map_err(|_| Malformed),
-            false => std::str::from_utf8(self.inside())
+            true => self.unescape().map(Cow::Owned),
+            false => std::str::from_utf8(self.inside)
                 .map(Cow::Borrowed)
                 .map_err(|_| Malformed),
         }
+    }
+
+    #[cold]
+    fn unescape(self) -> Result<String, Malformed> {
+        let written = [b"\"", self.inside, b"\""].concat();
+        serde_json::from_slice(&written).map_err(|_| Malformed)
     }
 }
 
@@ -133,9 +139,6 @@ fn utf_16(rest: &[u8]) -> Result<u16, Malformed> {
         Ok(unit << 4 | digit as u16)
     })
 }
-
-/// Up to how many bytes a string is read in line.
-const SHORT: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,94 @@
+//! A request judged by its head (contract rows 2 to 9): who asks, and for which session.
+
+use http::request::Parts;
+
+use super::head::{Head, Traits, Verb};
+use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
+use super::layer::Shared;
+use super::reason::RefusalReason;
+use super::{era, origin};
+use crate::config::LegacyEra;
+use crate::session::{Begun, Caller, InFlight};
+
+/// A request that passed by its head, with the session that it names.
+pub(crate) enum Admission {
+    /// Only the store knows whether it names a session.
+    Ask(Caller),
+    End(InFlight),
+    Read(SessionMark, Option<InFlight>, Caller, Traits),
+    Stream(InFlight, Traits),
+}
+
+/// What was found out of a request before it is judged by its head.
+pub(crate) struct Asked {
+    pub(crate) caller: Caller,
+    pub(crate) found: Result<Option<InFlight>, RefusalReason>,
+}
+
+impl Shared {
+    /// Judges a request by its head (contract rows 2 to 9). With a refusal comes the live session that
+    /// the request names, if it came so far. `asked` is what the store has said of it.
+    pub(crate) fn admit(
+        &self,
+        parts: &Parts,
+        asked: Option<Asked>,
+    ) -> Result<Admission, (RefusalReason, Option<InFlight>)> {
+        let settings = &self.settings;
+        let head = Head::read(parts, settings.longest_id);
+        let (caller, found) = match asked {
+            Some(asked) => (asked.caller, asked.found),
+            None => {
+                origin::verify(&head, parts, settings).map_err(|reason| (reason, None))?;
+                // Who asks is settled before any session is looked up.
+                let caller = match settings.legacy {
+                    LegacyEra::Sessions => settings.owners.resolve(parts),
+                    LegacyEra::Stateless | LegacyEra::Refused => Caller::Known(None),
+                };
+                match self.find(&head, &caller) {
+                    Begun::Session(session) => (caller, Ok(Some(session))),
+                    Begun::Unknown => (caller, Ok(None)),
+                    Begun::Ask => return Ok(Admission::Ask(caller)),
+                }
+            }
+        };
+        let (session, unclear) = match found {
+            Ok(session) => (session, None),
+            Err(reason) => (None, Some(reason)),
+        };
+        let live = match unclear {
+            None => Ok(session.as_ref().map(LiveSession::of)),
+            Some(reason) => Err(reason),
+        };
+        let gone = || (RefusalReason::SessionNotFound, None);
+        match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
+            Err(reason) => Err((reason, session)),
+            Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(mark, session, caller, head.traits)),
+            Ok(HeadVerdict::Stream) => session
+                .map(|session| Admission::Stream(session, head.traits))
+                .ok_or_else(gone),
+            Ok(HeadVerdict::End) => session.map(Admission::End).ok_or_else(gone),
+        }
+    }
+
+    /// Looks up the session that a request names.
+    fn find(&self, head: &Head<'_>, caller: &Caller) -> Begun {
+        let settings = &self.settings;
+        let (LegacyEra::Sessions, Caller::Known(owner), Some(id)) =
+            (settings.legacy, caller, head.session.named())
+        else {
+            return Begun::Unknown;
+        };
+        let registry = &self.registry;
+        match registry.begin(id, &settings.scope, owner.as_ref()) {
+            // Most likely of the era that has no sessions, which must not wait for a store.
+            Begun::Ask
+                if head.verb == Verb::Post
+                    && era::header_names_modern(head.version)
+                    && registry.get(id).is_none() =>
+            {
+                Begun::Unknown
+            }
+            begun => begun,
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use std::fmt;
+
+/// A few bytes of a message that outlive its body: its id, its method. The usual ones fit in
+/// place, a UUID in quotes included: they want no memory of their own, and do not hold the body's.
+#[derive(Clone)]
+pub(crate) struct Kept(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Short { bytes: [u8; SHORT], len: u8 },
+    Long(Box<[u8]>),
+}
+
+impl Kept {
+    #[inline]
+    pub(crate) fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; SHORT];
+        Self(match bytes.get_mut(..text.len()) {
+            Some(place) => {
+                place.copy_from_slice(text);
+                let len = text.len() as u8;
+                Repr::Short { bytes, len }
+            }
+            None => Repr::Long(text.into()),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Short { bytes, len } => &bytes[..usize::from(*len)],
+            Repr::Long(text) => text,
+        }
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
+    }
+}
+
+const SHORT: usize = 38;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_any_length_is_kept() {
+        for len in [0, 1, 37, 38, 39, 256, 1000] {
+            let text = "x".repeat(len);
+            assert_eq!(
+                Kept::new(text.as_bytes()).clone().as_bytes(),
+                text.as_bytes()
+            );
+        }
+    }
+}
