@@ -190,7 +190,7 @@ impl World {
         thread::scope(|scope| {
             let sweeper = scope.spawn(|| {
                 let start = Instant::now();
-                sweep(&self.sessions);
+                support::runtime().block_on(sweep(&self.sessions));
                 is_over.store(true, Relaxed);
                 start.elapsed()
             });
