@@ -23,7 +23,7 @@ use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 fn main() {
     let runtime = support::runtime();
     calls(&runtime);
-    refusals(&runtime);
+    gets(&runtime);
     openings(&runtime);
     streams(&runtime);
 }
@@ -57,10 +57,12 @@ fn calls(runtime: &Runtime) {
                 asking(runtime, "by hand", &by_hand, 200, || of(&by_hand_id)),
                 asking(runtime, "tower-sessions", &cookies, 200, with_cookie),
                 asking(runtime, "this crate", &ours, 200, || of(&our_id)),
+                asking(runtime, "  unknown id", &ours, 404, || of(UNKNOWN)),
+                asking(runtime, "  no id", &ours, 400, || post(None, body.clone())),
             ],
         );
-        let [_, identity, by_hand, cookies, ours] = taken[..] else {
-            unreachable!("five candidates");
+        let [_, identity, by_hand, cookies, ours, ..] = taken[..] else {
+            unreachable!("seven candidates");
         };
         row(
             &format!("time added in process, call of {size}"),
@@ -71,24 +73,17 @@ fn calls(runtime: &Runtime) {
     }
 }
 
-/// Requests that never reach the handler, and a GET that does.
-fn refusals(runtime: &Runtime) {
+/// A GET, which has no body to read.
+fn gets(runtime: &Runtime) {
     let app = guarded(SessionGuardLayer::new());
-    let body = call(130);
     let id = runtime.block_on(open_and_use(&app));
     let get = |id| request(&Method::GET, Some(id), Bytes::new());
     in_turns(
-        "a request that is refused, or has no body",
+        "a GET",
         4000,
         &mut [
-            asking(runtime, "POST, unknown id", &app, 404, || {
-                post(Some(UNKNOWN), body.clone())
-            }),
-            asking(runtime, "POST, no id", &app, 400, || {
-                post(None, body.clone())
-            }),
-            asking(runtime, "GET", &app, 200, || get(&id)),
-            asking(runtime, "GET, no layer", &support::bare(), 200, || get(&id)),
+            asking(runtime, "no layer", &support::bare(), 200, || get(&id)),
+            asking(runtime, "this crate", &app, 200, || get(&id)),
         ],
     );
 }

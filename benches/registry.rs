@@ -1,5 +1,5 @@
 //! What a million sessions cost: `cargo bench --features _internals --bench registry`, with
-//! `-- 10000000` for more.
+//! `-- 10000000` for more, and with `-- memory`, `-- touches` or `-- sweeps` for a part of it.
 #![allow(missing_docs, clippy::disallowed_types)]
 
 mod support;
@@ -30,16 +30,30 @@ fn main() {
     }
     let most: usize = env::args().skip(1).find_map(number).unwrap_or(MILLION);
     let larger = (most > MILLION).then_some(most);
-    for sessions in [900_000, MILLION].into_iter().chain(larger) {
-        // Memory that other measures have used before must not count.
+    let parts = ["memory", "touches", "sweeps"];
+    let asked: Vec<_> = env::args()
+        .filter(|argument| parts.contains(&argument.as_str()))
+        .collect();
+    let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
+    if is_asked("memory") {
+        memories([900_000, MILLION].into_iter().chain(larger));
+    }
+    if is_asked("touches") {
+        let counts = [1_000, 10_000, 100_000, MILLION];
+        counts.into_iter().chain(larger).for_each(touches);
+    }
+    if is_asked("sweeps") {
+        sweeps();
+    }
+}
+
+/// Each in a process of its own: memory that other measures have used before must not count.
+fn memories(counts: impl Iterator<Item = usize>) {
+    for sessions in counts {
         let mut process = Command::new(env::current_exe().expect("Linux tells"));
         let ran = process.env(MEMORY_OF, sessions.to_string()).status();
         assert!(ran.is_ok_and(|status| status.success()));
     }
-    for sessions in [1_000, 10_000, 100_000, MILLION].into_iter().chain(larger) {
-        touches(sessions);
-    }
-    sweeps();
 }
 
 /// What a session takes that has been used and is idle.
@@ -62,7 +76,8 @@ fn memory(sessions: usize) {
     );
 }
 
-/// A hit against a map of entries of the same size.
+/// A hit against a map of entries of the same size: in the table, or shared as requests need them,
+/// which keep their entry when the lock of the map is gone.
 fn touches(count: usize) {
     let (_, sessions, ids) = open_many(SessionGuardLayer::builder(), count);
     let inline: DashMap<Id, [AtomicU64; WORDS], RandomState> = DashMap::default();
@@ -84,19 +99,24 @@ fn touches(count: usize) {
             &format!("a touch of one of {count} sessions, threads: {threads}"),
             100_000,
             &mut [
-                on_threads("plain DashMap", threads, &ids, |id| plain(id).is_some()),
-                on_threads("  of Arcs", threads, &ids, |id| behind_arc(id).is_some()),
+                on_threads("plain DashMap of Arcs", threads, &ids, |id| {
+                    behind_arc(id).is_some()
+                }),
+                on_threads("  entries in the table", threads, &ids, |id| {
+                    plain(id).is_some()
+                }),
                 on_threads("this crate", threads, &ids, hit),
             ],
         );
-        let [plain, _, ours] = taken[..] else {
+        let [shared, inline, ours] = taken[..] else {
             unreachable!("three candidates");
         };
         if count == MILLION {
             let what = format!(
-                "hit of one of {count} sessions, threads: {threads}, against a plain DashMap"
+                "hit of one of {count} sessions, threads: {threads}, against a plain DashMap of `Arc`s"
             );
-            row(&what, &times(ours / plain), "", "");
+            let in_table = format!("{} with its entries in the table", times(ours / inline));
+            row(&what, &times(ours / shared), "", &in_table);
         }
     }
 }
@@ -190,7 +210,7 @@ impl World {
         thread::scope(|scope| {
             let sweeper = scope.spawn(|| {
                 let start = Instant::now();
-                sweep(&self.sessions);
+                support::runtime().block_on(sweep(&self.sessions));
                 is_over.store(true, Relaxed);
                 start.elapsed()
             });
@@ -224,19 +244,23 @@ fn on_threads<'a>(
     ids: &'a [Id],
     touch: impl Fn(&Id) -> bool + Sync + 'a,
 ) -> Candidate<'a> {
+    // Each run goes on where the last one ended, lest its sessions be in the caches.
+    let mut next = 0;
     let run = move |runs: usize| {
+        let each = runs / threads;
         thread::scope(|scope| {
             for part in 0..threads {
                 let touch = &touch;
-                let start = ids.len() / threads * part;
+                let start = (next + part * ids.len() / threads) % ids.len();
                 scope.spawn(move || {
-                    for id in ids[start..].iter().cycle().take(runs / threads) {
+                    for id in ids[start..].iter().chain(ids.iter().cycle()).take(each) {
                         assert!(black_box(touch(id)));
                         black_box(Instant::now());
                     }
                 });
             }
         });
+        next += each;
     };
     (name, Box::new(run))
 }

@@ -271,6 +271,41 @@ async fn ten_thousand_half_open_silent_streams_do_not_keep_newcomers_out_for_eve
     assert_eq!(next(&mut streams.remove(0).into_body()).await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn thousands_that_were_never_used_end_by_themselves() {
+    let world = World::new(SessionGuardLayer::new());
+    for _ in 0..3_000 {
+        world.open().await;
+        world.inner.clear();
+    }
+    sleep(6 * MINUTE).await;
+    let stats = world.sessions.stats();
+    assert_eq!(stats.open, 0);
+    assert_eq!(stats.ended[&EndReason::NeverUsed], 3_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_sessions_make_room_for_as_many_newcomers_at_once() {
+    let guard = SessionGuardLayer::builder()
+        .max_sessions(2_000)
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    for _ in 0..2_000 {
+        world.open_and_use().await;
+        world.inner.clear();
+    }
+    advance(30 * MINUTE).await;
+    for _ in 0..2_000 {
+        world.open().await;
+        world.inner.clear();
+    }
+    let stats = world.sessions.stats();
+    assert_eq!(stats.open, 2_000);
+    assert_eq!(stats.ended[&EndReason::Idle], 2_000);
+    assert_eq!(stats.ended.get(&EndReason::Evicted), None);
+}
+
 // Streams.
 
 #[tokio::test]

@@ -473,7 +473,9 @@ impl InFlight {
     /// It is a message, so the session has been used.
     pub(crate) fn admit_message(&mut self) {
         self.admit();
-        self.entry.state.fetch_or(State::USED, AcqRel);
+        if !self.entry.is_used() {
+            self.entry.state.fetch_or(State::USED, AcqRel);
+        }
     }
 
     /// The answer's head came and its body is watched from here on.

@@ -1,7 +1,10 @@
 //! What benches see of the registry. Not built otherwise.
 #![allow(missing_docs)]
 
+use std::sync::Arc;
+
 use super::entry::Entry;
+use super::reaper::sweep_gently;
 use super::{Begun, Scope, Sessions};
 
 /// The size of a session's record.
@@ -18,7 +21,7 @@ pub fn touch(sessions: &Sessions, id: &[u8]) -> bool {
     }
 }
 
-/// Ends every session whose clocks ran out, as the reaper does now and then.
-pub fn sweep(sessions: &Sessions) {
-    sessions.registry.sweep();
+/// Ends every session whose clocks ran out, as the reaper does now and then where there are many.
+pub async fn sweep(sessions: &Sessions) {
+    sweep_gently(&Arc::downgrade(&sessions.registry)).await;
 }

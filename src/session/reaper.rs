@@ -71,26 +71,39 @@ impl Drop for Reaper {
     }
 }
 
+/// Sweeps part by part, on a thread that requests do not wait for, with a rest after each: they want
+/// the processor, its memory and the allocator too.
+pub(super) async fn sweep_gently(registry: &Weak<Registry>) {
+    let mut part = 0;
+    while let Some(registry) = registry.upgrade().filter(|all| part < all.parts()) {
+        let _ = spawn_blocking(move || registry.sweep_part(part)).await;
+        sleep(REST).await;
+        part += 1;
+    }
+    if let Some(registry) = registry.upgrade() {
+        let _ = spawn_blocking(move || registry.purge_unused()).await;
+    }
+}
+
 async fn run(registry: Weak<Registry>, pause: Duration) {
+    let open = || registry.upgrade().map(|registry| registry.open());
     loop {
         sleep(pause).await;
-        let Some(registry) = registry.upgrade() else {
-            return;
-        };
-        if registry.open() > LARGE {
-            // Long enough to be felt by the requests of this thread.
-            let sweeping = registry.clone();
-            let _ = spawn_blocking(move || sweeping.sweep()).await;
-        } else {
+        if open().is_some_and(|open| open > LARGE) {
+            sweep_gently(&registry).await;
+        } else if let Some(registry) = registry.upgrade() {
             registry.sweep();
         }
-        if registry.reaper().rest(&registry) {
-            return;
+        match registry.upgrade() {
+            Some(registry) if !registry.reaper().rest(&registry) => {}
+            _ => return,
         }
     }
 }
 
-/// How many sessions are swept between two requests: a millisecond's worth.
-const LARGE: usize = 10_000;
+/// How many sessions are swept between two requests: a tenth of a millisecond's worth.
+const LARGE: usize = 1_000;
+/// Long beside the time that a part takes.
+const REST: Duration = Duration::from_millis(5);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,19 +1,16 @@
 //! The registry: the only owner of the map, of its slots, and of the one way out.
 
-mod by_id;
 mod clients;
 #[cfg(all(test, interleave))]
 mod interleavings;
+mod map;
 mod slot;
 mod unused;
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Place;
 use tokio::time::timeout;
 
 use super::drain::Drain;
@@ -28,12 +25,12 @@ use crate::observe::{Observers, SessionHook, SessionStats};
 use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
 use crate::sync::atomic::{
     AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Relaxed},
+    Ordering::{AcqRel, Acquire, Release},
 };
-use crate::sync::{Mutex, MutexGuard, RandomState};
+use crate::sync::{Mutex, MutexGuard};
 
-use self::by_id::ById;
 use self::clients::Clients;
+use self::map::Map;
 pub(crate) use self::slot::Slot;
 use self::unused::Unused;
 
@@ -41,7 +38,7 @@ use self::unused::Unused;
 pub(crate) struct Registry {
     /// An id is one session's only, whatever the scope: what a guard of another scope asks for is
     /// compared after the lookup.
-    map: DashMap<ById, (), RandomState>,
+    map: Map,
     ids: IdSource,
     limits: Limits,
     max_sessions: usize,
@@ -59,6 +56,8 @@ pub(crate) struct Registry {
     farewells: Arc<Tally>,
     /// When a full registry last looked for expired sessions.
     last_reclaim: AtomicU64,
+    /// The part of the map at which that look goes on.
+    next_reclaim: AtomicUsize,
     reaper: Reaper,
     observers: Arc<Observers>,
     /// The tie to what outlives the process.
@@ -87,7 +86,7 @@ impl Registry {
         } = settings;
         let observers = Arc::new(Observers::new(hooks));
         Arc::new(Self {
-            map: DashMap::default(),
+            map: Map::of_so_many(max_sessions),
             ids,
             limits,
             max_sessions,
@@ -100,6 +99,7 @@ impl Registry {
             drain: Arc::default(),
             farewells: Arc::default(),
             last_reclaim: AtomicU64::new(0),
+            next_reclaim: AtomicUsize::new(0),
             reaper: Reaper::new(&limits),
             link: store.map(|store| Link::new(store, limits, observers.clone())),
             observers,
@@ -213,11 +213,10 @@ impl Registry {
             // Listed first: whoever takes the entry out of the map takes it off the list.
             self.list_for_owner(&entry)?;
             // Never overwritten: a generator that repeats itself must not hand over a session.
-            if let Place::Vacant(place) = self.map.entry(ById(entry.clone())) {
-                drop(place.insert(()));
+            if self.map.add(&entry) {
                 if entry.end_reason().is_some() {
                     // Its owner's sessions were ended while it stood on the owner's list alone.
-                    self.unmap(&entry);
+                    self.map.remove(&entry);
                 }
                 return Ok(Slot {
                     registry: self.clone(),
@@ -284,7 +283,7 @@ impl Registry {
 
     /// The session with this id, whatever it is in the middle of.
     pub(crate) fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
-        self.map.get(id).map(|place| place.key().0.clone())
+        self.map.find(id)
     }
 
     /// The tie to what outlives the process, if there is any.
@@ -294,16 +293,12 @@ impl Registry {
 
     /// All open sessions.
     pub(crate) fn snapshot(&self) -> Vec<Arc<Entry>> {
-        self.map
-            .iter()
-            .filter(|place| place.key().0.is_usable())
-            .map(|place| place.key().0.clone())
-            .collect()
+        self.map.all(Entry::is_usable)
     }
 
     /// All sessions, those that are just opening included.
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
-        self.map.iter().map(|place| place.key().0.clone()).collect()
+        self.map.all(|_| true)
     }
 
     /// All sessions of an owner, those that are just opening included.
@@ -392,19 +387,39 @@ impl Registry {
         self.leave(entry, before)
     }
 
-    /// Ends every session whose clocks ran out. Requests go on: a shard is read, then left.
+    /// Ends every session whose clocks ran out.
     pub(crate) fn sweep(&self) {
+        for part in 0..self.parts() {
+            self.sweep_part(part);
+        }
+        self.purge_unused();
+    }
+
+    /// Ends those of one part of the map whose clocks ran out.
+    pub(crate) fn sweep_part(&self, part: usize) {
         let now = clock::now();
-        let expired: Vec<_> = self
-            .map
-            .iter()
-            .filter(|place| place.key().0.expired(now, &self.limits).is_some())
-            .map(|place| place.key().0.clone())
-            .collect();
-        for entry in expired {
+        for entry in self.expired(part, now) {
             self.end_if_expired(&entry, now);
         }
-        lock(&self.unused).purge();
+    }
+
+    /// Into how many parts the map falls.
+    pub(crate) fn parts(&self) -> usize {
+        self.map.parts()
+    }
+
+    /// Forgets which sessions wait no more for a second message.
+    pub(crate) fn purge_unused(&self) {
+        let pieces = lock(&self.unused).pieces();
+        for _ in 0..pieces {
+            lock(&self.unused).purge_one();
+        }
+    }
+
+    /// The sessions of one part of the map whose clocks ran out.
+    fn expired(&self, part: usize, now: u64) -> Vec<Arc<Entry>> {
+        let is_expired = |entry: &Entry| entry.expired(now, &self.limits).is_some();
+        self.map.of_part(part, is_expired)
     }
 
     fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
@@ -421,7 +436,7 @@ impl Registry {
         if let (Some(link), Some(reason)) = (&self.link, entry.end_reason()) {
             link.leaves(entry, reason);
         }
-        self.unmap(entry);
+        self.map.remove(entry);
         self.unlist(entry);
         self.taken.fetch_sub(1, AcqRel);
         if before.phase() != Phase::Reserved {
@@ -431,12 +446,6 @@ impl Registry {
         self.tell_end(entry, before);
         self.drain.look();
         true
-    }
-
-    fn unmap(&self, entry: &Arc<Entry>) {
-        let id = Borrow::<[u8]>::borrow(&entry.id);
-        self.map
-            .remove_if(id, |found, ()| Arc::ptr_eq(&found.0, entry));
     }
 
     /// Lists a new session under its owner.
@@ -497,21 +506,14 @@ impl Registry {
     /// Full: expired sessions go first, at most one such look a second, then the oldest that was
     /// never used.
     fn make_room(&self) -> bool {
-        let now = clock::now();
-        let last = self.last_reclaim.load(Relaxed);
-        if (last == 0 || now.saturating_sub(last) >= RECLAIM_PAUSE)
-            && self
-                .last_reclaim
-                .compare_exchange(last, now.max(1), Relaxed, Relaxed)
-                .is_ok()
-        {
-            self.sweep();
+        if self.reclaim() {
+            return true;
         }
         loop {
             if self.take_place() {
                 return true;
             }
-            let Some(oldest) = lock(&self.unused).queue.pop_front() else {
+            let Some(oldest) = lock(&self.unused).pop() else {
                 return false;
             };
             if let Some(entry) = oldest.upgrade() {
@@ -520,13 +522,40 @@ impl Registry {
             }
         }
     }
+
+    /// Takes a place that expired sessions have left. The look at all of them goes no further than it
+    /// must: the next opening that finds no place goes on with it.
+    fn reclaim(&self) -> bool {
+        let now = clock::now();
+        let last = self.last_reclaim.load(Acquire);
+        if (last == 0 || now.saturating_sub(last) >= RECLAIM_PAUSE)
+            && self
+                .last_reclaim
+                .compare_exchange(last, now.max(1), AcqRel, Acquire)
+                .is_ok()
+        {
+            self.next_reclaim.store(0, Release);
+        }
+        loop {
+            let part = self.next_reclaim.fetch_add(1, AcqRel);
+            if part >= self.parts() {
+                return false;
+            }
+            let expired = self.expired(part, now);
+            for entry in &expired {
+                self.end_if_expired(entry, now);
+            }
+            if !expired.is_empty() && self.take_place() {
+                return true;
+            }
+        }
+    }
 }
 
 impl Drop for Registry {
     /// Streams end and waiters are told, however long they outlive the guard.
     fn drop(&mut self) {
-        for place in &self.map {
-            let place = &place.key().0;
+        for place in &self.map.all(|_| true) {
             if let Some(before) = place.end(without_us(place, EndReason::GuardDropped)) {
                 place.extras.close(place);
                 self.tell_end(place, before);
