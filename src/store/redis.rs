@@ -41,7 +41,7 @@
 //! on whatever node of a cluster they are. Their records stay until they expire, and nobody loads
 //! them. Every key expires, by the server's clock.
 //!
-//! A session takes about 500 bytes of Redis, and each owner about 130 once.
+//! A session takes about 400 bytes of Redis, and each owner about 200 once.
 //!
 //! Ends are published on the channel `mcp:{ends}`. Each process listens on a connection of its own
 //! and publishes a sign four times a lease, which it must hear within the lease.

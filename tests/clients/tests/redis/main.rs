@@ -31,6 +31,7 @@ fn main() {
     }
     stories! {
         nodes::what_one_node_ends_is_over_on_the_others_at_once
+        nodes::a_session_that_is_loaded_while_it_ends_is_over
         nodes::an_owner_who_is_logged_out_on_one_node_is_so_on_all
         nodes::an_end_that_is_not_heard_of_is_known_after_the_lease
         nodes::a_record_of_another_schema_is_an_unknown_id

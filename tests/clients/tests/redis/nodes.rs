@@ -8,12 +8,14 @@ use client_tests::driven::within;
 use client_tests::fault::{Fault, Proxy};
 use client_tests::redis::{Cluster, Redis, free_port, url};
 use futures_util::StreamExt;
+use futures_util::future::join;
 use http::Method;
 use mcp_session_guard::store::redis::redis::cluster::ClusterClientBuilder;
 use mcp_session_guard::store::redis::redis::{Client, TlsCertificates, cmd};
 use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, StoreEvent, behaviour};
 use mcp_session_guard::{EndReason, Owner};
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 use crate::guards::{NOT_FOUND, UNKNOWN, builder, by, is_over, node, open_by, stream_of, until};
@@ -37,6 +39,30 @@ pub(crate) async fn what_one_node_ends_is_over_on_the_others_at_once(redis: Redi
     }
     assert_eq!(a.sessions.stats().ended[&EndReason::EndedElsewhere], 1);
     assert_eq!(redis.keys(), [b""; 0]);
+}
+
+pub(crate) async fn a_session_that_is_loaded_while_it_ends_is_over(redis: Redis) {
+    let [a, b] = [node(&redis.url()), node(&redis.url())];
+    b.open_and_use().await;
+    let mut ids = Vec::new();
+    for _ in 0..200 {
+        let id = a.open_and_use().await;
+        // Before, amid and after the two steps of the end.
+        let load = async {
+            while b.ping(&id).await == 200 {
+                yield_now().await;
+            }
+        };
+        let end = a.ask(bodiless(Method::DELETE, Some(&id)));
+        let ((), ended) = within(join(load, end)).await;
+        assert_eq!(ended.status, 204);
+        ids.push(id);
+    }
+    for id in ids {
+        assert_eq!(a.ping(&id).await, 404);
+        until("B knows", async || b.ping(&id).await == 404).await;
+    }
+    assert_eq!(b.sessions.len(), 1);
 }
 
 pub(crate) async fn an_owner_who_is_logged_out_on_one_node_is_so_on_all(redis: Redis) {
