@@ -39,6 +39,7 @@ behaviours! {
     a_key_that_was_never_created_is_none
     what_is_there_is_not_overwritten
     of_many_that_create_one_key_at_once_one_succeeds
+    of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds
     scopes_ids_and_owners_of_any_letters_are_kept_apart
     a_session_expires_and_its_key_is_free_again
     a_refresh_puts_off_the_end_and_never_brings_it_nearer
