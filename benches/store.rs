@@ -55,7 +55,7 @@ async fn sessions_of(redis: &Redis, whose: &str, owner: fn(usize) -> Option<Stri
     tell(&format!("{whose}: openings, 32 at once"), start);
     let each = used_memory(redis).saturating_sub(before) / SESSIONS;
     println!("{whose}: {each} bytes of Redis for a session");
-    for kind in ["mcp:session:*", "mcp:owner:*"] {
+    for kind in ["mcp:{*", "mcp:owner:*"] {
         if let Some(key) = redis.tell::<Vec<String>>(&["KEYS", kind]).first() {
             let bytes: usize = redis.tell(&["MEMORY", "USAGE", key]);
             println!("{whose}: {bytes} bytes of them for a key {kind}");

@@ -33,7 +33,7 @@
 //!
 //! | key | value | expires |
 //! |---|---|---|
-//! | `mcp:session:<scope>:<id>` | 32 bytes that name the owner's token, and the record | with the session |
+//! | `mcp:{<scope>:<id>}` | 32 bytes that name the owner's token, and the record | with the session |
 //! | `mcp:owner:<hash>` | the owner's token | 10 s after the last of his sessions |
 //!
 //! An owner's sessions are good as long as his token is the one that they were opened with. Removing

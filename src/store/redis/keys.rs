@@ -11,10 +11,10 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Scopes hold no colon, so no two sessions have one name. Each key is worked on by itself, so
-    /// in a cluster it may lie anywhere.
+    /// Scopes hold no colon, so no two sessions have one name. A cluster places the key by what
+    /// stands in braces; each is worked on by itself, so that may be anywhere.
     pub(super) fn session(&self, key: &SessionKey) -> String {
-        format!("{}session:{}:{}", self.prefix, key.scope(), key.id())
+        format!("{}{{{}:{}}}", self.prefix, key.scope(), key.id())
     }
 
     /// Where an owner's token is. The name is hashed: it may be long, and personal.

@@ -178,7 +178,7 @@ pub(crate) async fn a_session_in_use_does_not_expire_and_one_that_is_not_does(re
     );
     drop(stream);
     until("nothing is left", async || {
-        let sessions: Vec<Vec<u8>> = redis.tell(&["KEYS", "mcp:session:*"]);
+        let sessions: Vec<Vec<u8>> = redis.tell(&["KEYS", "mcp:{*"]);
         sessions.is_empty()
     })
     .await;
