@@ -520,7 +520,7 @@ fn the_oldest_stream_hears_that_it_must_make_room() {
         let oldest = entry.extras.add_stream(1);
         assert_eq!(oldest, 1);
         let newest = entry.clone();
-        let newest = spawn(move || drop(newest.extras.add_stream(1)));
+        let newest = spawn(move || _ = newest.extras.add_stream(1));
         let is_over = |entry: &Entry| entry.extras.is_evicted(1);
         watch(&entry, is_over, || newest.join().unwrap());
         assert_eq!(entry.extras.streams(), 1);
