@@ -111,8 +111,8 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
-/// Few enough to be looked through in a fraction of a millisecond, enough for the locks of a million
-/// sessions to stay in the processor's caches.
-const SESSIONS_A_PART: usize = 2_000;
+/// Few enough to be looked through in a fraction of a millisecond. A table of 2 048 places holds 1 792:
+/// a full part seldom needs the next size.
+const SESSIONS_A_PART: usize = 1_500;
 const FEWEST_PARTS: usize = 16;
 const MOST_PARTS: usize = 4_096;
