@@ -115,4 +115,5 @@ impl Eq for ById {}
 /// a full part seldom needs the next size.
 const SESSIONS_A_PART: usize = 1_500;
 const FEWEST_PARTS: usize = 16;
-const MOST_PARTS: usize = 4_096;
+/// More would cost each opening a memory access where there is room for many sessions and there are few.
+const MOST_PARTS: usize = 1_024;
