@@ -125,7 +125,7 @@ fn touches(count: usize) {
 fn sweeps() {
     let (mut calm, mut sweeping, mut sweeps) = (Vec::new(), Vec::new(), Vec::new());
     let world = World::new(SessionGuardLayer::builder(), Duration::ZERO);
-    for _ in 0..20 {
+    for _ in 0..SWEEPS {
         let (taken, lasted) = world.sweep();
         sweeping.extend(taken);
         sweeps.push(nanos(lasted));
@@ -280,4 +280,6 @@ fn shuffled(mut ids: Vec<Id>) -> Vec<Id> {
 type Id = [u8; 36];
 const WORDS: usize = ENTRY_BYTES / 8;
 const MILLION: usize = 1_000_000;
+/// A gentle sweep of a million takes some seconds.
+const SWEEPS: usize = 3;
 const MEMORY_OF: &str = "MEMORY_OF";
