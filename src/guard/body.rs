@@ -29,6 +29,9 @@ pin_project! {
     }
 }
 
+/// What a body says when it is asked for a frame.
+type Polled<E> = Poll<Option<Result<Frame<Bytes>, E>>>;
+
 impl<B: Body> SessionBody<B> {
     pub(crate) fn new(inner: B, in_flight: InFlight, role: Role) -> Self {
         let is_stream = role.ends_with_session() && in_flight.entry().is_usable();
@@ -66,7 +69,7 @@ where
     fn poll_on(
         self: Pin<&mut Self>,
         was_asked: bool,
-        polled: &mut Poll<Option<Result<Frame<Bytes>, B::Error>>>,
+        polled: &mut Polled<B::Error>,
         cx: &mut Context<'_>,
     ) {
         let asked = was_asked.then(|| mem::replace(polled, Poll::Pending));
@@ -75,9 +78,9 @@ where
 
     fn poll_seldom(
         mut self: Pin<&mut Self>,
-        polled: Option<Poll<Option<Result<Frame<Bytes>, B::Error>>>>,
+        polled: Option<Polled<B::Error>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Polled<B::Error> {
         let mut this = self.as_mut().project();
         let Some(in_flight) = &this.tie.in_flight else {
             return Poll::Ready(None);
@@ -147,10 +150,7 @@ where
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<B::Error> {
         let mut this = self.as_mut().project();
         let flows = this.tie.flows();
         let mut polled = match flows {

@@ -15,14 +15,14 @@ use crate::session::{Entry, McpSession};
 
 /// Makes a message of a session ready for the inner service.
 #[inline]
-pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage) {
+pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage, traits: Traits) {
     observe::record(Some(entry), Some(&message));
     let guarded = Guarded {
         session: Some(McpSession::new(entry.clone())),
         message: Some(message),
         stream_era: None,
     };
-    attach(parts, entry, guarded);
+    attach(parts, entry, guarded, traits);
 }
 
 /// Makes a request of a session ready that has no message.
@@ -40,14 +40,15 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Trait
         message: None,
         stream_era: Some(era),
     };
-    attach(parts, entry, guarded);
+    attach(parts, entry, guarded, traits);
 }
 
 /// Gives a request the session's handle, and the inner service's own id or none.
 #[inline]
-fn attach(parts: &mut Parts, entry: &Entry, guarded: Guarded) {
+fn attach(parts: &mut Parts, entry: &Entry, guarded: Guarded, traits: Traits) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
+        None if traits.lacks_session_id => {}
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
     parts.extensions.insert(guarded);

@@ -70,6 +70,7 @@ impl<'a> Head<'a> {
                 },
             }
         }
+        head.traits.lacks_session_id = matches!(session, Single::Absent);
         head.session = SessionHeader::of(session, longest_id);
         head.traits.version = head.version.known();
         head.traits.length = match length {
@@ -100,6 +101,8 @@ pub(crate) struct Traits {
     pub(crate) is_foreign: bool,
     /// `Last-Event-ID` resumes a stream.
     pub(crate) resumes: bool,
+    /// There is no session header, not even an empty one.
+    pub(crate) lacks_session_id: bool,
     /// The version header, unless it names a version that is not known.
     version: Option<VersionHeader<'static>>,
 }

@@ -113,13 +113,10 @@ impl Opening {
         if is_stream {
             return self.conclude_stream(parts, Body::new(body));
         }
-        let body = match in_time(whole(body, LARGEST_ANSWER)).await {
-            Ok(Some(body)) => body,
-            Ok(None) | Err(_) => {
-                return self
-                    .request
-                    .refuse(RefusalReason::UnusableAnswer, self.slot.entry());
-            }
+        let Ok(Some(body)) = in_time(whole(body, LARGEST_ANSWER)).await else {
+            return self
+                .request
+                .refuse(RefusalReason::UnusableAnswer, self.slot.entry());
         };
         let Some(Outcome::Result(protocol_version)) = self.request.outcome(&body) else {
             return Response::from_parts(parts, Body::from(body));

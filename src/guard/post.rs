@@ -152,7 +152,7 @@ where
             farewell,
             settings.report_only,
         );
-        forward::prepare(parts, &entry, message);
+        forward::prepare(parts, &entry, message, self.waiting.traits);
         // A compressed answer could not be judged; an outer layer may compress.
         parts.headers.remove(ACCEPT_ENCODING);
         forward::reframe(parts, self.waiting.traits, body.len());
@@ -239,7 +239,7 @@ impl Waiting {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm();
         }
-        forward::prepare(parts, call.in_flight.entry(), message);
+        forward::prepare(parts, call.in_flight.entry(), message, self.traits);
         Next::Call(call)
     }
 

@@ -94,7 +94,7 @@ impl<'a> Envelope<'a> {
     #[inline(always)]
     fn note(&mut self, key: Quoted<'a>) -> Result<TopKey, Malformed> {
         let known = match key.is_escaped() {
-            true => TopKey::of(&*key.unescaped()?),
+            true => TopKey::of(&key.unescaped()?),
             false => TopKey::of(key.inside()),
         };
         if known == TopKey::Other {
