@@ -187,6 +187,17 @@ async fn a_call_longer_than_the_idle_limit_keeps_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_is_no_silent_stream_after_a_day() {
+    let world = world(SessionGuardLayer::new(), None, |_| async {
+        sleep(25 * 60 * MINUTE).await;
+        respond(200, "application/json", "{}")
+    });
+    let id = world.open().await;
+    assert_eq!(world.ask(post(Some(&id), CALL)).await.text(), "{}");
+    assert_eq!(world.ping(&id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_stream_suspends_the_idle_clock_until_it_has_been_silent_for_a_day() {
     let (world, bodies) = streaming(SessionGuardLayer::new());
     let (events, body) = feed();

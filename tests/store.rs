@@ -554,6 +554,23 @@ async fn a_session_opened_by_an_event_stream_is_stored_before_the_client_has_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_whose_result_has_not_passed_is_not_stored() {
+    let store = MemoryStore::new();
+    let a = around(builder(&store).idle_timeout(MINUTE), |_, _| {
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(stream::pending::<
+                Result<Bytes, Infallible>,
+            >()))
+            .unwrap()
+    });
+    let opening = a.send(post(None, INITIALIZE)).await;
+    assert!(opening.headers().contains_key("mcp-session-id"));
+    sleep(30 * SECOND).await;
+    assert_eq!((a.sessions.len(), store.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_result_that_the_store_does_not_take_becomes_an_error_in_the_stream() {
     let store = MemoryStore::new();
     let a = around(builder(&store), events(&[": hello\n\n", RESULT]));
