@@ -106,7 +106,7 @@ pub(crate) async fn an_end_that_is_not_heard_of_is_known_after_the_lease(redis: 
 pub(crate) async fn a_record_of_another_schema_is_an_unknown_id(redis: Redis) {
     let [a, b] = [node(&redis.url()), node(&redis.url())];
     let id = a.open_and_use().await;
-    let key = format!("mcp:session::{id}");
+    let key = format!("mcp:{{:{id}}}");
     let record: Vec<u8> = redis.tell(&["GET", &key]);
     let (stamp, record) = record.split_at(32);
     let record = std::str::from_utf8(record).expect("a record is JSON");
@@ -166,7 +166,7 @@ pub(crate) async fn a_session_in_use_does_not_expire_and_one_that_is_not_does(re
     let streaming = by("alice", bodiless(Method::GET, Some(&used)));
     let stream = a.send(streaming).await;
     assert_eq!(stream.status(), 200);
-    let unused = format!("mcp:session::{unused}");
+    let unused = format!("mcp:{{:{unused}}}");
     until("it expires", async || {
         redis.tell::<u8>(&["EXISTS", &unused]) == 0
     })
@@ -231,7 +231,7 @@ pub(crate) async fn no_error_and_no_debug_text_shows_a_secret(redis: Redis) {
     let error = old.store().load(&key).await.expect_err("it is unknown");
     texts.push(format!("{error:?} {error}"));
     // It holds something else there.
-    let () = redis.tell(&["LPUSH", &format!("mcp:session::{UNKNOWN}"), "x"]);
+    let () = redis.tell(&["LPUSH", &format!("mcp:{{:{UNKNOWN}}}"), "x"]);
     let error = redis.store().load(&key).await.expect_err("it is a list");
     texts.push(format!("{error:?} {error}"));
     for text in &texts {
