@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::env;
 use std::io;
 use std::net::Ipv4Addr;
+use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -30,7 +31,10 @@ async fn main() -> io::Result<()> {
     let port = arguments.next().map_or(Ok(8000), |port| port.parse());
 
     // Before the server starts, because it reads the whole file.
-    let store = FileStore::open(file).map_err(io::Error::other)?;
+    let store = FileStore::open(file).unwrap_or_else(|error| {
+        eprintln!("{error}");
+        process::exit(1)
+    });
     let guard = SessionGuardLayer::builder()
         .store(store)
         .hook(tell)
@@ -95,7 +99,7 @@ fn print_help(url: &str) {
     println!(
         r#"SESSION=$({post} -D - -o /dev/null -d '{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"curl","version":"1"}}}}}}' | tr -d '\r' | sed -n 's/^mcp-session-id: //p')"#
     );
-    println!("kill -9 {}", std::process::id());
+    println!("kill -9 {}", process::id());
     println!(
         r#"{post} -H "mcp-session-id: $SESSION" -d '{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"count"}}}}'; echo"#
     );
