@@ -73,7 +73,7 @@ impl Map {
     fn part(&self, id: &[u8]) -> &DashMap<ById, (), RandomState> {
         let word = |end: Option<&[u8; 8]>| end.map_or(0, |end| u64::from_le_bytes(*end));
         let mixed = (word(id.first_chunk()) ^ word(id.last_chunk())).wrapping_mul(GOLDEN_RATIO);
-        let part = (mixed >> 32) * self.parts.len() as u64 >> 32;
+        let part = ((mixed >> 32) * self.parts.len() as u64) >> 32;
         &self.parts[part as usize]
     }
 }
