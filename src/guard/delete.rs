@@ -105,7 +105,10 @@ impl Drop for Deletion {
         if !self.is_over {
             self.entry().mark_unheard();
         }
-        self.entry().leave(EndReason::Deleted);
+        if !self.entry().leave(EndReason::Deleted) {
+            // It has ended meanwhile, maybe for this process only. The client's word counts everywhere.
+            self.entry().end_elsewhere();
+        }
     }
 }
 

@@ -373,10 +373,22 @@ impl Entry {
 
     /// Has its store keep it, where there is one.
     pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), Unavailable> {
-        let registry = self.registry.upgrade();
-        match registry.as_ref().and_then(|registry| registry.link()) {
-            Some(link) => link.keep(self).await,
+        let Some(registry) = self.registry.upgrade() else {
+            return Ok(());
+        };
+        match registry.link() {
+            Some(link) => link.keep(&registry, self).await,
             None => Ok(()),
+        }
+    }
+
+    /// Ends it everywhere, where it has ended for this process only.
+    pub(crate) fn end_elsewhere(&self) {
+        if self.goes_on_elsewhere() {
+            let registry = self.registry.upgrade();
+            if let Some(link) = registry.as_ref().and_then(|registry| registry.link()) {
+                link.end(self);
+            }
         }
     }
 

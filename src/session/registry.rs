@@ -112,7 +112,7 @@ impl Registry {
         if self.drain.is_draining() {
             return Err(Unavailable::Draining);
         }
-        if self.link.as_ref().is_some_and(Link::is_down) {
+        if self.link.as_ref().is_some_and(Link::is_closed) {
             return Err(Unavailable::StoreDown);
         }
         let ids = || self.ids.next();
@@ -260,7 +260,7 @@ impl Registry {
             return Ok(None);
         };
         let key = SessionKey::new(scope.name(), text);
-        match link.ask(self, scope, &key).await {
+        match link.ask(self, scope, owner, &key).await {
             Known::Good => {}
             Known::Unknown => return Ok(None),
             Known::Unclear(unavailable) => return Err(unavailable),

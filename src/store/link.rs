@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use self::errands::{Errand, Errands};
-use self::load::Load;
+use self::load::Question;
 use super::{McpSessionStore, NewSession, Record, SessionKey, StoreError, StoreFuture};
 use crate::observe::{self, Observers};
 use crate::session::{EndReason, Entry, Limits, Registry, Unavailable, clock, nanos};
@@ -67,8 +67,11 @@ pub(crate) struct Link {
     alive_until: AtomicU64,
     /// Until when the store, which has kept somebody waiting in vain, is not asked.
     down_until: AtomicU64,
+    /// Until when no session opens, because the store could not keep one. It may be full, and tell of
+    /// those that it has all the same.
+    closed_until: AtomicU64,
     /// What the store is being asked, so that whoever wants to know the same waits for one answer.
-    loads: Mutex<HashMap<SessionKey, Weak<Load>>>,
+    loads: Mutex<HashMap<SessionKey, Vec<Question>>>,
     errands: Arc<Errands>,
     tasks: Mutex<Option<[JoinHandle<()>; 2]>>,
 }
@@ -92,9 +95,10 @@ impl Link {
             limits,
             observers,
             is_alone,
-            epoch: AtomicU64::new(if is_alone { 0 } else { u64::MAX }),
+            epoch: AtomicU64::new(if is_alone { 0 } else { NEVER }),
             alive_until: AtomicU64::new(if is_alone { u64::MAX } else { 0 }),
             down_until: AtomicU64::new(0),
+            closed_until: AtomicU64::new(0),
             loads: Mutex::default(),
             errands: Arc::default(),
             tasks: Mutex::default(),
@@ -127,13 +131,24 @@ impl Link {
         now <= trusted.saturating_add(self.grace)
     }
 
-    /// Whether there is no point in letting a session open.
-    pub(crate) fn is_down(&self) -> bool {
+    /// Whether there is no point in asking the store.
+    fn is_down(&self) -> bool {
         clock::now() < self.down_until.load(Acquire)
     }
 
+    /// Whether there is no point in letting a session open.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_down() || clock::now() < self.closed_until.load(Acquire)
+    }
+
     /// Keeps a session that is about to open.
-    pub(crate) async fn keep(&self, entry: &Arc<Entry>) -> Result<(), Unavailable> {
+    pub(crate) async fn keep(
+        &self,
+        registry: &Arc<Registry>,
+        entry: &Arc<Entry>,
+    ) -> Result<(), Unavailable> {
+        // Whatever is still to be told of the owner must not wait for a session that opens.
+        self.wake(registry);
         let key = entry.key();
         let record = record(entry);
         let Some(value) = record.encode() else {
@@ -154,6 +169,10 @@ impl Link {
             owner: owner.as_deref(),
             expires_in: self.until_used(),
         };
+        if self.is_closed() {
+            // Nothing was sent, so there is nothing to be removed.
+            return Err(Unavailable::StoreDown);
+        }
         // Before it is kept: whoever ends it meanwhile must have it removed.
         entry.verify(clock::now());
         match self.call(self.store.create(session)).await {
@@ -171,7 +190,7 @@ impl Link {
             }
             Err(()) => {
                 // Each that fails is to be removed again: not as many as anybody likes to send.
-                self.rest();
+                leave_alone(&self.closed_until);
                 Err(Unavailable::StoreDown)
             }
         }
@@ -181,10 +200,15 @@ impl Link {
     /// it there loads it again.
     pub(crate) fn leaves(&self, entry: &Entry, reason: EndReason) {
         if entry.is_stored() && self.is_for_all(entry, reason) {
-            let key = entry.key();
-            self.errands.add(Errand::Remove(key.clone()));
-            self.spoil(&key);
+            self.end(entry);
         }
+    }
+
+    /// Ends a session wherever it is known.
+    pub(crate) fn end(&self, entry: &Entry) {
+        let key = entry.key();
+        self.errands.add(Errand::Remove(key.clone()));
+        self.spoil(&key);
     }
 
     /// Whether a session that ends here ends everywhere. What another process may have in use
@@ -193,11 +217,13 @@ impl Link {
         match reason {
             EndReason::Abandoned
             | EndReason::Deleted
-            | EndReason::Evicted
             | EndReason::Lifetime
             | EndReason::Revoked
             | EndReason::Unconfirmed => true,
-            EndReason::InnerLost => self.is_alone || entry.opened_on() == Some(self.node.as_str()),
+            // What others have opened may be in use there.
+            EndReason::Evicted | EndReason::InnerLost => {
+                self.is_alone || entry.opened_on() == Some(self.node.as_str())
+            }
             EndReason::Idle | EndReason::NeverUsed => self.is_alone,
             EndReason::Drained
             | EndReason::EndedElsewhere
@@ -234,15 +260,14 @@ impl Link {
     /// What is being loaded of this session may be out of date.
     fn spoil(&self, key: &SessionKey) {
         let loads = lock(&self.loads);
-        if let Some(load) = loads.get(key).and_then(Weak::upgrade) {
-            load.spoil();
-        }
+        let of_key = loads.get(key).into_iter().flatten();
+        of_key.for_each(|question| question.load.spoil());
     }
 
     fn spoil_all(&self) {
-        for load in lock(&self.loads).values().filter_map(Weak::upgrade) {
-            load.spoil();
-        }
+        let loads = lock(&self.loads);
+        let all = loads.values().flatten();
+        all.for_each(|question| question.load.spoil());
     }
 
     /// Asks the store, with patience, and remembers where that was in vain.
@@ -258,17 +283,11 @@ impl Link {
             }
             Err(_) => {
                 // So that not everybody waits in vain.
-                self.rest();
+                leave_alone(&self.down_until);
                 self.observers.store_failed(&late());
                 Err(())
             }
         }
-    }
-
-    /// Leaves the store alone for a while.
-    fn rest(&self) {
-        let until = clock::now().saturating_add(PAUSE);
-        self.down_until.fetch_max(until, AcqRel);
     }
 
     /// When a session expires that no second message has used.
@@ -293,7 +312,8 @@ impl Link {
             let registry = Arc::downgrade(registry);
             let tending = tend(registry.clone());
             let (list, store) = (self.errands.clone(), self.store.clone());
-            let errands = errands::run(list, store, self.timeout, registry);
+            let told = self.observers.clone();
+            let errands = errands::run(list, store, self.timeout, told, registry);
             *tasks = Some([runtime.spawn(tending), runtime.spawn(errands)]);
         }
     }
@@ -344,6 +364,11 @@ fn with_margin(limit: u64) -> Duration {
     Duration::from_nanos(limit.saturating_add(limit / 5))
 }
 
+/// For a while from now on.
+fn leave_alone(until: &AtomicU64) {
+    until.fetch_max(clock::now().saturating_add(PAUSE), AcqRel);
+}
+
 fn late() -> StoreError {
     StoreError::new("it did not answer in time")
 }
@@ -352,5 +377,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The epoch before the first.
+const NEVER: u64 = u64::MAX;
 /// How long a store that has kept somebody waiting in vain is left alone.
 const PAUSE: u64 = 500_000_000;

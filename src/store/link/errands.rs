@@ -5,18 +5,19 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::{Known, lock};
-use crate::session::{Registry, Scope};
+use super::{Known, late, lock};
+use crate::observe::Observers;
+use crate::session::{Owner, Registry, Scope};
 use crate::store::{McpSessionStore, SessionKey, StoreError};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
 pub(super) enum Errand {
     /// Asks whether a session that is known here is still good.
-    Check(Scope, SessionKey),
+    Check(Scope, Option<Owner>, SessionKey),
     Remove(SessionKey),
     RemoveOwner(String),
 }
@@ -132,15 +133,26 @@ pub(super) async fn run(
     errands: Arc<Errands>,
     store: Arc<dyn McpSessionStore>,
     patience: Duration,
+    observers: Arc<Observers>,
     registry: Weak<Registry>,
 ) {
+    // What fails again and again holds up nothing else.
+    let [first, further] = [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)];
     let list = stream::unfold((), |()| async { Some((errands.next().await?, ())) });
-    list.for_each_concurrent(AT_ONCE, |under_way| async {
+    list.for_each_concurrent(None, |under_way| async {
         let mut pause = SHORTEST_PAUSE;
+        let mut turns = &first;
         for _ in 0..MOST_ATTEMPTS {
-            if attempt(&under_way, &*store, patience, &registry).await {
-                break;
+            let turn = turns.acquire().await;
+            let done = timeout(patience, attempt(&under_way, &*store, &registry)).await;
+            drop(turn);
+            match done.unwrap_or_else(|_| Err(Some(late()))) {
+                Ok(()) => break,
+                // Once, however often it is tried.
+                Err(Some(error)) if std::ptr::eq(turns, &first) => observers.store_failed(&error),
+                Err(_) => {}
             }
+            turns = &further;
             errands.fail();
             if errands.is_closed() && pause == LONGEST_PAUSE {
                 break;
@@ -153,35 +165,40 @@ pub(super) async fn run(
     .await;
 }
 
+/// An error that is `None` has been told of.
 async fn attempt(
     under_way: &UnderWay<'_>,
     store: &dyn McpSessionStore,
-    patience: Duration,
     registry: &Weak<Registry>,
-) -> bool {
+) -> Result<(), Option<StoreError>> {
     match &under_way.errand {
-        Some(Errand::Check(scope, key)) => {
+        Some(Errand::Check(scope, owner, key)) => {
             let Some(registry) = registry.upgrade() else {
-                return true;
+                return Ok(());
             };
             match registry.link() {
                 // What has left meanwhile is not to come back because of a check.
                 Some(link) if registry.find(key.id().as_bytes()).is_some() => {
-                    !matches!(link.ask(&registry, scope, key).await, Known::Unclear(_))
+                    match link.ask(&registry, scope, owner.as_ref(), key).await {
+                        Known::Unclear(_) => Err(None),
+                        Known::Good | Known::Unknown => Ok(()),
+                    }
                 }
-                _ => true,
+                _ => Ok(()),
             }
         }
-        Some(Errand::Remove(key)) => {
-            matches!(timeout(patience, store.remove(key)).await, Ok(Ok(())))
-        }
+        Some(Errand::Remove(key)) => store.remove(key).await.map_err(Some),
         Some(Errand::RemoveOwner(owner)) => {
-            matches!(
-                timeout(patience, store.remove_owner(owner)).await,
-                Ok(Ok(()))
-            )
+            store.remove_owner(owner).await.map_err(Some)?;
+            // What was loaded just before must not be taken in just after.
+            if let Some(registry) = registry.upgrade()
+                && let Some(link) = registry.link()
+            {
+                link.spoil_all();
+            }
+            Ok(())
         }
-        None => true,
+        None => Ok(()),
     }
 }
 
@@ -227,6 +244,7 @@ fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) 
     }
 }
 
+/// Of those that are tried for the first time, and again of the others.
 const AT_ONCE: usize = 32;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

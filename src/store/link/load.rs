@@ -1,22 +1,23 @@
 //! A session that is not known here, or not trusted: the store is asked, once for all who want to
 //! know.
 
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Release},
 };
-use std::sync::{Arc, Weak};
 
 use tokio::sync::OnceCell;
 
 use super::{Known, Link, lock};
 use crate::observe;
-use crate::session::{EndReason, Entry, Registry, Scope, Unavailable, clock, nanos};
+use crate::session::{EndReason, Entry, Owner, Registry, Scope, Unavailable, clock, nanos};
 use crate::store::{Record, SessionKey};
 
-/// One question to the store, shared by all who ask it at once.
-#[derive(Debug, Default)]
+/// One question to the store, shared by all of one owner who ask it at once.
+#[derive(Debug)]
 pub(super) struct Load {
+    owner: Option<Owner>,
     answer: OnceCell<Known>,
     /// The session ended, or may have, after the store was asked.
     is_stale: AtomicBool,
@@ -38,13 +39,15 @@ impl Link {
         &self,
         registry: &Arc<Registry>,
         scope: &Scope,
+        owner: Option<&Owner>,
         key: &SessionKey,
     ) -> Known {
         self.wake(registry);
-        let asking = Asking::join(self, key);
-        let settle = || self.settle(registry, scope, key, &asking.load);
+        let asking = Asking::join(self, owner, key);
+        let load = &*asking.load;
+        let settle = || self.settle(registry, scope, key, load);
         // Where whoever has asked leaves, another of those who wait asks again.
-        *asking.load.answer.get_or_init(settle).await
+        *load.answer.get_or_init(settle).await
     }
 
     async fn settle(
@@ -117,6 +120,10 @@ impl Link {
         {
             return Some(Known::Unknown);
         }
+        if record.owner != load.owner {
+            // Nobody else's business: it takes no place here, and what it has here does not idle anew.
+            return Some(Known::Unknown);
+        }
         let owner = record.owner.as_ref().map(|owner| owner.to_text());
         let slot = match registry.restore(key.id(), scope.clone(), record, asked) {
             Ok(slot) => slot,
@@ -137,6 +144,14 @@ impl Link {
     }
 }
 
+/// A question that is under way.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) load: Arc<Load>,
+    /// How many wait for its answer.
+    askers: usize,
+}
+
 /// One who waits for an answer.
 struct Asking<'a> {
     link: &'a Link,
@@ -145,14 +160,28 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    fn join(link: &'a Link, key: &'a SessionKey) -> Self {
+    fn join(link: &'a Link, owner: Option<&Owner>, key: &'a SessionKey) -> Self {
         let mut loads = lock(&link.loads);
-        let under_way = loads.get(key).and_then(Weak::upgrade);
-        let load = match under_way.filter(|load| !load.answer.initialized()) {
-            Some(load) => load,
+        let of_key = loads.entry(key.clone()).or_default();
+        let is_ours = |question: &&mut Question| {
+            let load = &question.load;
+            load.owner.as_ref() == owner && !load.answer.initialized()
+        };
+        let load = match of_key.iter_mut().find(is_ours) {
+            Some(question) => {
+                question.askers += 1;
+                question.load.clone()
+            }
             None => {
-                let load = Arc::new(Load::default());
-                loads.insert(key.clone(), Arc::downgrade(&load));
+                let load = Arc::new(Load {
+                    owner: owner.cloned(),
+                    answer: OnceCell::new(),
+                    is_stale: AtomicBool::new(false),
+                });
+                of_key.push(Question {
+                    load: load.clone(),
+                    askers: 1,
+                });
                 load
             }
         };
@@ -163,9 +192,14 @@ impl<'a> Asking<'a> {
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         let mut loads = lock(&self.link.loads);
-        let is_ours = |load: &Weak<Load>| std::ptr::eq(load.as_ptr(), Arc::as_ptr(&self.load));
-        // The lock keeps others from joining meanwhile.
-        if Arc::strong_count(&self.load) == 1 && loads.get(self.key).is_some_and(is_ours) {
+        let Some(of_key) = loads.get_mut(self.key) else {
+            return;
+        };
+        of_key.retain_mut(|question| {
+            question.askers -= usize::from(Arc::ptr_eq(&question.load, &self.load));
+            question.askers > 0
+        });
+        if of_key.is_empty() {
             loads.remove(self.key);
         }
     }

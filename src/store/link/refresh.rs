@@ -27,10 +27,10 @@ pub(super) async fn run(registry: Weak<Registry>) {
 }
 
 impl Link {
-    /// Between two looks at what is in use. A session that was just used for the first time expires
-    /// before long.
+    /// Between two looks at what is in use. A session that was used for the first time in the last
+    /// moment expires a fifth of the limit later.
     fn pause(&self) -> Duration {
-        let shortest = (self.limits.idle / 10).min(self.limits.never_used / 3);
+        let shortest = self.limits.idle.min(self.limits.never_used) / 10;
         Duration::from_nanos(shortest).max(SHORTEST_PAUSE)
     }
 
@@ -51,7 +51,7 @@ impl Link {
         for entry in due {
             if !entry.is_stored() {
                 // Confirmed on another way than by its stream.
-                let _ = self.keep(entry).await;
+                let _ = self.keep(registry, entry).await;
                 continue;
             }
             refreshed.push(entry);

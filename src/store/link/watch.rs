@@ -1,7 +1,7 @@
 //! Listens to the ends that others bring about.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering::Release;
+use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
 use super::errands::Errand;
-use super::{Link, late};
-use crate::session::{EndReason, Owner, Registry, clock};
+use super::{Link, NEVER, late};
+use crate::session::{EndReason, Entry, Owner, Registry, clock};
 use crate::store::{Ends, StoreEvent};
 
 /// Follows the stream of ends as long as the registry lives.
@@ -31,10 +31,17 @@ pub(super) async fn run(registry: Weak<Registry>) {
 
 /// `None` where there is nothing to listen to any more; `Some(None)` where that fails.
 async fn listen(registry: &Weak<Registry>) -> Option<Option<Ends>> {
+    // A guard that is dropped meanwhile must not wait for this.
+    let (store, lease, patience) = {
+        let registry = registry.upgrade()?;
+        let link = registry.link()?;
+        (link.store.clone(), link.lease, link.timeout)
+    };
+    let ends = store.ends(Duration::from_nanos(lease))?;
+    let ends = timeout(patience, ends).await;
     let registry = registry.upgrade()?;
     let link = registry.link()?;
-    let ends = link.store.ends(Duration::from_nanos(link.lease))?;
-    let ends = match timeout(link.timeout, ends).await {
+    let ends = match ends {
         Ok(Ok(ends)) => ends,
         Ok(Err(error)) => {
             link.observers.store_failed(&error);
@@ -46,7 +53,10 @@ async fn listen(registry: &Weak<Registry>) -> Option<Option<Ends>> {
         }
     };
     // Only what is verified from here on is known to miss no end.
-    link.epoch.store(clock::now(), Release);
+    let before = link.epoch.swap(clock::now(), AcqRel);
+    if before != NEVER {
+        link.check_streams(&registry);
+    }
     Some(Some(ends))
 }
 
@@ -99,11 +109,25 @@ impl Link {
                 let owner = Owner::from_text(&owner);
                 for entry in owner.iter().flat_map(|owner| registry.of(owner)) {
                     entry.doubt();
-                    let key = entry.key();
-                    self.errands.add(Errand::Check(entry.scope.clone(), key));
+                    self.check(&entry);
                 }
             }
         }
+    }
+
+    /// Something may have been missed, and what has a stream open may never send a request.
+    fn check_streams(&self, registry: &Registry) {
+        for entry in registry.snapshot() {
+            if entry.is_stored() && entry.in_flight() > 0 {
+                self.check(&entry);
+            }
+        }
+    }
+
+    /// Has the store say before long whether a session is still good.
+    fn check(&self, entry: &Entry) {
+        let errand = Errand::Check(entry.scope.clone(), entry.owner.clone(), entry.key());
+        self.errands.add(errand);
     }
 }
 
