@@ -16,7 +16,7 @@ use crate::unwind::unless_it_panics;
 /// Opens what is there, or makes an empty store.
 pub(super) fn open(path: &Path) -> Result<Database, FileStoreError> {
     unless_damaged(path, || match path.exists() {
-        true => existing(path),
+        true => compacted(path),
         false => made(path),
     })
 }
@@ -42,11 +42,18 @@ fn existing(path: &Path) -> Result<Database, FileStoreError> {
     if file.metadata().is_ok_and(|about| about.len() == 0) {
         return Err(FileStoreError::of(FileStoreErrorKind::Damaged, path));
     }
-    let mut database = checked(file, path)?;
-    // What sessions of a busier time have left.
-    let compacted = database.compact();
-    compacted.map_err(|error| FileStoreError::new(path, error.into()))?;
-    Ok(database)
+    checked(file, path)
+}
+
+/// Gives back what sessions of a busier time have left, where the disk has the room that this takes.
+fn compacted(path: &Path) -> Result<Database, FileStoreError> {
+    let mut database = existing(path)?;
+    if let Some(Ok(_)) = unless_it_panics(|| database.compact()) {
+        return Ok(database);
+    }
+    // It takes nothing more after a failure, and closing it may panic.
+    let _ = unless_it_panics(|| drop(database));
+    existing(path)
 }
 
 /// Makes it elsewhere first: one that is killed meanwhile must not leave half a file behind.
@@ -64,7 +71,7 @@ fn made(path: &Path) -> Result<Database, FileStoreError> {
     // The draft is locked: whoever else makes one has done so already, or comes too late.
     if path.exists() {
         drop(database);
-        return existing(path);
+        return compacted(path);
     }
     let renamed = fs::rename(&draft, path).and_then(|()| persist_name(path));
     renamed.map_err(|error| FileStoreError::new(path, error.into()))?;
