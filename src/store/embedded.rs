@@ -63,7 +63,8 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 ///   for a process that ends, however it ends, lets go of the file. Guards in one process share their
 ///   sessions by [`with_sessions`](crate::SessionGuardLayer::with_sessions), not a store.
 /// - **A local disk** that does not lie about what it has written; its folder must exist, and be as
-///   durable as you like the sessions to be (a container's own disk is not).
+///   durable as you like the sessions to be (a container's own disk is not). Beside the file there is
+///   another, empty one whose name ends in `.lock`: leave it there.
 /// - **Secrecy.** It holds session ids in clear text. It is made readable by its user alone, so the
 ///   folder should be too, for backups are what you make of them.
 /// - **Little room**: half a kilobyte a session, three or four times that while all are written at
@@ -95,7 +96,7 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// See [`FileStoreErrorKind`]. Nothing is changed then.
+    /// See [`FileStoreErrorKind`]. The file is left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Box<Path> = path.as_ref().into();
         let worker = Worker::new(path.clone())?;

@@ -1,7 +1,7 @@
-//! The file itself: made whole or not at all, checked before it is believed.
+//! The file itself: one process's, made whole or not at all, checked before it is believed.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,19 @@ use redb::{Builder, Database, ReadableDatabase, TableError};
 use super::error::{FileStoreError, FileStoreErrorKind};
 use super::tables::{self, ABOUT, FORMAT};
 use crate::unwind::unless_it_panics;
+
+/// Makes the file at this path this process's as long as what is returned lives. redb locks it too,
+/// but lets go of it whenever it fails and is opened anew.
+pub(super) fn locked(path: &Path) -> Result<File, FileStoreError> {
+    let beside = beside(path, ".lock");
+    let file = private().truncate(false).open(&beside);
+    let file = file.map_err(|error| FileStoreError::new(&beside, error.into()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(FileStoreError::of(FileStoreErrorKind::InUse, path)),
+        Err(TryLockError::Error(error)) => Err(FileStoreError::new(&beside, error.into())),
+    }
+}
 
 /// Opens what is there, or makes an empty store.
 pub(super) fn open(path: &Path) -> Result<Database, FileStoreError> {
@@ -58,7 +71,7 @@ fn compacted(path: &Path) -> Result<Database, FileStoreError> {
 
 /// Makes it elsewhere first: one that is killed meanwhile must not leave half a file behind.
 fn made(path: &Path) -> Result<Database, FileStoreError> {
-    let draft = draft(path);
+    let draft = beside(path, ".new");
     let database = match drafted(&draft) {
         // Somebody was killed meanwhile.
         Err(error) if is_unfinished(&error) => {
@@ -78,20 +91,25 @@ fn made(path: &Path) -> Result<Database, FileStoreError> {
     Ok(database)
 }
 
-fn draft(path: &Path) -> PathBuf {
-    let mut draft = OsString::from(path);
-    draft.push(".new");
-    draft.into()
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = OsString::from(path);
+    beside.push(suffix);
+    beside.into()
 }
 
 fn drafted(draft: &Path) -> Result<Database, FileStoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    options.mode(0o600);
-    let file = options.open(draft);
+    let file = private().truncate(false).open(draft);
     let file = file.map_err(|error| FileStoreError::new(draft, error.into()))?;
     checked(file, draft)
+}
+
+/// What is made is for its user's eyes only.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options
 }
 
 fn is_unfinished(error: &FileStoreError) -> bool {

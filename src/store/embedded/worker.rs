@@ -1,5 +1,6 @@
 //! The thread that reads and writes the file, so that nobody else waits for the disk.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -28,10 +29,13 @@ pub(super) struct Worker {
     cursor: Option<Cursor>,
     /// When to look after the file; never while it is empty.
     next_round: Option<Instant>,
+    /// Held while the database is opened anew, too.
+    _lock: File,
 }
 
 impl Worker {
     pub(super) fn new(path: Box<Path>) -> Result<Self, FileStoreError> {
+        let lock = file::locked(&path)?;
         let database = file::open(&path)?;
         let seen = tables::time_seen(&database);
         let seen = seen.map_err(|error| FileStoreError::new(&path, error))?;
@@ -43,6 +47,7 @@ impl Worker {
             is_unsafe: false,
             cursor: None,
             next_round: Some(Instant::now() + ROUND),
+            _lock: lock,
         })
     }
 
