@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use libtest_mimic::{Arguments, Failed, Trial};
-use mcp_session_guard::store::{FileStore, McpSessionStore, NewSession, Refresh, SessionKey};
+use mcp_session_guard::store::{
+    FileStore, FileStoreErrorKind, McpSessionStore, NewSession, Refresh, SessionKey,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
@@ -27,6 +29,7 @@ fn main() {
         return match env::var(PART).as_deref() {
             Ok("worker") => runtime.block_on(work(&store)),
             Ok("refresher") => runtime.block_on(refresh(&store)),
+            Ok("confined") => runtime.block_on(live_on_a_full_disk(&store)),
             _ => unreachable!("it is told its part"),
         };
     }
@@ -41,6 +44,10 @@ fn main() {
         Trial::test("a_process_that_is_killed_lets_go_of_the_file", || {
             play(a_process_that_is_killed_lets_go)
         }),
+        Trial::test("a_full_disk_keeps_nobody_from_what_is_there", || {
+            play(a_full_disk_keeps_nobody_from_what_is_there)
+        })
+        .with_ignored_flag(cfg!(not(unix))),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -172,6 +179,99 @@ fn a_process_that_is_killed_lets_go() {
     drop(FileStore::open(&folder.path).unwrap());
 }
 
+/// A file that may not grow fails what is written behind its end, as on a full disk.
+fn a_full_disk_keeps_nobody_from_what_is_there() {
+    let folder = Folder::new();
+    let runtime = Runtime::new().unwrap();
+    let store = FileStore::open(&folder.path).unwrap();
+    let created = (0..THERE).map(|number| create(&store, number));
+    assert!(runtime.block_on(join_all(created)).iter().all(|it| *it));
+    drop(store);
+    // Not the room either that making it smaller takes.
+    let blocks = folder.path.metadata().unwrap().len().div_ceil(512);
+    let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\"");
+    let mut new = 0;
+    // The second is a restart on a disk that is full from the first moment.
+    for _ in 0..2 {
+        let mut process = Process::start_by(&folder.path, "confined", |program| {
+            let mut shell = Command::new("sh");
+            shell.arg("-ec").arg(&script).arg(program);
+            shell
+        });
+        process.expect(["open"]);
+        let others = process.lines.iter().skip_while(|line| {
+            let is_created = line == "created";
+            new += usize::from(is_created);
+            is_created
+        });
+        assert_eq!(others.take(1).collect::<Vec<_>>(), ["full"]);
+        // Nor does it let go of the file for a moment while that fails and is opened anew.
+        let last = loop {
+            match process.lines.try_recv() {
+                Ok(line) => break line,
+                Err(_) => {
+                    let refused = FileStore::open(&folder.path).unwrap_err();
+                    assert_eq!(refused.kind(), FileStoreErrorKind::InUse, "{refused}");
+                }
+            }
+        };
+        assert_eq!(last, "loaded");
+        process.kill(|line| panic!("what is {line}?"));
+    }
+
+    let store = FileStore::open(&folder.path).unwrap();
+    let all = THERE + new;
+    let loads = (0..all).map(|number| runtime.block_on(store.load(&numbered(number))));
+    assert!(
+        loads
+            .into_iter()
+            .all(|value| value.unwrap().unwrap() == RECORD)
+    );
+    assert!(runtime.block_on(create(&store, all + 1_000_000)));
+}
+
+/// Goes on opening sessions for which there is no room, while others look for theirs.
+async fn live_on_a_full_disk(store: &FileStore) {
+    let mut number = first_free(store).await;
+    while create(store, number).await {
+        println!("created");
+        number += 1;
+    }
+    println!("full");
+    let end = Instant::now() + Duration::from_secs(3);
+    let mut refused = 0;
+    while Instant::now() < end {
+        let key = numbered(refused % THERE);
+        let opening = create(store, 1_000_000 + refused);
+        let (opened, loaded) = futures_util::join!(opening, store.load(&key));
+        refused += usize::from(!opened);
+        assert_eq!(loaded.unwrap().unwrap(), RECORD);
+    }
+    assert!(refused > 10, "{refused}");
+    println!("loaded");
+    std::future::pending::<()>().await;
+}
+
+/// The first number that is not there.
+async fn first_free(store: &FileStore) -> usize {
+    let mut number = THERE;
+    while store.load(&numbered(number)).await.unwrap().is_some() {
+        number += 1;
+    }
+    number
+}
+
+/// Whether there was room for it.
+async fn create(store: &FileStore, number: usize) -> bool {
+    let key = numbered(number);
+    let created = store.create(NewSession::new(&key, RECORD, LONG)).await;
+    created.is_ok_and(|created| created)
+}
+
+fn numbered(number: usize) -> SessionKey {
+    SessionKey::new(SCOPE, format!("{number:08}"))
+}
+
 /// This program in another process, with a store of its own.
 struct Process {
     process: Child,
@@ -180,7 +280,11 @@ struct Process {
 
 impl Process {
     fn start(path: &Path, part: &str) -> Self {
-        let mut process = Command::new(env::current_exe().unwrap())
+        Self::start_by(path, part, |program| Command::new(program))
+    }
+
+    fn start_by(path: &Path, part: &str, by: impl FnOnce(PathBuf) -> Command) -> Self {
+        let mut process = by(env::current_exe().unwrap())
             .env(PATH, path)
             .env(PART, part)
             .stdout(Stdio::piped())
@@ -262,5 +366,8 @@ const PATH: &str = "STORE_TO_KEEP";
 const PART: &str = "PART_TO_PLAY";
 const SCOPE: &str = "mail";
 const REFRESHED: &str = "refreshed";
+/// How many there are before the disk is full.
+const THERE: usize = 1000;
+const RECORD: &[u8] = &[b'v'; 600];
 const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(600);

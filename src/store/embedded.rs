@@ -3,6 +3,7 @@
 mod clock;
 mod error;
 mod file;
+mod job;
 mod tables;
 mod worker;
 
@@ -13,11 +14,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use self::error::{FileStoreError, FileStoreErrorKind};
-use self::tables::Tables;
-use self::worker::{Call, Job, Worker};
+use self::job::{Answer, Call, Task};
+use self::tables::{Reading, Tables};
+use self::worker::Worker;
 use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreFuture};
 
 /// Sessions in one file, so that a deploy or a crash of a server on one machine strands nobody.
@@ -46,8 +48,12 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 ///   power cut: `create`, `remove` and `remove_owner` answer when the disk has confirmed. Calls that
 ///   come while the disk is busy share the next confirmation.
 /// - **Lost at most**: the refreshes of the last second, so that a session may end so much early.
-/// - **A disk that is full or fails** is an error of the calls that it concerns; the file is
-///   opened anew within a second, and goes on from what was confirmed last.
+/// - **A disk that is full** is an error of the calls that write: none opens, and none ends or is
+///   refreshed in the file, for that takes room too. What is there is still loaded, also after a
+///   restart. Sessions in use go on; a record that was not refreshed expires as if its session had
+///   not been used. Within a second after there is room all is as before.
+/// - **A disk that fails** is an error of the calls that it concerns; the file is opened anew within a
+///   second, and goes on from what was confirmed last.
 /// - **A file that is damaged, or no store**, is an error of [`open`](Self::open), never taken for an
 ///   empty store. Nothing is repaired by leaving things out.
 ///
@@ -57,7 +63,8 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 ///   for a process that ends, however it ends, lets go of the file. Guards in one process share their
 ///   sessions by [`with_sessions`](crate::SessionGuardLayer::with_sessions), not a store.
 /// - **A local disk** that does not lie about what it has written; its folder must exist, and be as
-///   durable as you like the sessions to be (a container's own disk is not).
+///   durable as you like the sessions to be (a container's own disk is not). Beside the file there is
+///   another, empty one whose name ends in `.lock`: leave it there.
 /// - **Secrecy.** It holds session ids in clear text. It is made readable by its user alone, so the
 ///   folder should be too, for backups are what you make of them.
 /// - **Little room**: half a kilobyte a session, three or four times that while all are written at
@@ -74,7 +81,7 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 /// It is built on [redb](https://docs.rs/redb): pure Rust, one dependency, stable file format, one
 /// file.
 pub struct FileStore {
-    jobs: Option<Sender<Box<dyn Job>>>,
+    jobs: Option<Sender<Task>>,
     /// So many calls wait at most, each a few KiB.
     places: Arc<Semaphore>,
     worker: Option<JoinHandle<()>>,
@@ -89,7 +96,7 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// See [`FileStoreErrorKind`]. Nothing is changed then.
+    /// See [`FileStoreErrorKind`]. The file is left as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Box<Path> = path.as_ref().into();
         let worker = Worker::new(path.clone())?;
@@ -106,17 +113,33 @@ impl FileStore {
         })
     }
 
-    /// Has the worker do this and waits until it is as durable as it must be.
-    async fn call<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Reading) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let task = |answer, place| Task::Read(Call::boxed(act, answer, place));
+        self.call(task).await
+    }
+
+    async fn write<T: Send + 'static>(
         &self,
         act: impl FnOnce(&mut Tables<'_>) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let task = |answer, place| Task::Write(Call::boxed(act, answer, place));
+        self.call(task).await
+    }
+
+    /// Has the worker do this and waits until it is as durable as it must be.
+    async fn call<T>(
+        &self,
+        task: impl FnOnce(Answer<T>, OwnedSemaphorePermit) -> Task,
     ) -> Result<T, StoreError> {
         let place = self.places.clone().acquire_owned().await;
         let place = place.map_err(StoreError::new)?;
         let (answer, answered) = oneshot::channel();
         if let Some(jobs) = &self.jobs {
             // Where there is no worker, there is no answer either.
-            let _ = jobs.send(Box::new(Call::new(act, answer, place)));
+            let _ = jobs.send(task(answer, place));
         }
         answered.await.map_err(StoreError::new)?
     }
@@ -128,17 +151,19 @@ impl McpSessionStore for FileStore {
         let value = session.value.to_owned();
         let owner = session.owner.map(str::to_owned);
         let expires_in = session.expires_in;
-        Box::pin(self.call(move |tables| tables.create(&key, &value, owner.as_deref(), expires_in)))
+        Box::pin(
+            self.write(move |tables| tables.create(&key, &value, owner.as_deref(), expires_in)),
+        )
     }
 
     fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<Vec<u8>>> {
         let key = key.clone();
-        Box::pin(self.call(move |tables| tables.load(&key)))
+        Box::pin(self.read(move |reading| reading.load(&key)))
     }
 
     fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>> {
         let sessions = sessions.to_owned();
-        Box::pin(self.call(move |tables| {
+        Box::pin(self.write(move |tables| {
             let refreshed = sessions.iter().map(|session| tables.refresh(session));
             refreshed.collect()
         }))
@@ -146,12 +171,12 @@ impl McpSessionStore for FileStore {
 
     fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
         let key = key.clone();
-        Box::pin(self.call(move |tables| tables.remove(&key)))
+        Box::pin(self.write(move |tables| tables.remove(&key)))
     }
 
     fn remove_owner<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()> {
         let owner = owner.to_owned();
-        Box::pin(self.call(move |tables| tables.remove_owner(&owner)))
+        Box::pin(self.write(move |tables| tables.remove_owner(&owner)))
     }
 
     /// None: the file is this process's alone.

@@ -1,7 +1,7 @@
-//! The file itself: made whole or not at all, checked before it is believed.
+//! The file itself: one process's, made whole or not at all, checked before it is believed.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 #[cfg(unix)]
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,23 @@ use super::error::{FileStoreError, FileStoreErrorKind};
 use super::tables::{self, ABOUT, FORMAT};
 use crate::unwind::unless_it_panics;
 
+/// Makes the file at this path this process's as long as what is returned lives. redb locks it too,
+/// but lets go of it whenever it fails and is opened anew.
+pub(super) fn locked(path: &Path) -> Result<File, FileStoreError> {
+    let beside = beside(path, ".lock");
+    let file = private().truncate(false).open(&beside);
+    let file = file.map_err(|error| FileStoreError::new(&beside, error.into()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(FileStoreError::of(FileStoreErrorKind::InUse, path)),
+        Err(TryLockError::Error(error)) => Err(FileStoreError::new(&beside, error.into())),
+    }
+}
+
 /// Opens what is there, or makes an empty store.
 pub(super) fn open(path: &Path) -> Result<Database, FileStoreError> {
     unless_damaged(path, || match path.exists() {
-        true => existing(path),
+        true => compacted(path),
         false => made(path),
     })
 }
@@ -42,16 +55,23 @@ fn existing(path: &Path) -> Result<Database, FileStoreError> {
     if file.metadata().is_ok_and(|about| about.len() == 0) {
         return Err(FileStoreError::of(FileStoreErrorKind::Damaged, path));
     }
-    let mut database = checked(file, path)?;
-    // What sessions of a busier time have left.
-    let compacted = database.compact();
-    compacted.map_err(|error| FileStoreError::new(path, error.into()))?;
-    Ok(database)
+    checked(file, path)
+}
+
+/// Gives back what sessions of a busier time have left, where the disk has the room that this takes.
+fn compacted(path: &Path) -> Result<Database, FileStoreError> {
+    let mut database = existing(path)?;
+    if let Some(Ok(_)) = unless_it_panics(|| database.compact()) {
+        return Ok(database);
+    }
+    // It takes nothing more after a failure, and closing it may panic.
+    let _ = unless_it_panics(|| drop(database));
+    existing(path)
 }
 
 /// Makes it elsewhere first: one that is killed meanwhile must not leave half a file behind.
 fn made(path: &Path) -> Result<Database, FileStoreError> {
-    let draft = draft(path);
+    let draft = beside(path, ".new");
     let database = match drafted(&draft) {
         // Somebody was killed meanwhile.
         Err(error) if is_unfinished(&error) => {
@@ -64,27 +84,32 @@ fn made(path: &Path) -> Result<Database, FileStoreError> {
     // The draft is locked: whoever else makes one has done so already, or comes too late.
     if path.exists() {
         drop(database);
-        return existing(path);
+        return compacted(path);
     }
     let renamed = fs::rename(&draft, path).and_then(|()| persist_name(path));
     renamed.map_err(|error| FileStoreError::new(path, error.into()))?;
     Ok(database)
 }
 
-fn draft(path: &Path) -> PathBuf {
-    let mut draft = OsString::from(path);
-    draft.push(".new");
-    draft.into()
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = OsString::from(path);
+    beside.push(suffix);
+    beside.into()
 }
 
 fn drafted(draft: &Path) -> Result<Database, FileStoreError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    options.mode(0o600);
-    let file = options.open(draft);
+    let file = private().truncate(false).open(draft);
     let file = file.map_err(|error| FileStoreError::new(draft, error.into()))?;
     checked(file, draft)
+}
+
+/// What is made is for its user's eyes only.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    #[cfg(unix)]
+    options.mode(0o600);
+    options
 }
 
 fn is_unfinished(error: &FileStoreError) -> bool {

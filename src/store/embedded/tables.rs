@@ -4,8 +4,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, TableDefinition,
-    WriteTransaction,
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table,
+    TableDefinition, WriteTransaction,
 };
 
 use super::clock::millis;
@@ -58,7 +58,29 @@ pub(super) enum Urgency {
     Now,
 }
 
-/// The tables, as they are at one moment.
+/// The sessions at one moment, for those who write nothing: no disk is too full for them.
+pub(super) struct Reading {
+    sessions: ReadOnlyTable<Key, Row>,
+    now: u64,
+}
+
+impl Reading {
+    pub(super) fn open(database: &Database, now: u64) -> Result<Self, redb::Error> {
+        let sessions = database.begin_read()?.open_table(SESSIONS)?;
+        Ok(Self { sessions, now })
+    }
+
+    pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Vec<u8>>, redb::Error> {
+        let row = self.sessions.get((key.scope(), key.id()))?;
+        let value = row.and_then(|row| {
+            let (expires, _, _, value) = row.value();
+            (self.now < expires).then(|| value.to_owned())
+        });
+        Ok(value)
+    }
+}
+
+/// The tables at one moment, to be changed.
 pub(super) struct Tables<'t> {
     sessions: Table<'t, Key, Row>,
     owners: Table<'t, Owned, ()>,
@@ -110,15 +132,6 @@ impl<'t> Tables<'t> {
         }
         self.urge(Urgency::Now);
         Ok(true)
-    }
-
-    pub(super) fn load(&self, key: &SessionKey) -> Result<Option<Vec<u8>>, redb::Error> {
-        let row = self.sessions.get((key.scope(), key.id()))?;
-        let value = row.and_then(|row| {
-            let (expires, _, _, value) = row.value();
-            (self.now < expires).then(|| value.to_owned())
-        });
-        Ok(value)
     }
 
     /// Whether it is still there.

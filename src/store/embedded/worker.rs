@@ -1,90 +1,41 @@
 //! The thread that reads and writes the file, so that nobody else waits for the disk.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use redb::{Database, Durability, WriteTransaction};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::error::{FileStoreError, FileStoreErrorKind};
 use super::file;
-use super::tables::{self, Cursor, Tables, Urgency};
+use super::job::{Read, Task, Write};
+use super::tables::{self, Cursor, Reading, Tables, Urgency};
 use crate::observe;
-use crate::store::StoreError;
 use crate::unwind::unless_it_panics;
-
-/// What a caller wants done.
-pub(super) trait Job: Send {
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), redb::Error>;
-
-    /// Tells the caller, now that it is written.
-    fn answer(self: Box<Self>, failure: Option<&Arc<FileStoreError>>);
-}
-
-/// One call, and whoever waits for it.
-pub(super) struct Call<A, T> {
-    act: Option<A>,
-    done: Option<T>,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl<A, T> Call<A, T> {
-    pub(super) fn new(
-        act: A,
-        answer: oneshot::Sender<Result<T, StoreError>>,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
-        Self {
-            act: Some(act),
-            done: None,
-            answer,
-            _place: place,
-        }
-    }
-}
-
-impl<A, T> Job for Call<A, T>
-where
-    A: FnOnce(&mut Tables<'_>) -> Result<T, redb::Error> + Send,
-    T: Send,
-{
-    fn run(&mut self, tables: &mut Tables<'_>) -> Result<(), redb::Error> {
-        // Whoever has left while it waited asks again if it matters.
-        let act = self.act.take().filter(|_| !self.answer.is_closed());
-        self.done = act.map(|act| act(tables)).transpose()?;
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, failure: Option<&Arc<FileStoreError>>) {
-        let answer = match (self.done, failure) {
-            (_, Some(failure)) => Err(StoreError::new(failure.clone())),
-            (Some(done), None) => Ok(done),
-            (None, None) => return,
-        };
-        let _ = self.answer.send(answer);
-    }
-}
 
 pub(super) struct Worker {
     path: Box<Path>,
-    /// None where the disk has failed: it is opened anew after a pause.
+    /// None where it could not be opened anew: that is tried again after a pause.
     database: Option<Database>,
     clock: Clock,
+    /// What writers, and all where there is no database, would only meet again until then.
     failure: Option<(Arc<FileStoreError>, Instant)>,
     /// Something is written that a kill would still undo.
     is_unsafe: bool,
     cursor: Option<Cursor>,
     /// When to look after the file; never while it is empty.
     next_round: Option<Instant>,
+    /// Held while the database is opened anew, too.
+    _lock: File,
 }
 
 impl Worker {
     pub(super) fn new(path: Box<Path>) -> Result<Self, FileStoreError> {
+        let lock = file::locked(&path)?;
         let database = file::open(&path)?;
         let seen = tables::time_seen(&database);
         let seen = seen.map_err(|error| FileStoreError::new(&path, error))?;
@@ -96,11 +47,12 @@ impl Worker {
             is_unsafe: false,
             cursor: None,
             next_round: Some(Instant::now() + ROUND),
+            _lock: lock,
         })
     }
 
     /// Until nobody can send any more.
-    pub(super) fn run(mut self, waiting: &Receiver<Box<dyn Job>>) {
+    pub(super) fn run(mut self, waiting: &Receiver<Task>) {
         loop {
             let first = match self.next_round {
                 None => waiting.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -110,7 +62,7 @@ impl Worker {
                 Ok(first) => {
                     // All that came during the last commit share the next.
                     let others = waiting.try_iter().take(MOST_AT_ONCE - 1);
-                    self.serve([first].into_iter().chain(others).collect());
+                    self.serve([first].into_iter().chain(others));
                     self.next_round
                         .get_or_insert_with(|| Instant::now() + ROUND);
                 }
@@ -122,22 +74,57 @@ impl Worker {
             }
         }
         if self.is_unsafe {
-            let _ = self.attempt(|_| Ok(((), Urgency::Now)));
+            let _ = self.commit(|_| Ok(((), Urgency::Now)));
         }
         let database = self.database.take();
         // Closing writes, and may panic where the disk fails.
         let _ = unless_it_panics(|| drop(database));
     }
 
-    fn serve(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        let now = self.clock.now();
-        let outcome = self.attempt(|writing| {
-            let mut tables = Tables::open(writing, now)?;
-            for job in &mut jobs {
-                job.run(&mut tables)?;
+    fn serve(&mut self, tasks: impl Iterator<Item = Task>) {
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
+        for task in tasks {
+            match task {
+                Task::Read(job) => reads.push(job),
+                Task::Write(job) => writes.push(job),
             }
-            Ok(((), tables.urgency()))
+        }
+        self.read(reads);
+        self.write(writes);
+    }
+
+    fn read(&mut self, mut jobs: Vec<Read>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let outcome = self.attempt(|database, _| {
+            let mut reading = Reading::open(database, now)?;
+            jobs.iter_mut().try_for_each(|job| job.run(&mut reading))
         });
+        for job in jobs {
+            job.answer(outcome.as_ref().err());
+        }
+    }
+
+    /// All in one commit. None is tried soon after one that has failed: whoever reads would wait each
+    /// time until the file is open again.
+    fn write(&mut self, mut jobs: Vec<Write>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let outcome = match self.recent_failure() {
+            Some(failure) => Err(failure),
+            None => {
+                let written = self.commit(|writing| {
+                    let mut tables = Tables::open(writing, now)?;
+                    jobs.iter_mut().try_for_each(|job| job.run(&mut tables))?;
+                    Ok(((), tables.urgency()))
+                });
+                written.inspect_err(|failure| self.pause(failure.clone()))
+            }
+        };
         for job in jobs {
             job.answer(outcome.as_ref().err());
         }
@@ -151,7 +138,7 @@ impl Worker {
             true => Urgency::Now,
             false => Urgency::Unchanged,
         };
-        let outcome = self.attempt(|writing| {
+        let outcome = self.commit(|writing| {
             let mut tables = Tables::open(writing, now)?;
             let all = usize::try_from(tables.len()?).unwrap_or(usize::MAX);
             let some = (all / ROUNDS_FOR_ALL).max(FEWEST_A_ROUND);
@@ -179,19 +166,28 @@ impl Worker {
     }
 
     /// Does this as one: all of it, as durable as it must be, or nothing.
-    fn attempt<T>(
+    fn commit<T>(
         &mut self,
         act: impl FnOnce(&WriteTransaction) -> Result<(T, Urgency), redb::Error>,
     ) -> Result<T, Arc<FileStoreError>> {
+        let (done, urgency) = self.attempt(|database, clock| write(database, clock, act))?;
+        match urgency {
+            Urgency::Unchanged => {}
+            Urgency::Soon => self.is_unsafe = true,
+            Urgency::Now => self.is_unsafe = false,
+        }
+        Ok(done)
+    }
+
+    /// Opens the file anew if this fails: redb takes nothing more after a failure.
+    fn attempt<T>(
+        &mut self,
+        act: impl FnOnce(&Database, &Clock) -> Result<T, redb::Error>,
+    ) -> Result<T, Arc<FileStoreError>> {
         let database = self.ready()?;
-        let error = match unless_it_panics(|| write(&database, &self.clock, act)) {
-            Some(Ok((done, urgency))) => {
+        let error = match unless_it_panics(|| act(&database, &self.clock)) {
+            Some(Ok(done)) => {
                 self.database = Some(database);
-                match urgency {
-                    Urgency::Unchanged => {}
-                    Urgency::Soon => self.is_unsafe = true,
-                    Urgency::Now => self.is_unsafe = false,
-                }
                 return Ok(done);
             }
             Some(Err(error)) => FileStoreError::new(&self.path, error),
@@ -199,26 +195,35 @@ impl Worker {
         };
         let _ = unless_it_panics(|| drop(database));
         self.is_unsafe = false;
-        Err(self.fail(error))
+        self.database = self.reopened().ok();
+        Err(Arc::new(error))
     }
 
-    /// The database, opened anew if it has failed: redb takes nothing more after a failure.
     fn ready(&mut self) -> Result<Database, Arc<FileStoreError>> {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
-        if let Some((error, until)) = &self.failure
-            && Instant::now() < *until
-        {
-            return Err(error.clone());
+        match self.recent_failure() {
+            Some(failure) => Err(failure),
+            None => self.reopened(),
         }
-        file::reopen(&self.path).map_err(|error| self.fail(error))
     }
 
-    fn fail(&mut self, error: FileStoreError) -> Arc<FileStoreError> {
-        let error = Arc::new(error);
-        self.failure = Some((error.clone(), Instant::now() + PAUSE));
-        error
+    fn reopened(&mut self) -> Result<Database, Arc<FileStoreError>> {
+        file::reopen(&self.path).map_err(|error| {
+            let error = Arc::new(error);
+            self.pause(error.clone());
+            error
+        })
+    }
+
+    fn pause(&mut self, failure: Arc<FileStoreError>) {
+        self.failure = Some((failure, Instant::now() + PAUSE));
+    }
+
+    fn recent_failure(&self) -> Option<Arc<FileStoreError>> {
+        let (failure, until) = self.failure.as_ref()?;
+        (Instant::now() < *until).then(|| failure.clone())
     }
 }
 
@@ -247,7 +252,7 @@ const ROUND: Duration = Duration::from_millis(500);
 /// What has expired is gone half a minute later.
 const ROUNDS_FOR_ALL: usize = 60;
 const FEWEST_A_ROUND: usize = 64;
-/// How long a disk that has failed is left alone.
+/// How long a disk that has failed, or was full, is left alone.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How many calls may share a commit.
 const MOST_AT_ONCE: usize = 512;
@@ -256,8 +261,9 @@ const MOST_AT_ONCE: usize = 512;
 mod tests {
     use std::sync::mpsc::channel;
 
-    use tokio::sync::Semaphore;
+    use tokio::sync::{Semaphore, oneshot};
 
+    use super::super::job::Call;
     use super::*;
     use crate::store::SessionKey;
 
@@ -275,8 +281,8 @@ mod tests {
                 assert!(tables.create(&key, b"x", None, Duration::from_secs(60))?);
                 Ok(tables.now)
             };
-            let job: Box<dyn Job> = Box::new(Call::new(act, answer, place));
-            jobs.send(job).unwrap();
+            let job = Call::boxed(act, answer, place);
+            jobs.send(Task::Write(job)).unwrap();
             answered
         });
         let answers: Vec<_> = answers.collect();
@@ -301,7 +307,7 @@ mod tests {
         let before = worker.clock.now();
         let later = before + 1_000_000;
         worker.clock = Clock::new(later);
-        worker.attempt(|_| Ok(((), Urgency::Soon))).unwrap();
+        worker.commit(|_| Ok(((), Urgency::Soon))).unwrap();
         worker.run(&waiting);
         let worker = Worker::new(path.into()).unwrap();
         assert!((later..later + 60_000).contains(&worker.clock.now()));
