@@ -5,20 +5,25 @@
 //! Three seconds unless `CHAOS_SECONDS` says otherwise; the long form prints its table with
 //! `CHAOS_SECONDS=600 cargo test --package client-tests --test chaos -- --nocapture`.
 //!
-//! A store with a server of its own joins by another `weather`: one that kills the server, starts it
-//! again, and moves its clock.
+//! Once with a store in memory, which is told to fail, and once with a real Redis, which is killed,
+//! cut off, and has its clock moved. What a clock that is wrong makes it forget is 404 or goes on, and
+//! is never another's session; those in use it does not forget, unless it loses a day.
 
 mod actors;
 mod place;
+mod store;
 mod tally;
 mod weather;
 
 use std::env;
 use std::fs;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client_tests::driven::kinds;
+use client_tests::redis::redis_server;
+use client_tests::trial;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -26,24 +31,36 @@ use tokio::time::{Instant, sleep};
 
 use crate::actors::{flood, move_about, read_slowly, reset, use_tools};
 use crate::place::Place;
-use crate::weather::weather;
+use crate::store::Store;
+use crate::weather::{lose_a_day, weather};
 
 /// How long anything may take on a busy machine before it is taken for lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
     let name = "after chaos nobody has waited in vain and nothing has grown";
-    let trials = vec![Trial::test(name, chaos)];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let trials = vec![
+        Trial::test(format!("a store in memory: {name}"), || {
+            chaos(Store::in_memory())
+        }),
+        trial(format!("a Redis: {name}"), redis_server(), |_| {
+            chaos(Store::in_redis())
+        }),
+    ];
+    let mut arguments = Arguments::from_args();
+    // What one holds would be counted for the other.
+    arguments.test_threads = Some(1);
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn chaos() -> Result<(), Failed> {
+fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
     let seconds = env::var("CHAOS_SECONDS").map_or(Ok(3), |seconds| seconds.parse())?;
     let time = Duration::from_secs(seconds);
     // What the servers' runtime holds is theirs alone.
     let (servers, clients) = (Runtime::new()?, Runtime::new()?);
-    let place = Arc::new(servers.block_on(Place::serve()));
+    let place = Arc::new(servers.block_on(async { Place::serve(store.await).await }));
     clients.block_on(place.store_is_well());
+    clients.block_on(place.store_is_met());
     clients.block_on(place.empty());
     let start = Holdings::of(&place, &servers);
 
@@ -67,6 +84,9 @@ fn chaos() -> Result<(), Failed> {
         let settled = resident_kib();
         while let Some(ended) = actors.join_next().await {
             ended.map_err(|panic| format!("an actor went wrong: {panic}"))?;
+        }
+        if place.store.has_clock() {
+            lose_a_day(&place).await;
         }
         place.tally.print();
         println!(

@@ -14,7 +14,6 @@ use client_tests::driven::within;
 use client_tests::raw::Raw;
 use futures_util::{Stream, stream};
 use http::{Method, StatusCode};
-use mcp_session_guard::store::MemoryStore;
 use mcp_session_guard::{McpMessage, McpSession, MessageKind, SessionGuardLayer, Sessions};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -22,11 +21,12 @@ use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
 use crate::PATIENCE;
+use crate::store::Store;
 use crate::tally::Tally;
 
 pub(crate) struct Place {
     pub(crate) nodes: Vec<Node>,
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Store,
     /// Held for writing while the store is in trouble, for reading by whoever needs it well.
     pub(crate) trouble: RwLock<()>,
     pub(crate) over: AtomicBool,
@@ -39,11 +39,10 @@ pub(crate) struct Node {
 }
 
 impl Place {
-    pub(crate) async fn serve() -> Self {
-        let store = MemoryStore::new();
+    pub(crate) async fn serve(store: Store) -> Self {
         let nodes = [
-            Node::serve("a", store.clone()).await,
-            Node::serve("b", store.clone()).await,
+            Node::serve("a", &store).await,
+            Node::serve("b", &store).await,
         ];
         Self {
             nodes: nodes.into(),
@@ -71,6 +70,16 @@ impl Place {
         }
     }
 
+    /// Waits until every node has come by all that it holds while it has a store.
+    pub(crate) async fn store_is_met(&self) {
+        within(async {
+            while !self.store.has_met(self.nodes.len()) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
+
     /// Ends every session and waits until all that clients and nodes hold is given back.
     pub(crate) async fn empty(&self) {
         let until = Instant::now() + PATIENCE;
@@ -78,7 +87,7 @@ impl Place {
             let ended: usize = self.nodes.iter().map(|node| node.sessions.end_all()).sum();
             // Connections that were closed are not noticed in the same moment.
             sleep(Duration::from_millis(300)).await;
-            if ended == 0 && self.store.is_empty() {
+            if ended == 0 && self.store.len() == 0 {
                 return;
             }
             assert!(
@@ -91,14 +100,12 @@ impl Place {
 }
 
 impl Node {
-    async fn serve(name: &str, store: MemoryStore) -> Self {
-        let guard = SessionGuardLayer::builder()
-            .never_used_timeout(UNUSED)
+    async fn serve(name: &str, store: &Store) -> Self {
+        let guard = store
+            .join(SessionGuardLayer::builder())
             .node_name(name)
-            .store(store)
             .store_grace(GRACE)
             .store_lease(Duration::from_secs(1))
-            .store_timeout(Duration::from_millis(200))
             .build()
             .expect("these can work");
         let sessions = guard.sessions();
@@ -136,7 +143,7 @@ pub(crate) fn session_id(answer: &reqwest::Response) -> Option<String> {
     Some(id.to_str().expect("ids are text").to_owned())
 }
 
-/// A server whose one tool counts its calls in a session.
+/// A server whose one tool counts its calls in a session; a ping is answered by the session's id.
 async fn message(message: McpMessage, session: McpSession, Json(body): Json<Value>) -> Response {
     if message.kind() != MessageKind::Request {
         return StatusCode::ACCEPTED.into_response();
@@ -157,6 +164,7 @@ async fn message(message: McpMessage, session: McpSession, Json(body): Json<Valu
             let text = format!("call {call} of this session");
             json!({ "content": [{ "type": "text", "text": text }] })
         }
+        "ping" => json!({ "session": session.id().as_str() }),
         _ => json!({}),
     };
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
@@ -174,4 +182,3 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
 
 /// How long a node takes a store's word for good without hearing from it: longer than any trouble.
 const GRACE: Duration = Duration::from_secs(30);
-const UNUSED: Duration = Duration::from_secs(2);

@@ -38,13 +38,23 @@ impl Tally {
     }
 
     pub(crate) fn print(&self) {
-        for (actor, row) in &*self.0.lock().expect("nobody panics with it") {
+        let rows = self.0.lock().expect("nobody panics with it");
+        for (actor, row) in &*rows {
             let outcomes = row.iter().filter(|(what, _)| *what != SENT);
             let outcomes: Vec<_> = outcomes
                 .map(|(what, count)| format!("{what}: {count}"))
                 .collect();
             println!("{actor:26} sent {:7}   {}", row[SENT], outcomes.join(", "));
         }
+        let all = |is_meant: fn(&str) -> bool| -> u64 {
+            let rows = rows.values().flatten();
+            rows.filter(|(what, _)| is_meant(what))
+                .map(|(_, count)| count)
+                .sum()
+        };
+        let (sent, settled) = (all(|what| what == SENT), all(|what| what != SENT));
+        let (refused, lost) = (all(|what| what == "503"), sent - settled);
+        println!("in all: sent {sent}, refused {refused}, lost {lost}");
     }
 
     pub(crate) fn assert_none_is_lost(&self) {
