@@ -402,6 +402,27 @@ async fn a_full_guard_looks_for_expired_sessions_once_a_second() {
     assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_waits_for_no_more_of_that_look_than_it_needs() {
+    let guard = SessionGuardLayer::builder()
+        .max_sessions(500)
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    let used = world.open_and_use().await;
+    // Between two sweeps, which come by themselves.
+    sleep(Duration::from_secs(1)).await;
+    for _ in 1..500 {
+        world.open_and_use().await;
+    }
+    sleep(Duration::from_secs(29 * 60)).await;
+    assert_eq!(world.ping(&used).await, 200);
+    sleep(Duration::from_secs(60)).await;
+    world.open().await;
+    let ended = world.sessions.stats().ended[&EndReason::Idle];
+    assert!((1..499).contains(&ended), "{ended} have expired");
+}
+
 #[tokio::test]
 async fn a_flood_of_openings_keeps_the_limit() {
     let guard = SessionGuardLayer::builder()

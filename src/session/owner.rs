@@ -246,7 +246,6 @@ fn address(entry: &Arc<Entry>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::McpSessionId;
 
     #[test]
     fn an_owner_is_read_as_a_store_names_it() {
@@ -265,18 +264,7 @@ mod tests {
     fn an_owner_is_forgotten_with_the_last_of_his_sessions() {
         let alice = Owner::new("alice");
         let mut holdings = Holdings::default();
-        let [first, second] = ["first", "second"].map(|id| {
-            let (id, owner) = (McpSessionId::restored(id).unwrap(), Some(alice.clone()));
-            let scope = Scope::default();
-            Arc::new(Entry::reserved(
-                id,
-                Arc::default(),
-                owner,
-                scope,
-                None,
-                Weak::new(),
-            ))
-        });
+        let [first, second] = ["1", "2"].map(|id| Entry::alone(id, Some(alice.clone())));
         assert!(holdings.add(&alice, &first, 2));
         assert!(holdings.add(&alice, &second, 2));
         holdings.remove(&alice, &first);
