@@ -369,6 +369,60 @@ async fn when_all_places_are_taken_expired_sessions_go_first() {
     assert_eq!(world.ping(&newer).await, 200);
 }
 
+/// A look at all of them for each opening would make a flood dear.
+#[tokio::test(start_paused = true)]
+async fn a_full_guard_looks_for_expired_sessions_once_a_second() {
+    let guard = SessionGuardLayer::builder()
+        .max_sessions(2)
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    let used = world.open_and_use().await;
+    // Between two sweeps, which come by themselves.
+    sleep(Duration::from_millis(500)).await;
+    let idle = world.open_and_use().await;
+    let idle = world.sessions.get(&idle).unwrap();
+    sleep(Duration::from_secs(29 * 60)).await;
+    assert_eq!(world.ping(&used).await, 200);
+    // A look that finds nothing.
+    sleep(Duration::from_millis(59_600)).await;
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+    // What has expired since is not found within a second, but then, and not by then alone.
+    for wait in [500, 0, 499] {
+        sleep(Duration::from_millis(wait)).await;
+        assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+    }
+    assert_eq!(idle.end_reason(), None);
+    sleep(Duration::from_millis(1)).await;
+    let newcomer = world.open_and_use().await;
+    assert_eq!(idle.end_reason(), Some(EndReason::Idle));
+    for id in [&used, &newcomer] {
+        assert_eq!(world.ping(id).await, 200);
+    }
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 503);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_waits_for_no_more_of_that_look_than_it_needs() {
+    let guard = SessionGuardLayer::builder()
+        .max_sessions(500)
+        .build()
+        .unwrap();
+    let world = World::new(guard);
+    let used = world.open_and_use().await;
+    // Between two sweeps, which come by themselves.
+    sleep(Duration::from_secs(1)).await;
+    for _ in 1..500 {
+        world.open_and_use().await;
+    }
+    sleep(Duration::from_secs(29 * 60)).await;
+    assert_eq!(world.ping(&used).await, 200);
+    sleep(Duration::from_secs(60)).await;
+    world.open().await;
+    let ended = world.sessions.stats().ended[&EndReason::Idle];
+    assert!((1..499).contains(&ended), "{ended} have expired");
+}
+
 #[tokio::test]
 async fn a_flood_of_openings_keeps_the_limit() {
     let guard = SessionGuardLayer::builder()

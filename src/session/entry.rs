@@ -536,3 +536,14 @@ pub(crate) struct Due {
 const UNSTORED: u64 = u64::MAX;
 /// A byte was carried since the last look at the clocks.
 const SINCE: u64 = u64::MAX;
+
+#[cfg(test)]
+impl Entry {
+    /// One without a registry.
+    pub(crate) fn alone(id: &str, owner: Option<Owner>) -> Arc<Self> {
+        let id = McpSessionId::restored(id).expect("the id is well formed");
+        let (client, registry) = (Arc::default(), Weak::new());
+        let scope = Scope::default();
+        Arc::new(Self::reserved(id, client, owner, scope, None, registry))
+    }
+}

@@ -242,3 +242,35 @@ fn has_room(held: &mut HashMap<usize, Weak<Entry>>, most: usize) -> bool {
 fn address(entry: &Arc<Entry>) -> usize {
     Arc::as_ptr(entry) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_read_as_a_store_names_it() {
+        for owner in [Owner::new("a\"b"), Owner::of("https://login.example", "a")] {
+            assert_eq!(Owner::from_text(&owner.to_text()), Some(owner));
+        }
+        for text in ["", "a", "[]", r#"[""]"#, r#"["","a"]"#, r#"["a",""]"#] {
+            assert_eq!(Owner::from_text(text), None, "{text}");
+        }
+        for text in [r#"["a","b","c"]"#, r#"["a",1]"#, "[1]", r#"{"a":"b"}"#] {
+            assert_eq!(Owner::from_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_owner_is_forgotten_with_the_last_of_his_sessions() {
+        let alice = Owner::new("alice");
+        let mut holdings = Holdings::default();
+        let [first, second] = ["1", "2"].map(|id| Entry::alone(id, Some(alice.clone())));
+        assert!(holdings.add(&alice, &first, 2));
+        assert!(holdings.add(&alice, &second, 2));
+        holdings.remove(&alice, &first);
+        assert_eq!(holdings.of(&alice).len(), 1);
+        assert!(Arc::ptr_eq(&holdings.of(&alice)[0], &second));
+        holdings.remove(&alice, &second);
+        assert!(holdings.0.is_empty());
+    }
+}

@@ -108,3 +108,59 @@ const MOST_PARTS: usize = 1_024;
 const FEWEST_SHARDS: usize = 2;
 /// 2^64 divided by the golden ratio.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_found_by_its_id_and_by_no_other() {
+        let map = Map::of_so_many(10_000);
+        let ids = (0..2_000).map(|number| format!("session-{number}-of-many"));
+        let entries: Vec<_> = ids.map(|id| Entry::alone(&id, None)).collect();
+        for entry in &entries {
+            assert!(map.find(entry.id.borrow()).is_none());
+            assert!(map.add(entry));
+        }
+        for entry in &entries {
+            let found = map.find(entry.id.borrow()).unwrap();
+            assert!(Arc::ptr_eq(&found, entry));
+        }
+        assert_eq!(map.all(|_| true).len(), 2_000);
+        assert_eq!(map.all(|entry| entry.id.as_str().contains("-7-")).len(), 1);
+        for entry in &entries {
+            map.remove(entry);
+        }
+        assert_eq!(map.all(|_| true).len(), 0);
+    }
+
+    #[test]
+    fn a_session_is_neither_overwritten_nor_taken_out_for_another_of_its_id() {
+        let map = Map::of_so_many(1);
+        let [first, second] = [(); 2].map(|()| Entry::alone("same", None));
+        assert!(map.add(&first));
+        assert!(!map.add(&second));
+        map.remove(&second);
+        assert!(Arc::ptr_eq(&map.find(b"same").unwrap(), &first));
+    }
+
+    #[test]
+    fn so_many_sessions_have_as_many_parts_as_they_need() {
+        for (sessions, parts) in [(0, 16), (10_000, 16), (150_000, 100), (usize::MAX, 1_024)] {
+            assert_eq!(Map::of_so_many(sessions).parts(), parts);
+        }
+    }
+
+    #[test]
+    fn every_part_has_its_share() {
+        let map = Map::of_so_many(1);
+        for _ in 0..1_600 {
+            map.add(&Entry::alone(&uuid::Uuid::new_v4().to_string(), None));
+        }
+        for part in 0..map.parts() {
+            let share = map.of_part(part, |_| true).len();
+            // A hundred, give or take five standard deviations.
+            assert!((50..150).contains(&share), "{share}");
+        }
+    }
+}

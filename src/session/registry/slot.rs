@@ -72,3 +72,27 @@ impl Drop for Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::SessionGuardLayer;
+    use crate::session::registry::Opener;
+    use crate::session::{Client, Owner, Scope};
+
+    #[test]
+    fn a_place_that_is_given_back_is_on_no_list_any_more() {
+        let registry = SessionGuardLayer::new().sessions().registry;
+        let slot = registry.reserve(Opener {
+            client: Client::default(),
+            owner: Some(Owner::new("alice")),
+            scope: Scope::default(),
+        });
+        let slot = slot.unwrap();
+        let entry = slot.entry().clone();
+        assert_eq!(Arc::weak_count(&entry), 1, "the owner's list");
+        drop(slot);
+        assert_eq!(Arc::weak_count(&entry), 0);
+    }
+}

@@ -1,0 +1,70 @@
+//! What was sent, and what became of it: whatever is missing waited in vain.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// What was sent, and what became of it.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>);
+
+pub(crate) const SENT: &str = "sent";
+
+impl Tally {
+    pub(crate) fn count(&self, actor: &'static str, what: &str) {
+        self.add(actor, what, 1);
+    }
+
+    pub(crate) fn add(&self, actor: &'static str, what: &str, count: u64) {
+        let mut rows = self.0.lock().expect("nobody panics with it");
+        *rows
+            .entry(actor)
+            .or_default()
+            .entry(what.to_owned())
+            .or_default() += count;
+    }
+
+    pub(crate) fn answered(
+        &self,
+        actor: &'static str,
+        answer: &reqwest::Response,
+        expected: &[u16],
+    ) {
+        let status = answer.status().as_u16();
+        assert!(
+            expected.contains(&status),
+            "{actor}: {expected:?}, not {status}"
+        );
+        self.count(actor, &status.to_string());
+    }
+
+    pub(crate) fn print(&self) {
+        let rows = self.0.lock().expect("nobody panics with it");
+        for (actor, row) in &*rows {
+            let outcomes = row.iter().filter(|(what, _)| *what != SENT);
+            let outcomes: Vec<_> = outcomes
+                .map(|(what, count)| format!("{what}: {count}"))
+                .collect();
+            println!("{actor:26} sent {:7}   {}", row[SENT], outcomes.join(", "));
+        }
+        let all = |is_meant: fn(&str) -> bool| -> u64 {
+            let rows = rows.values().flatten();
+            rows.filter(|(what, _)| is_meant(what))
+                .map(|(_, count)| count)
+                .sum()
+        };
+        let (sent, settled) = (all(|what| what == SENT), all(|what| what != SENT));
+        let (refused, lost) = (all(|what| what == "503"), sent - settled);
+        println!("in all: sent {sent}, refused {refused}, lost {lost}");
+    }
+
+    pub(crate) fn assert_none_is_lost(&self) {
+        for (actor, row) in &*self.0.lock().expect("nobody panics with it") {
+            let outcomes: u64 = row
+                .iter()
+                .filter(|(what, _)| *what != SENT)
+                .map(|(_, count)| count)
+                .sum();
+            assert_eq!(outcomes, row[SENT], "{actor}: some went unanswered");
+        }
+    }
+}
