@@ -123,8 +123,10 @@ impl Entry {
     /// The answer's own body counts as in flight; nothing else can be yet.
     pub(crate) fn open(self: &Arc<Self>, phase: Phase) -> Option<InFlight> {
         let now = clock::now();
-        self.opened.store(now, Relaxed);
-        self.last.store(now, Relaxed);
+        for clock in [&self.opened, &self.last, &self.last_byte] {
+            clock.store(now, Relaxed);
+        }
+        self.bodies.store(1, Relaxed);
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
                 let state = State(word);
@@ -134,7 +136,7 @@ impl Entry {
         Some(InFlight {
             entry: self.clone(),
             admitted: true,
-            body: false,
+            body: true,
         })
     }
 
@@ -480,9 +482,12 @@ impl InFlight {
 
     /// The answer's head came and its body is watched from here on.
     pub(crate) fn into_body(mut self) -> Self {
-        self.entry.last_byte.fetch_max(clock::now(), Relaxed);
-        self.entry.bodies.fetch_add(1, AcqRel);
-        self.body = true;
+        // That of an opening is from the start.
+        if !self.body {
+            self.entry.last_byte.fetch_max(clock::now(), Relaxed);
+            self.entry.bodies.fetch_add(1, AcqRel);
+            self.body = true;
+        }
         self
     }
 
