@@ -67,7 +67,8 @@ pub(super) enum Next {
     /// A message of a live session.
     Call(Call),
     Modern(ModernCall),
-    Open(Opening),
+    /// In a box, for the others are smaller, and are moved with every message.
+    Open(Box<Opening>),
 }
 
 impl<S, R> Post<S>
@@ -156,7 +157,7 @@ where
         // A compressed answer could not be judged; an outer layer may compress.
         parts.headers.remove(ACCEPT_ENCODING);
         forward::reframe(parts, self.waiting.traits, body.len());
-        self.send(body, Next::Open(opening))
+        self.send(body, Next::Open(Box::new(opening)))
     }
 
     fn send(&mut self, body: Bytes, next: Next) -> State<S> {

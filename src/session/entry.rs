@@ -377,7 +377,8 @@ impl Entry {
     pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), Unavailable> {
         let registry = self.registry.upgrade();
         match registry.as_ref().and_then(|registry| registry.link()) {
-            Some(link) => link.keep(self).await,
+            // Boxed, so that openings without a store do not carry it about.
+            Some(link) => Box::pin(link.keep(self)).await,
             None => Ok(()),
         }
     }
