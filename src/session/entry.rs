@@ -400,9 +400,15 @@ impl Entry {
         self.refreshed.store(now, Relaxed);
     }
 
+    /// The version in the result of `initialize`.
+    #[inline]
+    pub(crate) fn negotiated(&self) -> Option<&Cow<'static, str>> {
+        self.protocol_version.get()
+    }
+
     #[inline]
     pub(crate) fn protocol_version(&self) -> Option<&str> {
-        self.protocol_version.get().map(|version| &**version)
+        self.negotiated().map(|version| &**version)
     }
 
     #[inline]
