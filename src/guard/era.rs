@@ -67,17 +67,15 @@ impl Era {
 
 /// Whether a message is of the modern era, by its body first: a session's own version is legacy
 /// whatever it is, a claim is modern, `initialize` is legacy, and only then the header decides.
+/// `own` is that version, if the header names it.
 #[inline]
 pub(crate) fn is_modern(
     message: &Message<'_>,
     version: VersionHeader<'_>,
-    negotiated: Option<&str>,
+    own: Option<&str>,
 ) -> bool {
     let claim = claim(message);
-    let is_sessions_own = negotiated.is_some_and(|negotiated| {
-        version == VersionHeader::Named(negotiated.as_bytes())
-            && claim.is_none_or(|claim| claim == negotiated)
-    });
+    let is_sessions_own = own.is_some_and(|own| claim.is_none_or(|claim| claim == own));
     match () {
         () if is_sessions_own => false,
         () if claim.is_some() => true,

@@ -39,7 +39,10 @@ pub(crate) enum SessionMark {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum MessageVerdict {
     /// To the inner service.
-    Forward,
+    Forward {
+        /// Whether its header names the version that its session negotiated, as is usual.
+        names_own: bool,
+    },
     /// To the inner service, with nothing of a session.
     ForwardModern,
     /// `initialize` without a session: opens one.
@@ -159,8 +162,11 @@ pub(crate) fn message(
         return Err(RefusalReason::SessionNotFound);
     }
     let is_initialize = message.method.as_deref() == Some(b"initialize");
-    let negotiated = session.and_then(|session| session.protocol_version);
-    if era::is_modern(message, version, negotiated) {
+    // Compared once, for all that asks for it.
+    let own = session
+        .and_then(|session| session.protocol_version)
+        .filter(|own| version == VersionHeader::Named(own.as_bytes()));
+    if era::is_modern(message, version, own) {
         return match settings.modern {
             ModernEra::Accepted if owner == OwnerCheck::Missing => {
                 Err(RefusalReason::OwnerRequired)
@@ -176,14 +182,14 @@ pub(crate) fn message(
             MessageKind::Notification | MessageKind::Response => RefusalReason::LegacyEra,
         });
     }
-    if !(is_initialize && era::header_names_modern(version)) {
+    if own.is_none() && !(is_initialize && era::header_names_modern(version)) {
         check_version(version, session)?;
     }
     if is_initialize && message.kind == MessageKind::Notification {
         return Err(RefusalReason::InitializeWithoutId);
     }
     if settings.legacy == LegacyEra::Stateless {
-        return Ok(MessageVerdict::Forward);
+        return Ok(MessageVerdict::Forward { names_own: false });
     }
     match (is_initialize, mark) {
         (true, SessionMark::Live) => Err(RefusalReason::AlreadyInitialized),
@@ -192,7 +198,9 @@ pub(crate) fn message(
             Err(RefusalReason::OwnerRequired)
         }
         (true, SessionMark::Absent | SessionMark::Stale) => Ok(MessageVerdict::Open),
-        (false, SessionMark::Live) => Ok(MessageVerdict::Forward),
+        (false, SessionMark::Live) => Ok(MessageVerdict::Forward {
+            names_own: own.is_some(),
+        }),
         (false, SessionMark::Stale) => Err(RefusalReason::SessionNotFound),
         (_, SessionMark::Unclear(reason)) => Err(reason),
         (false, SessionMark::Absent) if owner == OwnerCheck::Missing => {

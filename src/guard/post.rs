@@ -67,7 +67,8 @@ pub(super) enum Next {
     /// A message of a live session.
     Call(Call),
     Modern(ModernCall),
-    Open(Opening),
+    /// In a box, for the others are smaller, and are moved with every message.
+    Open(Box<Opening>),
 }
 
 impl<S, R> Post<S>
@@ -156,7 +157,7 @@ where
         // A compressed answer could not be judged; an outer layer may compress.
         parts.headers.remove(ACCEPT_ENCODING);
         forward::reframe(parts, self.waiting.traits, body.len());
-        self.send(body, Next::Open(opening))
+        self.send(body, Next::Open(Box::new(opening)))
     }
 
     fn send(&mut self, body: Bytes, next: Next) -> State<S> {
@@ -206,22 +207,28 @@ impl Waiting {
             Err(reason) if settings.lets_pass(reason) => return Way::Send(self.report(reason)),
             Err(reason) => return self.refuse_message(reason, message),
         };
-        let era = match verdict {
-            MessageVerdict::ForwardModern => Era::modern(message, version),
-            MessageVerdict::Forward | MessageVerdict::Open => {
-                let negotiated = session.and_then(|live| live.entry().protocol_version());
+        let negotiated = session.and_then(|live| live.entry().negotiated());
+        let era = match (verdict, negotiated) {
+            (MessageVerdict::ForwardModern, _) => Era::modern(message, version),
+            (MessageVerdict::Forward { names_own: true }, Some(own)) => {
+                Era::Legacy(Some(own.clone()))
+            }
+            (MessageVerdict::Forward { .. } | MessageVerdict::Open, _) => {
+                let negotiated = negotiated.map(|version| &**version);
                 Era::legacy(message.method.as_deref(), version, negotiated)
             }
         };
         let handle = McpMessage::new(message, era);
         match verdict {
-            MessageVerdict::Forward => Way::Send(self.forward(handle, body.len())),
+            MessageVerdict::Forward { names_own } => {
+                Way::Send(self.forward(handle, names_own, body.len()))
+            }
             MessageVerdict::ForwardModern => self.forward_modern(handle, body.len()),
             MessageVerdict::Open => Way::Open(opening::client(message), handle),
         }
     }
 
-    fn forward(&mut self, message: McpMessage, length: usize) -> Next {
+    fn forward(&mut self, message: McpMessage, names_own: bool, length: usize) -> Next {
         let parts = self.parts.as_mut().expect(GONE);
         forward::reframe(parts, self.traits, length);
         let Some(session) = self.session.take() else {
@@ -230,7 +237,7 @@ impl Waiting {
         };
         let entry = session.entry();
         let negotiated = entry.protocol_version();
-        if negotiated.is_some() && message.era().version() != negotiated {
+        if !names_own && negotiated.is_some() && message.era().version() != negotiated {
             observe::version_mismatch(entry);
         }
         let settings = &self.shared.settings;

@@ -123,8 +123,10 @@ impl Entry {
     /// The answer's own body counts as in flight; nothing else can be yet.
     pub(crate) fn open(self: &Arc<Self>, phase: Phase) -> Option<InFlight> {
         let now = clock::now();
-        self.opened.store(now, Relaxed);
-        self.last.store(now, Relaxed);
+        for clock in [&self.opened, &self.last, &self.last_byte] {
+            clock.store(now, Relaxed);
+        }
+        self.bodies.store(1, Relaxed);
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
                 let state = State(word);
@@ -134,7 +136,7 @@ impl Entry {
         Some(InFlight {
             entry: self.clone(),
             admitted: true,
-            body: false,
+            body: true,
         })
     }
 
@@ -377,7 +379,8 @@ impl Entry {
             return Ok(());
         };
         match registry.link() {
-            Some(link) => link.keep(&registry, self).await,
+            // Boxed, so that openings without a store do not carry it about.
+            Some(link) => Box::pin(link.keep(&registry, self)).await,
             None => Ok(()),
         }
     }
@@ -409,9 +412,15 @@ impl Entry {
         self.refreshed.store(now, Relaxed);
     }
 
+    /// The version in the result of `initialize`.
+    #[inline]
+    pub(crate) fn negotiated(&self) -> Option<&Cow<'static, str>> {
+        self.protocol_version.get()
+    }
+
     #[inline]
     pub(crate) fn protocol_version(&self) -> Option<&str> {
-        self.protocol_version.get().map(|version| &**version)
+        self.negotiated().map(|version| &**version)
     }
 
     #[inline]
@@ -492,9 +501,12 @@ impl InFlight {
 
     /// The answer's head came and its body is watched from here on.
     pub(crate) fn into_body(mut self) -> Self {
-        self.entry.last_byte.fetch_max(clock::now(), Relaxed);
-        self.entry.bodies.fetch_add(1, AcqRel);
-        self.body = true;
+        // That of an opening is from the start.
+        if !self.body {
+            self.entry.last_byte.fetch_max(clock::now(), Relaxed);
+            self.entry.bodies.fetch_add(1, AcqRel);
+            self.body = true;
+        }
         self
     }
 

@@ -7,12 +7,25 @@ use crate::session::Client;
 #[derive(Default)]
 pub(super) struct Clients {
     known: HashSet<Arc<Client>>,
+    /// The one that was asked for last: most sessions are opened by the client of the one before.
+    latest: Option<Arc<Client>>,
     /// Names that no session uses any more are dropped when the set has grown to this size.
     purge_at: usize,
 }
 
 impl Clients {
     pub(super) fn intern(&mut self, client: Client) -> Arc<Client> {
+        match &self.latest {
+            Some(latest) if **latest == client => latest.clone(),
+            _ => {
+                let known = self.look_up(client);
+                self.latest = Some(known.clone());
+                known
+            }
+        }
+    }
+
+    fn look_up(&mut self, client: Client) -> Arc<Client> {
         if let Some(known) = self.known.get(&client) {
             return known.clone();
         }
