@@ -218,6 +218,33 @@ pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
     }
 }
 
+pub(crate) async fn who_only_listens_leaves_a_server_that_is_no_primary_any_more(redis: Redis) {
+    let store = redis.store();
+    let ends = store.ends(LEASE).expect("it has ends to tell");
+    let mut ends = ends.await.expect("it listens");
+    let event = ends.next().await.expect("it goes on");
+    assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
+    // By which its signs are sent, in scripts.
+    let wires = || {
+        let list: String = redis.ask(cmd("CLIENT").arg("LIST"));
+        let scripts = list.lines().filter(|line| line.contains(" cmd=eval"));
+        let id = |line: &str| line.split(' ').next().expect("it has an id").to_owned();
+        scripts.map(id).collect::<Vec<_>>()
+    };
+    let before = wires();
+    assert_eq!(before.len(), 1);
+    let nobody = free_port().to_string();
+    let () = redis.tell(&["REPLICAOF", "127.0.0.1", &nobody]);
+    let broken = async { while ends.next().await.is_some_and(|event| event.is_ok()) {} };
+    timeout(Duration::from_secs(20), broken)
+        .await
+        .expect("it fails");
+    until("its connection is gone", async || {
+        !wires().contains(&before[0])
+    })
+    .await;
+}
+
 pub(crate) async fn what_can_not_be_put_off_keeps_no_other_from_it(redis: Redis) {
     let store = redis.store();
     let keys: Vec<_> = (0..100)
