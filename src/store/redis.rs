@@ -78,7 +78,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 pub use redis;
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
@@ -259,9 +259,11 @@ impl McpSessionStore for RedisStore {
     }
 
     fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>> {
-        Box::pin(try_join_all(
-            sessions.iter().map(|session| self.refresh_one(session)),
-        ))
+        Box::pin(async {
+            // All are put off, whatever becomes of one: what keeps failing must not end the others.
+            let refreshed = join_all(sessions.iter().map(|session| self.refresh_one(session)));
+            refreshed.await.into_iter().collect()
+        })
     }
 
     fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {

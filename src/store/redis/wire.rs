@@ -137,6 +137,8 @@ fn is_of_connection(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_unrecoverable_error()
         || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        // What a script has met is, before Redis 7, a part of a sentence.
+        || error.detail().is_some_and(|detail| detail.contains("-READONLY "))
 }
 
 /// What went wrong, without what Redis says beside its code: that may repeat a command, with its
@@ -167,3 +169,38 @@ impl fmt::Debug for Server {
 
 /// How long a connection, and then each answer, may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::*;
+
+    /// What a server says, as the client tells it.
+    fn said(answer: &str) -> RedisError {
+        let value = parse_redis_value(answer.as_bytes()).unwrap();
+        value.extract_error().unwrap_err()
+    }
+
+    #[test]
+    fn a_server_that_is_no_primary_is_known_from_a_script_too_by_old_and_new_ones() {
+        for answer in [
+            "-READONLY You can't write against a read only replica.\r\n",
+            "-READONLY You can't write against a read only replica. script: f1, on @user_script:1.\r\n",
+            "-ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.\r\n",
+        ] {
+            assert!(is_of_connection(&said(answer)), "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_one_command_is_none_of_the_connection() {
+        for answer in [
+            "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
+            "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+            "-NOPERM this user has no permissions to run the 'eval' command\r\n",
+        ] {
+            assert!(!is_of_connection(&said(answer)), "{answer}");
+        }
+    }
+}

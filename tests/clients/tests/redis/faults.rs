@@ -8,7 +8,9 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Method;
 use mcp_session_guard::store::redis::redis::cmd;
-use mcp_session_guard::store::{McpSessionStore, RedisStore, StoreEvent};
+use mcp_session_guard::store::{
+    McpSessionStore, NewSession, RedisStore, Refresh, SessionKey, StoreEvent,
+};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -214,6 +216,63 @@ pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
         let broken = timeout(Duration::from_secs(20), broken).await;
         assert_eq!(broken, Ok(true), "{fault:?}: an error, and no more");
     }
+}
+
+pub(crate) async fn who_only_listens_leaves_a_server_that_is_no_primary_any_more(redis: Redis) {
+    let store = redis.store();
+    let ends = store.ends(LEASE).expect("it has ends to tell");
+    let mut ends = ends.await.expect("it listens");
+    let event = ends.next().await.expect("it goes on");
+    assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
+    // By which its signs are sent, in scripts.
+    let wires = || {
+        let list: String = redis.ask(cmd("CLIENT").arg("LIST"));
+        let scripts = list.lines().filter(|line| line.contains(" cmd=eval"));
+        let id = |line: &str| line.split(' ').next().expect("it has an id").to_owned();
+        scripts.map(id).collect::<Vec<_>>()
+    };
+    let before = wires();
+    assert_eq!(before.len(), 1);
+    let nobody = free_port().to_string();
+    let () = redis.tell(&["REPLICAOF", "127.0.0.1", &nobody]);
+    let broken = async { while ends.next().await.is_some_and(|event| event.is_ok()) {} };
+    timeout(Duration::from_secs(20), broken)
+        .await
+        .expect("it fails");
+    until("its connection is gone", async || {
+        !wires().contains(&before[0])
+    })
+    .await;
+}
+
+pub(crate) async fn what_can_not_be_put_off_keeps_no_other_from_it(redis: Redis) {
+    let store = redis.store();
+    let keys: Vec<_> = (0..100)
+        .map(|number| SessionKey::new("", number.to_string()))
+        .collect();
+    for key in &keys {
+        let session = NewSession::new(key, b"x", Duration::from_secs(60)).owned_by(key.id());
+        assert_eq!(store.create(session).await.ok(), Some(true));
+    }
+    // Somebody has put something else in the place of one.
+    let () = redis.tell(&["DEL", "mcp:{:50}"]);
+    let () = redis.tell(&["LPUSH", "mcp:{:50}", "x"]);
+    let all = keys.iter().cloned();
+    let all: Vec<_> = all
+        .map(|key| Refresh::new(key, Duration::from_secs(1000)))
+        .collect();
+    let error = store.refresh(&all).await.expect_err("one is no session");
+    assert_eq!(
+        error.to_string(),
+        "the session store failed: Redis refuses: WRONGTYPE"
+    );
+    // A key of each, and its owner's.
+    let mut put_off = 0;
+    for key in redis.keys() {
+        let key = str::from_utf8(&key).expect("it is text");
+        put_off += usize::from(redis.tell::<i64>(&["PTTL", key]) > 900_000);
+    }
+    assert_eq!(put_off, 99 * 2);
 }
 
 pub(crate) async fn a_slow_redis_is_waited_for(_: ()) {

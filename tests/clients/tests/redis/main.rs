@@ -43,6 +43,8 @@ fn main() {
         nodes::the_permissions_that_are_documented_suffice
         faults::a_full_redis_refuses_newcomers_alone
         faults::a_guard_starts_before_its_redis
+        faults::who_only_listens_leaves_a_server_that_is_no_primary_any_more
+        faults::what_can_not_be_put_off_keeps_no_other_from_it
     }
     trials.push(story(
         "a_stream_of_ends_that_hears_nothing_fails",
