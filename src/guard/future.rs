@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::answer::Call;
 use super::intake::Intake;
 use super::modern_call::ModernCall;
-use super::opening::Opening;
+use super::opening::unless_ended;
 use super::post::{Next, Post, Way};
 use super::reported::Reported;
 use crate::session::{EndReason, Watch};
@@ -47,9 +47,7 @@ pin_project! {
         Ready { waiting: Option<(S, Request<Body>, Next)> },
         // The inner service answers in a live session.
         Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
-        // The inner service answers an `initialize`.
-        Open { #[pin] future: S::Future, #[pin] watch: Watch, opening: Option<Box<Opening>> },
-        // The answer to an opening, DELETE and 404s of the inner service: seldom, so boxed.
+        // Openings, DELETE and 404s of the inner service: seldom, so boxed.
         Wait { future: BoxFuture<S> },
         // The answer stands; what is left of the body is dropped first.
         Answer { answer: Option<(Response<Body>, Option<Intake>)> },
@@ -175,28 +173,6 @@ where
                         _ => return Poll::Ready(Ok(call.ended())),
                     }
                 }
-                StateProj::Open {
-                    future,
-                    mut watch,
-                    opening,
-                } => {
-                    let entry = opening.as_ref().expect(POLLED_AGAIN).entry();
-                    let answer = future.poll(cx);
-                    if answer.is_pending() {
-                        let is_over = || entry.end_reason().is_some();
-                        ready!(watch.as_mut().poll(|| entry.extras.bell(), is_over, cx));
-                    }
-                    watch.set(Watch::default());
-                    entry.extras.tidy();
-                    let opening = opening.take().expect(POLLED_AGAIN);
-                    match answer {
-                        Poll::Ready(answer) => {
-                            let response = answer?;
-                            State::wait(async { Ok(opening.conclude(response).await) })
-                        }
-                        Poll::Pending => return Poll::Ready(Ok(opening.ended())),
-                    }
-                }
                 StateProj::Wait { future } => return future.as_mut().poll(cx),
                 StateProj::Answer { answer } => {
                     let (_, rest) = answer.as_mut().expect(POLLED_AGAIN);
@@ -234,7 +210,17 @@ where
             Next::Call(call) => Self::call(inner.call(request), call),
             Next::Modern(call) => Self::modern(inner.call(request), call),
             Next::Pass(reported) => Self::pass(inner.call(request), reported),
-            Next::Open(opening) => Self::open(inner.call(request), opening),
+            Next::Open(opening) => {
+                let answer = inner.call(request);
+                let entry = opening.entry().clone();
+                Self::wait(async move {
+                    let response = match unless_ended(entry, answer).await {
+                        Some(answer) => answer?,
+                        None => return Ok(opening.ended()),
+                    };
+                    Ok(opening.conclude(response).await)
+                })
+            }
         }
     }
 }
@@ -262,14 +248,6 @@ impl<S: Service<Request<Body>>> State<S> {
             future,
             watch: Watch::default(),
             call: Some(call),
-        }
-    }
-
-    pub(super) fn open(future: S::Future, opening: Box<Opening>) -> Self {
-        Self::Open {
-            future,
-            watch: Watch::default(),
-            opening: Some(opening),
         }
     }
 

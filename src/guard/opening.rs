@@ -16,6 +16,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderValue, Response, Version};
@@ -36,7 +37,7 @@ use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Client, Entry, Farewell, Phase, Slot};
+use crate::session::{Client, Entry, Farewell, McpSession, Phase, Slot};
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
@@ -176,6 +177,22 @@ impl Opening {
         let role = Role::OpeningStream(Box::new(stream));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
     }
+}
+
+/// Waits for the answer to an `initialize`; `None` if the session that it would open was ended before.
+pub(crate) async fn unless_ended<T>(
+    entry: Arc<Entry>,
+    answer: impl Future<Output = T>,
+) -> Option<T> {
+    let answer = {
+        let ended = pin!(McpSession::new(entry.clone()).ended());
+        match select(pin!(answer), ended).await {
+            Either::Left((answer, _)) => Some(answer),
+            Either::Right(_) => None,
+        }
+    };
+    entry.extras.tidy();
+    answer
 }
 
 /// Waits for a body with patience; no timer is made for one that is there.
