@@ -280,7 +280,7 @@ struct Process {
 
 impl Process {
     fn start(path: &Path, part: &str) -> Self {
-        Self::start_by(path, part, |program| Command::new(program))
+        Self::start_by(path, part, Command::new)
     }
 
     fn start_by(path: &Path, part: &str, by: impl FnOnce(PathBuf) -> Command) -> Self {
