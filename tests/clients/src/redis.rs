@@ -40,19 +40,22 @@ impl Redis {
     /// If it does not start.
     #[must_use]
     pub fn start(arguments: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(format!("redis-{}", Uuid::new_v4()));
-        create_dir_all(&folder).expect("there is a folder for it");
-        let port = free_port();
         let arguments: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
-        let process = spawn(port, &folder, &arguments);
-        let redis = Self {
-            process,
-            port,
-            folder,
-            arguments,
-        };
-        redis.ready();
-        redis
+        for _ in 0..ATTEMPTS {
+            let folder = std::env::temp_dir().join(format!("redis-{}", Uuid::new_v4()));
+            create_dir_all(&folder).expect("there is a folder for it");
+            let port = free_port();
+            let mut redis = Self {
+                process: spawn(port, &folder, &arguments),
+                port,
+                folder,
+                arguments: arguments.clone(),
+            };
+            if redis.comes_up() {
+                return redis;
+            }
+        }
+        panic!("it does not start with {arguments:?}");
     }
 
     /// Starts a server that keeps nothing on disk.
@@ -131,15 +134,29 @@ impl Redis {
     ///
     /// If it does not start.
     pub fn restart(&mut self) {
-        self.process = spawn(self.port, &self.folder, &self.arguments);
-        self.ready();
+        for _ in 0..ATTEMPTS {
+            self.process = spawn(self.port, &self.folder, &self.arguments);
+            if self.comes_up() {
+                return;
+            }
+        }
+        panic!("it does not start again: {self:?}");
     }
 
-    fn ready(&self) {
-        self.until("it starts", || {
+    /// Whether it is there before long. It is not where somebody else took its port, or the one by
+    /// which a cluster's nodes speak to each other, after it was chosen.
+    fn comes_up(&mut self) -> bool {
+        for _ in 0..2000 {
             let answer = self.try_ask::<String>(&redis::cmd("PING"));
-            answer.is_ok_and(|answer| answer == "PONG")
-        });
+            if answer.is_ok_and(|answer| answer == "PONG") {
+                return true;
+            }
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                break;
+            }
+            sleep(Duration::from_millis(10));
+        }
+        false
     }
 
     fn try_ask<T: FromRedisValue>(&self, command: &Cmd) -> redis::RedisResult<T> {
@@ -222,6 +239,7 @@ impl Cluster {
     }
 }
 
+const ATTEMPTS: usize = 10;
 const SLOTS: [[u16; 2]; 3] = [[0, 5460], [5461, 10922], [10923, 16383]];
 
 impl Drop for Redis {
