@@ -233,7 +233,8 @@ impl Play {
             && sent.method != Method::DELETE;
         let session = match opened {
             Some(opened) => Some(opened),
-            // The answer to an `initialize` that has opened none.
+            // The answer to an `initialize` that has opened none, whatever ended session it names.
+            None if is_initialize(&sent.body) => None,
             None if sent.session.iter().all(|id| id.is_empty()) => None,
             None => law.named(tag),
         };
@@ -371,6 +372,11 @@ impl Play {
         self.law.lock().unwrap().answered(tag, &response);
         response
     }
+}
+
+fn is_initialize(body: &[u8]) -> bool {
+    let message = serde_json::from_slice::<serde_json::Value>(body);
+    message.is_ok_and(|message| message["method"] == "initialize")
 }
 
 /// Its session is over: at most a last event, and the end.
