@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -144,9 +144,9 @@ pub(super) async fn run(
         let mut turns = &first;
         for _ in 0..MOST_ATTEMPTS {
             let turn = turns.acquire().await;
-            let done = timeout(patience, attempt(&under_way, &*store, &registry)).await;
+            let done = attempt(&under_way, &*store, patience, &registry).await;
             drop(turn);
-            match done.unwrap_or_else(|_| Err(Some(late()))) {
+            match done {
                 Ok(()) => break,
                 // Once, however often it is tried.
                 Err(Some(error)) if std::ptr::eq(turns, &first) => observers.store_failed(&error),
@@ -169,8 +169,10 @@ pub(super) async fn run(
 async fn attempt(
     under_way: &UnderWay<'_>,
     store: &dyn McpSessionStore,
+    patience: Duration,
     registry: &Weak<Registry>,
 ) -> Result<(), Option<StoreError>> {
+    let in_time = |answer| timeout(patience, answer).map(|it| it.unwrap_or_else(|_| Err(late())));
     match &under_way.errand {
         Some(Errand::Check(scope, owner, key)) => {
             let Some(registry) = registry.upgrade() else {
@@ -178,6 +180,7 @@ async fn attempt(
             };
             match registry.link() {
                 // What has left meanwhile is not to come back because of a check.
+                // It has a patience of its own.
                 Some(link) if registry.find(key.id().as_bytes()).is_some() => {
                     match link.ask(&registry, scope, owner.as_ref(), key).await {
                         Known::Unclear(_) => Err(None),
@@ -187,9 +190,9 @@ async fn attempt(
                 _ => Ok(()),
             }
         }
-        Some(Errand::Remove(key)) => store.remove(key).await.map_err(Some),
+        Some(Errand::Remove(key)) => in_time(store.remove(key)).await.map_err(Some),
         Some(Errand::RemoveOwner(owner)) => {
-            store.remove_owner(owner).await.map_err(Some)?;
+            in_time(store.remove_owner(owner)).await.map_err(Some)?;
             // What was loaded just before must not be taken in just after.
             if let Some(registry) = registry.upgrade()
                 && let Some(link) = registry.link()
