@@ -76,8 +76,8 @@ impl Drop for Reaper {
 pub(super) async fn sweep_gently(registry: &Weak<Registry>) {
     let mut part = 0;
     while let Some(registry) = registry.upgrade().filter(|all| part < all.parts()) {
-        let _ = spawn_blocking(move || registry.sweep_part(part)).await;
-        sleep(REST).await;
+        let ended = spawn_blocking(move || registry.sweep_part(part)).await;
+        sleep(REST + REST_AFTER_ONE * ended.unwrap_or(0) as u32).await;
         part += 1;
     }
     if let Some(registry) = registry.upgrade() {
@@ -105,5 +105,7 @@ async fn run(registry: Weak<Registry>, pause: Duration) {
 const LARGE: usize = 1_000;
 /// Long beside the time that a part takes.
 const REST: Duration = Duration::from_millis(5);
+/// Long beside the time for which its memory, given back, may hold up who allocates.
+const REST_AFTER_ONE: Duration = Duration::from_micros(30);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -396,12 +396,15 @@ impl Registry {
         self.purge_unused();
     }
 
-    /// Ends those of one part of the map whose clocks ran out.
-    pub(crate) fn sweep_part(&self, part: usize) {
+    /// Ends those of one part of the map whose clocks ran out, and says how many did.
+    pub(crate) fn sweep_part(&self, part: usize) -> usize {
         let now = clock::now();
-        for entry in self.expired(part, now) {
-            self.end_if_expired(&entry, now);
+        // Freed at once, when all have ended: threads that allocate are held up once, not again and again.
+        let expired = self.expired(part, now);
+        for entry in &expired {
+            self.end_if_expired(entry, now);
         }
+        expired.len()
     }
 
     /// Into how many parts the map falls.
