@@ -182,11 +182,11 @@ impl Opening {
 /// Waits for the answer to an `initialize`; `None` if the session that it would open was ended before.
 pub(crate) async fn unless_ended<T>(
     entry: Arc<Entry>,
-    answer: impl Future<Output = T>,
+    answer: impl Future<Output = T> + Unpin,
 ) -> Option<T> {
     let answer = {
         let ended = pin!(McpSession::new(entry.clone()).ended());
-        match select(pin!(answer), ended).await {
+        match select(answer, ended).await {
             Either::Left((answer, _)) => Some(answer),
             Either::Right(_) => None,
         }
