@@ -211,7 +211,8 @@ where
             Next::Modern(call) => Self::modern(inner.call(request), call),
             Next::Pass(reported) => Self::pass(inner.call(request), reported),
             Next::Open(opening) => {
-                let answer = inner.call(request);
+                // In a box of its own: what it is awaited in moves it, and would be as large again.
+                let answer = Box::pin(inner.call(request));
                 let entry = opening.entry().clone();
                 Self::wait(async move {
                     let response = match unless_ended(entry, answer).await {

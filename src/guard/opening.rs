@@ -37,7 +37,7 @@ use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Client, Entry, Farewell, McpSession, Phase, Slot};
+use crate::session::{Client, Entry, Farewell, McpSession, Phase, Registry, Slot};
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
@@ -182,11 +182,11 @@ impl Opening {
 /// Waits for the answer to an `initialize`; `None` if the session that it would open was ended before.
 pub(crate) async fn unless_ended<T>(
     entry: Arc<Entry>,
-    answer: impl Future<Output = T>,
+    answer: impl Future<Output = T> + Unpin,
 ) -> Option<T> {
     let answer = {
         let ended = pin!(McpSession::new(entry.clone()).ended());
-        match select(pin!(answer), ended).await {
+        match select(answer, ended).await {
             Either::Left((answer, _)) => Some(answer),
             Either::Right(_) => None,
         }
@@ -260,31 +260,30 @@ pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>
 }
 
 /// What the client says of itself, fit to be shown and kept.
-pub(crate) fn client(message: &Message<'_>) -> Client {
-    let clean = |text: Option<Cow<'_, str>>| {
-        let text = text?;
-        if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-        {
-            return Some(text.into());
-        }
-        let mut clean = String::new();
-        for letter in text.chars() {
-            let letter = if letter.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                letter
-            };
-            if clean.len() + letter.len_utf8() > LONGEST_CLIENT_TEXT {
-                break;
-            }
-            clean.push(letter);
-        }
-        Some(clean.into_boxed_str())
-    };
-    Client {
-        name: clean(message.client_name()),
-        version: clean(message.client_version()),
+pub(crate) fn client(message: &Message<'_>, registry: &Registry) -> Arc<Client> {
+    let name = message.client_name().map(clean);
+    let version = message.client_version().map(clean);
+    registry.client(name.as_deref(), version.as_deref())
+}
+
+/// Cut to what a session keeps, without control characters.
+fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text;
     }
+    let mut clean = String::new();
+    for letter in text.chars() {
+        let letter = if letter.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            letter
+        };
+        if clean.len() + letter.len_utf8() > LONGEST_CLIENT_TEXT {
+            break;
+        }
+        clean.push(letter);
+    }
+    clean.into()
 }
 
 /// Ids are equal as values: an inner service may write a string with other escapes.

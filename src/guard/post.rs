@@ -55,7 +55,7 @@ pub(super) enum Way {
     /// It is answered here.
     Answer(Response<Body>),
     /// To the inner service, opening a session if that one agrees.
-    Open(Client, McpMessage),
+    Open(Arc<Client>, McpMessage),
     /// To the inner service.
     Send(Next),
 }
@@ -123,7 +123,7 @@ where
         State::answer(response, rest)
     }
 
-    fn open(&mut self, client: Client, message: McpMessage, body: Bytes) -> State<S> {
+    fn open(&mut self, client: Arc<Client>, message: McpMessage, body: Bytes) -> State<S> {
         let slot = match self.waiting.reserve(client) {
             Ok(slot) => slot,
             Err(unavailable) if self.waiting.shared.settings.report_only => {
@@ -224,7 +224,9 @@ impl Waiting {
                 Way::Send(self.forward(handle, names_own, body.len()))
             }
             MessageVerdict::ForwardModern => self.forward_modern(handle, body.len()),
-            MessageVerdict::Open => Way::Open(opening::client(message), handle),
+            MessageVerdict::Open => {
+                Way::Open(opening::client(message, &self.shared.registry), handle)
+            }
         }
     }
 
@@ -279,7 +281,7 @@ impl Waiting {
     }
 
     /// A place for the session that an `initialize` is to open.
-    fn reserve(&mut self, client: Client) -> Result<Slot, Unavailable> {
+    fn reserve(&mut self, client: Arc<Client>) -> Result<Slot, Unavailable> {
         let owner = match &mut self.caller {
             Caller::Known(owner) => owner.take(),
             Caller::Missing | Caller::Unresolved => None,

@@ -107,6 +107,11 @@ impl Registry {
         })
     }
 
+    /// The client of this name and version, kept once for all its sessions.
+    pub(crate) fn client(&self, name: Option<&str>, version: Option<&str>) -> Arc<Client> {
+        lock(&self.clients).intern(name, version)
+    }
+
     /// A place for a session that is about to open, with its id. It is given back when the
     /// [`Slot`] is dropped before the session opened.
     pub(crate) fn reserve(self: &Arc<Self>, opener: Opener) -> Result<Slot, Unavailable> {
@@ -143,7 +148,7 @@ impl Registry {
             age,
         } = record;
         let opener = Opener {
-            client,
+            client: self.client(client.name.as_deref(), client.version.as_deref()),
             owner,
             scope,
         };
@@ -183,7 +188,6 @@ impl Registry {
         if !self.take_place() && !self.make_room() {
             return Err(Unavailable::Full);
         }
-        let client = lock(&self.clients).intern(client);
         let reserved = |id| {
             let registry = Arc::downgrade(self);
             let (client, owner, scope) = (client.clone(), owner.clone(), scope.clone());
@@ -599,7 +603,7 @@ pub(crate) enum Begun {
 /// Who opens a session, and under which guard.
 #[derive(Debug)]
 pub(crate) struct Opener {
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
     pub(crate) owner: Option<Owner>,
     pub(crate) scope: Scope,
 }

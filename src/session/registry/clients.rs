@@ -14,11 +14,17 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn intern(&mut self, client: Client) -> Arc<Client> {
-        match &self.latest {
-            Some(latest) if **latest == client => latest.clone(),
-            _ => {
-                let known = self.look_up(client);
+    pub(super) fn intern(&mut self, name: Option<&str>, version: Option<&str>) -> Arc<Client> {
+        let is_asked = |client: &&Arc<Client>| {
+            client.name.as_deref() == name && client.version.as_deref() == version
+        };
+        match self.latest.as_ref().filter(is_asked) {
+            Some(latest) => latest.clone(),
+            None => {
+                let known = self.look_up(Client {
+                    name: name.map(Box::from),
+                    version: version.map(Box::from),
+                });
                 self.latest = Some(known.clone());
                 known
             }

@@ -102,7 +102,7 @@ fn registry(limits: Limits, max_sessions: usize, max_per_owner: usize) -> (Arc<R
 
 fn reserve(registry: &Arc<Registry>, owner: Option<&str>) -> Result<Slot, Unavailable> {
     registry.reserve(Opener {
-        client: Client::default(),
+        client: Arc::default(),
         owner: owner.map(Owner::new),
         scope: Scope::default(),
     })

@@ -79,13 +79,13 @@ mod tests {
 
     use crate::SessionGuardLayer;
     use crate::session::registry::Opener;
-    use crate::session::{Client, Owner, Scope};
+    use crate::session::{Owner, Scope};
 
     #[test]
     fn a_place_that_is_given_back_is_on_no_list_any_more() {
         let registry = SessionGuardLayer::new().sessions().registry;
         let slot = registry.reserve(Opener {
-            client: Client::default(),
+            client: Arc::default(),
             owner: Some(Owner::new("alice")),
             scope: Scope::default(),
         });
