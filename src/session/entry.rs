@@ -3,6 +3,9 @@
 //! "Nothing is in flight and the clock ran out" and "it ends" are one step on the state word, so a
 //! request that begins in between wins or loses, never both.
 
+mod in_flight;
+mod stored;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
@@ -13,15 +16,16 @@ use super::clock;
 use super::extras::Extras;
 use super::id::McpSessionId;
 use super::owner::{Owner, Scope};
-use super::registry::{Registry, Unavailable};
+use super::registry::Registry;
 use super::state::{Phase, State};
 use super::{EndReason, McpSession};
 use crate::observe::Observers;
-use crate::store::SessionKey;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
-    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed},
 };
+
+pub(crate) use self::in_flight::InFlight;
 
 /// One session, shared by the registry, its handles and whatever is in flight for it.
 pub(crate) struct Entry {
@@ -69,17 +73,6 @@ pub(crate) struct Limits {
     pub(crate) unconfirmed: u64,
     pub(crate) silent: u64,
     pub(crate) lifetime: Option<u64>,
-}
-
-/// A request or response body of a session in progress: suspends the idle clock until dropped.
-///
-/// From contract row 7 on every request counts; only an [admitted](Self::admit) one refreshes the
-/// clock, so that refusals keep no session alive.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    entry: Arc<Entry>,
-    admitted: bool,
-    body: bool,
 }
 
 impl Entry {
@@ -325,93 +318,6 @@ impl Entry {
         self.opened_on.as_deref().map(String::as_str)
     }
 
-    /// Under what a store keeps it.
-    pub(crate) fn key(&self) -> SessionKey {
-        SessionKey::of(self.scope.name(), &self.id)
-    }
-
-    /// When the store last vouched for it.
-    #[inline] // on the way of each request
-    pub(crate) fn verified(&self) -> u64 {
-        self.verified.load(Acquire)
-    }
-
-    /// The store knows it, as was asked at this moment.
-    pub(crate) fn verify(&self, asked: u64) {
-        self.verified.store(asked, Release);
-    }
-
-    /// Whether the store knows it is in doubt until that is asked again.
-    pub(crate) fn doubt(&self) {
-        if self.is_stored() {
-            self.verified.store(0, Release);
-        }
-    }
-
-    /// The store does not know it.
-    pub(crate) fn disown(&self) {
-        self.verified.store(UNSTORED, Release);
-    }
-
-    /// Whether the store knows it, or may.
-    pub(crate) fn is_stored(&self) -> bool {
-        self.verified() != UNSTORED
-    }
-
-    /// Whether it has ended for this process only.
-    pub(crate) fn goes_on_elsewhere(&self) -> bool {
-        let Some(reason) = self.end_reason().filter(|_| self.is_stored()) else {
-            return false;
-        };
-        let registry = self.registry.upgrade();
-        let link = registry.as_ref().and_then(|registry| registry.link());
-        reason == EndReason::HandedOver || link.is_some_and(|link| !link.ends_inner(self, reason))
-    }
-
-    /// Whether it is to be kept by a store.
-    pub(crate) fn has_store(&self) -> bool {
-        self.opened_on.is_some()
-    }
-
-    /// Has its store keep it, where there is one.
-    pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), Unavailable> {
-        let Some(registry) = self.registry.upgrade() else {
-            return Ok(());
-        };
-        match registry.link() {
-            // Boxed, so that openings without a store do not carry it about.
-            Some(link) => Box::pin(link.keep(&registry, self)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Ends it everywhere, where it has ended for this process only.
-    pub(crate) fn end_elsewhere(&self) {
-        if self.goes_on_elsewhere() {
-            let registry = self.registry.upgrade();
-            if let Some(link) = registry.as_ref().and_then(|registry| registry.link()) {
-                link.end(self);
-            }
-        }
-    }
-
-    /// Whether the store should hear that it is in use, which it has heard of `pause` ago at least.
-    pub(crate) fn is_due(&self, now: u64, pause: u64) -> bool {
-        let state = State(self.state.load(Acquire));
-        if !self.is_stored() {
-            return state.is_usable() && state.is_confirmed();
-        }
-        let refreshed = self.refreshed.load(Relaxed);
-        let is_in_use = state.in_flight() > 0 || self.last() > refreshed;
-        let is_active = state.is_usable() && state.is_used() && is_in_use;
-        is_active && now.saturating_sub(refreshed) >= pause
-    }
-
-    /// The store has heard that it was in use at this moment.
-    pub(crate) fn mark_refreshed(&self, now: u64) {
-        self.refreshed.store(now, Relaxed);
-    }
-
     /// The version in the result of `initialize`.
     #[inline]
     pub(crate) fn negotiated(&self) -> Option<&Cow<'static, str>> {
@@ -482,58 +388,6 @@ impl fmt::Debug for Entry {
             .field("in_flight", &state.in_flight())
             .field("client", &self.client)
             .finish_non_exhaustive()
-    }
-}
-
-impl InFlight {
-    /// The request passed every check: its end refreshes the idle clock.
-    pub(crate) fn admit(&mut self) {
-        self.admitted = true;
-    }
-
-    /// It is a message, so the session has been used.
-    pub(crate) fn admit_message(&mut self) {
-        self.admit();
-        if !self.entry.is_used() {
-            self.entry.state.fetch_or(State::USED, AcqRel);
-        }
-    }
-
-    /// The answer's head came and its body is watched from here on.
-    pub(crate) fn into_body(mut self) -> Self {
-        // That of an opening is from the start.
-        if !self.body {
-            self.entry.last_byte.fetch_max(clock::now(), Relaxed);
-            self.entry.bodies.fetch_add(1, AcqRel);
-            self.body = true;
-        }
-        self
-    }
-
-    /// The body carried a byte.
-    #[inline] // likewise
-    pub(crate) fn carried(&self) {
-        // Written once between two looks, so that streams do not fight for the word.
-        if self.entry.last_byte.load(Relaxed) != SINCE {
-            self.entry.last_byte.store(SINCE, Relaxed);
-        }
-    }
-
-    #[inline]
-    pub(crate) fn entry(&self) -> &Arc<Entry> {
-        &self.entry
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if self.admitted {
-            self.entry.last.fetch_max(clock::now(), Relaxed);
-        }
-        if self.body {
-            self.entry.bodies.fetch_sub(1, AcqRel);
-        }
-        self.entry.state.fetch_sub(State::ONE_IN_FLIGHT, Release);
     }
 }
 

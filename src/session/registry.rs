@@ -1,9 +1,11 @@
 //! The registry: the only owner of the map, of its slots, and of the one way out.
 
 mod clients;
+mod expiry;
 #[cfg(all(test, interleave))]
 mod interleavings;
 mod map;
+mod room;
 mod slot;
 mod unused;
 
@@ -26,7 +28,7 @@ use crate::observe::{Observers, SessionHook, SessionStats};
 use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
 use crate::sync::atomic::{
     AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Acquire, Release},
+    Ordering::{AcqRel, Acquire},
 };
 use crate::sync::{Mutex, MutexGuard};
 
@@ -392,52 +394,6 @@ impl Registry {
         self.leave(entry, before)
     }
 
-    /// Ends every session whose clocks ran out.
-    pub(crate) fn sweep(&self) {
-        for part in 0..self.parts() {
-            self.sweep_part(part);
-        }
-        self.purge_unused();
-    }
-
-    /// Ends those of one part of the map whose clocks ran out, and says how many did.
-    pub(crate) fn sweep_part(&self, part: usize) -> usize {
-        let now = clock::now();
-        // Freed at once, when all have ended: threads that allocate are held up once, not again and again.
-        let expired = self.expired(part, now);
-        for entry in &expired {
-            self.end_if_expired(entry, now);
-        }
-        expired.len()
-    }
-
-    /// Into how many parts the map falls.
-    pub(crate) fn parts(&self) -> usize {
-        self.map.parts()
-    }
-
-    /// Forgets which sessions wait no more for a second message.
-    pub(crate) fn purge_unused(&self) {
-        let pieces = lock(&self.unused).pieces();
-        for _ in 0..pieces {
-            lock(&self.unused).purge_one();
-        }
-    }
-
-    /// The sessions of one part of the map whose clocks ran out.
-    fn expired(&self, part: usize, now: u64) -> Vec<Arc<Entry>> {
-        let is_expired = |entry: &Entry| entry.expired(now, &self.limits).is_some();
-        self.map.of_part(part, is_expired)
-    }
-
-    fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
-        // Again where a request came in between: it saves an idle session, but no other.
-        while let Some(expired) = entry.expired(now, &self.limits) {
-            let before = entry.end_as_seen(&expired);
-            self.leave(entry, before);
-        }
-    }
-
     /// The one way out of the registry, for whoever moved the entry to its end from `before`.
     fn leave(&self, entry: &Arc<Entry>, before: Option<State>) -> bool {
         let Some(before) = before else { return false };
@@ -456,106 +412,12 @@ impl Registry {
         true
     }
 
-    /// Lists a new session under its owner.
-    fn list_for_owner(&self, entry: &Arc<Entry>) -> Result<(), Unavailable> {
-        let Some(owner) = &entry.owner else {
-            return Ok(());
-        };
-        while !lock(&self.holdings).add(owner, entry, self.max_per_owner) {
-            self.make_room_for(owner)?;
-        }
-        Ok(())
-    }
-
-    /// Where the owner has all the sessions that one may have, the one that has been idle longest
-    /// ends.
-    fn make_room_for(&self, owner: &Owner) -> Result<(), Unavailable> {
-        loop {
-            // A list of its own: leaving takes the lock.
-            let full = lock(&self.holdings).full(owner, self.max_per_owner);
-            let Some(held) = full else {
-                return Ok(());
-            };
-            let idle = held.iter().filter_map(|held| {
-                let (since, seen) = held.idle(EndReason::Evicted)?;
-                Some((since, held, seen))
-            });
-            let Some((_, oldest, seen)) = idle.min_by_key(|(since, ..)| *since) else {
-                return Err(Unavailable::OwnerFull);
-            };
-            let before = oldest.end_as_seen(&seen);
-            self.leave(oldest, before);
-        }
-    }
-
     /// A session of whose opening nobody has been told has no end to be told of; whoever is telling
     /// of it will see the end.
     fn tell_end(&self, entry: &Arc<Entry>, before: State) {
         if let (true, Some(reason)) = (before.is_told(), entry.end_reason()) {
             let session = McpSession::new(entry.clone());
             self.observers.ended(&session, reason);
-        }
-    }
-
-    fn unlist(&self, entry: &Arc<Entry>) {
-        if let Some(owner) = &entry.owner {
-            lock(&self.holdings).remove(owner, entry);
-        }
-    }
-
-    fn take_place(&self) -> bool {
-        self.taken
-            .fetch_update(AcqRel, Acquire, |taken| {
-                (taken < self.max_sessions).then_some(taken + 1)
-            })
-            .is_ok()
-    }
-
-    /// Full: expired sessions go first, at most one such look a second, then the oldest that was
-    /// never used.
-    fn make_room(&self) -> bool {
-        if self.reclaim() {
-            return true;
-        }
-        loop {
-            if self.take_place() {
-                return true;
-            }
-            let Some(oldest) = lock(&self.unused).pop() else {
-                return false;
-            };
-            if let Some(entry) = oldest.upgrade() {
-                let before = entry.end_unused(EndReason::Evicted);
-                self.leave(&entry, before);
-            }
-        }
-    }
-
-    /// Takes a place that expired sessions have left. The look at all of them goes no further than it
-    /// must: the next opening that finds no place goes on with it.
-    fn reclaim(&self) -> bool {
-        let now = clock::now();
-        let last = self.last_reclaim.load(Acquire);
-        if (last == 0 || now.saturating_sub(last) >= RECLAIM_PAUSE)
-            && self
-                .last_reclaim
-                .compare_exchange(last, now.max(1), AcqRel, Acquire)
-                .is_ok()
-        {
-            self.next_reclaim.store(0, Release);
-        }
-        loop {
-            let part = self.next_reclaim.fetch_add(1, AcqRel);
-            if part >= self.parts() {
-                return false;
-            }
-            let expired = self.expired(part, now);
-            for entry in &expired {
-                self.end_if_expired(entry, now);
-            }
-            if !expired.is_empty() && self.take_place() {
-                return true;
-            }
         }
     }
 }
@@ -631,4 +493,3 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// How long a drain waits, behind its deadline, for inner services to be told.
 const FAREWELL_TIME: Duration = Duration::from_secs(5);
 const ID_ATTEMPTS: usize = 4;
-const RECLAIM_PAUSE: u64 = 1_000_000_000;
