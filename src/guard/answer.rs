@@ -135,8 +135,10 @@ impl Call {
             },
             Some(_) => Role::Stream { number: None },
         };
-        let body = SessionBody::new(body, self.in_flight, role);
-        Ok(Response::from_parts(parts, Body::new(body)))
+        let body = SessionBody::new(Body::new(body), self.in_flight, role);
+        // In the box that axum's body is made of: it would map the errors of any other, which are
+        // its own already, once more for each frame.
+        Ok(Response::from_parts(parts, Body::new(body.boxed_unsync())))
     }
 
     #[inline]
