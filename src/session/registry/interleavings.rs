@@ -17,6 +17,7 @@ use loom::thread::{Builder as Thread, JoinHandle};
 use super::*;
 use crate::observe::SessionEvent;
 use crate::session::extras::Watch;
+use crate::sync::atomic::Ordering::Release;
 
 /// What may end a session, and others. Hands back what it has seen: loom does not know that the last
 /// `Arc` alone frees it.
