@@ -3,6 +3,8 @@
 mod support;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -234,6 +236,29 @@ fn endless(pause: Duration) -> impl Stream<Item = io::Result<Bytes>> {
         sleep(pause).await;
         Ok(Bytes::from_static(&[b' '; 4096]))
     })
+}
+
+/// `frames` of 100 bytes that are there at once, and how many of them were taken.
+fn counted(frames: usize) -> (Body, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    let frames = stream::iter(0..frames).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, io::Error>(Bytes::from_static(&[b' '; 100]))
+    });
+    (Body::from_stream(frames), taken)
+}
+
+#[tokio::test]
+async fn a_refused_body_is_dropped_up_to_twice_the_limit() {
+    let guard = SessionGuardLayer::builder().body_limit(100).build();
+    let world = World::new(guard.unwrap());
+    // An unknown session is refused before any byte is read, a body over the limit behind it.
+    for (session, status, most) in [(Some("nobody"), 404, 3), (None, 413, 5)] {
+        let (body, taken) = counted(9);
+        assert_eq!(world.ask(post(session, body)).await.status, status);
+        assert_eq!(taken.load(Ordering::SeqCst), most);
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Method, Request, Uri};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use mcp_session_guard::{
     EndReason, McpMessage, McpSession, Refusal, RefusalReason, SessionGuardLayer,
@@ -353,6 +354,19 @@ async fn when_a_session_ends_its_get_streams_end_cleanly_at_once() {
 }
 
 #[tokio::test]
+async fn nothing_passes_in_a_get_stream_once_its_session_has_ended() {
+    let (world, bodies) = streaming(SessionGuardLayer::new());
+    let id = world.open().await;
+    let endless = stream::repeat(Ok::<_, Infallible>(Bytes::from_static(b"data: {}\n\n")));
+    bodies.send(Body::from_stream(endless)).unwrap();
+    let answer = world.send(bodiless(Method::GET, Some(&id))).await;
+    let mut stream = answer.into_body();
+    assert_eq!(next(&mut stream).await.unwrap(), "data: {}\n\n");
+    assert!(world.sessions.end(&id));
+    assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test]
 async fn a_calls_event_stream_first_carries_one_last_event() {
     for (passed, last) in [
         (vec![], Some(ENDED)),
@@ -419,6 +433,34 @@ async fn any_other_body_that_has_begun_runs_to_its_end() {
     drop(events);
     assert_eq!(next(&mut answer).await, None);
     assert_eq!(session.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_large_answer_tells_its_length_and_an_event_stream_does_not() {
+    let large = "x".repeat(100_000);
+    let world = world(SessionGuardLayer::new(), None, move |request| {
+        let stream = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"data: 1\n\n"))]);
+        let answer = match *request.method() {
+            Method::GET => respond(200, "text/event-stream", Body::from_stream(stream)),
+            _ => respond(200, "application/json", large.clone()),
+        };
+        async { answer }
+    });
+    let id = world.open().await;
+    let mut answer = world.send(post(Some(&id), CALL)).await.into_body();
+    assert_eq!(answer.size_hint().exact(), Some(100_000));
+    assert_eq!(next(&mut answer).await.unwrap().len(), 100_000);
+    assert!(answer.is_end_stream());
+    assert_eq!(answer.size_hint().exact(), Some(0));
+
+    let mut stream = world
+        .send(bodiless(Method::GET, Some(&id)))
+        .await
+        .into_body();
+    assert_eq!(stream.size_hint().exact(), None);
+    assert_eq!(next(&mut stream).await.unwrap(), "data: 1\n\n");
+    assert_eq!(next(&mut stream).await, None);
+    assert!(stream.is_end_stream());
 }
 
 #[tokio::test]
@@ -965,6 +1007,31 @@ async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_sessi
             (status == 405).then_some(0)
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
+    let (events, body) = feed();
+    let call = Arc::new(std::sync::Mutex::new(Some(body)));
+    let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
+        let call = call.clone();
+        async move {
+            if request.method() == Method::DELETE {
+                std::future::pending::<()>().await;
+            }
+            let body = call.lock().unwrap().take().unwrap();
+            respond(200, "application/json", body)
+        }
+    });
+    let id = world.open().await;
+    let mut call = world.send(post(Some(&id), CALL)).await.into_body();
+    events.send("{}").unwrap();
+    assert_eq!(next(&mut call).await.unwrap(), "{}");
+    let (_, rest) = tokio::join!(world.ask(bodiless(Method::DELETE, Some(&id))), async {
+        drop(events);
+        timeout(MILLI, call.frame()).await
+    });
+    assert!(rest.expect("its end").is_none());
 }
 
 // Handles.

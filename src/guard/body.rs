@@ -446,6 +446,8 @@ mod tests {
         }
         for frames in [
             &["data: x"][..],
+            &["d"],
+            &["da", "ta"],
             &["data: x\n"],
             &["data: x\r\n"],
             &["data: x\n\n", "id: 1"],
