@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request};
 use http_body::Frame;
 use http_body_util::{Limited, StreamBody};
 use mcp_session_guard::{Refusal, RefusalReason, SessionGuardLayer};
@@ -259,6 +259,17 @@ async fn a_refused_body_is_dropped_up_to_twice_the_limit() {
         assert_eq!(world.ask(post(session, body)).await.status, status);
         assert_eq!(taken.load(Ordering::SeqCst), most);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_came_with_a_delete_is_dropped_before_the_answer() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open().await;
+    let (body, taken) = counted(3);
+    let mut request = post(Some(&id), body);
+    *request.method_mut() = Method::DELETE;
+    assert_eq!(world.ask(request).await.status, 204);
+    assert_eq!(taken.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

@@ -464,6 +464,29 @@ async fn a_large_answer_tells_its_length_and_an_event_stream_does_not() {
 }
 
 #[tokio::test]
+async fn an_event_stream_that_has_promised_its_length_runs_to_its_end() {
+    let text = format!(": {}\n\n", "x".repeat(100_000));
+    for is_sized in [true, false] {
+        let text = text.clone();
+        let world = world(SessionGuardLayer::new(), None, move |_| {
+            let frame = Ok::<_, Infallible>(Bytes::from(text.clone()));
+            let length = text.len().into();
+            let mut answer = respond(200, "text/event-stream", text.clone());
+            if !is_sized {
+                *answer.body_mut() = Body::from_stream(stream::iter([frame]));
+                answer.headers_mut().insert("content-length", length);
+            }
+            async { answer }
+        });
+        let id = world.open().await;
+        let answer = world.send(bodiless(Method::GET, Some(&id))).await;
+        assert!(world.sessions.end(&id));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.len(), 100_004);
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_an_answer_yet_is_dropped_and_answered() {
     for (request, status, body) in [
         (CALL, 200, ENDED),

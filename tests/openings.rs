@@ -702,6 +702,18 @@ async fn an_answer_of_just_a_megabyte_opens_a_session() {
 }
 
 #[tokio::test]
+async fn an_event_stream_that_opens_a_session_promises_no_length_and_is_over_with_its_last_byte() {
+    let text = format!("data: {RESULT}\n\n");
+    let stream = text.clone();
+    let world = one_place(move || answer(200, "text/event-stream", stream.clone()));
+    let mut body = world.send(post(None, INITIALIZE)).await.into_body();
+    assert_eq!(body.size_hint().exact(), None);
+    assert_eq!(frame(&mut body).await.unwrap(), text);
+    assert!(body.is_end_stream());
+    assert_eq!(world.sessions.len(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_whose_last_byte_was_taken_opens_a_session_though_nobody_asks_for_the_end() {
     let world = one_place(|| answer(200, "application/json", RESULT));
     let mut body = world.send(post(None, INITIALIZE)).await.into_body();
