@@ -1057,6 +1057,51 @@ async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
     assert!(rest.expect("its end").is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_delete_is_woken_when_that_is_refused() {
+    let (events, body) = feed();
+    let call = Arc::new(std::sync::Mutex::new(Some(body)));
+    let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
+        let call = call.clone();
+        async move {
+            if request.method() == Method::DELETE {
+                sleep(2 * MILLI).await;
+                return respond(405, "text/plain", "no");
+            }
+            let body = call.lock().unwrap().take().unwrap();
+            respond(200, "text/event-stream", body)
+        }
+    });
+    let id = world.open().await;
+    let mut call = world.send(post(Some(&id), CALL)).await.into_body();
+    let deleting = world.clone();
+    let delete =
+        tokio::spawn(async move { deleting.ask(bodiless(Method::DELETE, Some(&id))).await });
+    yield_now().await;
+    drop(events);
+    let call = tokio::spawn(async move { call.frame().await.is_none() });
+    assert_eq!(delete.await.unwrap().status, 405);
+    let is_over = timeout(MILLI, call).await.expect("it is woken");
+    assert!(is_over.unwrap());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_end_since_the_opening_is_told() {
+    let (told, mut ends) = mpsc::unbounded_channel();
+    let handler = async move |session: McpSession| {
+        tokio::spawn(async move { told.send(session.ended().await) });
+        yield_now().await;
+        respond(200, "application/json", RESULT)
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(SessionGuardLayer::new(), app);
+    let id = world.open().await;
+    assert!(!world.sessions.is_empty());
+    assert!(world.sessions.end(&id));
+    let end = timeout(Duration::from_secs(5), ends.recv()).await;
+    assert_eq!(end.expect("it is told"), Some(EndReason::Revoked));
+}
+
 // Handles.
 
 #[tokio::test]
