@@ -19,6 +19,7 @@ use http_body_util::BodyExt;
 use mcp_session_guard::{
     EndReason, McpMessage, McpSession, Refusal, RefusalReason, SessionGuardLayer,
 };
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -281,6 +282,22 @@ async fn ten_thousand_half_open_silent_streams_do_not_keep_newcomers_out_for_eve
     let newcomer = world.open_and_use().await;
     assert_eq!(world.ping(&newcomer).await, 200);
     assert_eq!(next(&mut streams.remove(0).into_body()).await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_sessions_nor_guards_leave_a_task_behind() {
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open().await;
+    assert_eq!(tasks(), 1);
+    assert!(world.sessions.end(&id));
+    sleep(MINUTE).await;
+    assert_eq!(tasks(), 0);
+
+    world.open().await;
+    drop(world);
+    yield_now().await;
+    assert_eq!(tasks(), 0);
 }
 
 #[tokio::test(start_paused = true)]
