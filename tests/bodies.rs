@@ -84,6 +84,23 @@ async fn a_body_of_many_frames_is_described_by_its_own_length() {
 }
 
 #[tokio::test]
+async fn each_header_that_describes_how_a_body_came_is_dropped() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    for (name, value) in [
+        ("transfer-encoding", "chunked"),
+        ("expect", "100-continue"),
+        ("trailer", "x-sum"),
+    ] {
+        let mut request = post(Some(&id), PING);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(world.ask(request).await.status, 200);
+        let seen = world.inner.calls().pop().unwrap();
+        assert!(!seen.headers.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn the_limit_counts_what_comes_not_what_is_declared() {
     let guard = SessionGuardLayer::builder()
         .body_limit(1000)

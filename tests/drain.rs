@@ -384,6 +384,18 @@ async fn newcomers_are_told_the_seconds_until_the_earliest_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
+    let guard = SessionGuardLayer::builder().accept_modern();
+    let guard = guard.build().unwrap();
+    let handler = async || ([("content-encoding", "gzip")], events());
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(guard.clone(), app);
+    let call = begun(world.send(modern("tools/call")).await).await;
+    guard.drain(10 * SECOND).await;
+    assert_eq!(rest(call).await, "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_stream_of_the_modern_era_is_woken_by_the_end_of_a_drain() {
     let guard = SessionGuardLayer::builder()
         .accept_modern()

@@ -4,8 +4,8 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,6 +23,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
+use tower::limit::ConcurrencyLimit;
+use tower::{Layer, ServiceExt, service_fn};
 
 use support::{Answer, INITIALIZE, INITIALIZED, PING, World, bodiless, post};
 
@@ -587,6 +589,65 @@ async fn a_handler_that_ends_its_own_session_still_answers() {
     let answer = world.ask(post(Some(&id), PING)).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (200, RESULT));
     assert_eq!(world.ping(&id).await, 404);
+}
+
+#[tokio::test]
+async fn a_handler_whose_session_is_deleted_while_it_runs_answers_no_more() {
+    let app = Arc::new(OnceLock::<Router>::new());
+    let inside = app.clone();
+    let world = world(SessionGuardLayer::new(), None, move |request| {
+        let app = inside.get().unwrap().clone();
+        async move {
+            let session = McpSession::from_extensions(request.extensions()).unwrap();
+            let delete = bodiless(Method::DELETE, Some(session.id().as_str()));
+            assert_eq!(app.oneshot(delete).await.unwrap().status(), 204);
+            respond(200, "application/json", "{}")
+        }
+    });
+    app.set(world.app.clone()).unwrap();
+    let id = world.open().await;
+    assert_eq!(world.ask(post(Some(&id), CALL)).await.text(), ENDED);
+}
+
+#[tokio::test]
+async fn a_message_whose_session_ends_while_it_waits_for_the_inner_service_never_reaches_it() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let guard = SessionGuardLayer::new();
+    let sessions = guard.sessions();
+    let inner = service_fn(move |request: Request<Body>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if McpMessage::from_extensions(request.extensions())
+                .is_some_and(|message| message.method() == Some("tools/call"))
+            {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(respond(200, "application/json", RESULT))
+        }
+    });
+    let service = guard.layer(ConcurrencyLimit::new(inner, 1));
+    let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
+    let opened = Answer::of(opened.unwrap()).await;
+    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    let (sender, body) = feed();
+    // The first gives its place back while its body keeps it waiting, and the second takes it.
+    let mut waiting = Vec::new();
+    for body in [body, Body::from(CALL)] {
+        let answer = service.clone().oneshot(post(Some(id), body));
+        waiting.push(tokio::spawn(async move {
+            Answer::of(answer.await.unwrap()).await
+        }));
+        yield_now().await;
+    }
+    sender.send(PING).unwrap();
+    drop(sender);
+    yield_now().await;
+    assert!(sessions.end(id));
+    for answer in waiting {
+        assert!(answer.await.unwrap().text().contains("Session ended"));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "initialize and the call");
 }
 
 #[tokio::test]
