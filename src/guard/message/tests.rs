@@ -90,6 +90,17 @@ fn bytes_that_are_no_utf_8_are_found_although_they_come_in_pairs() {
 }
 
 #[test]
+fn white_space_may_stand_around_everything() {
+    for space in [" ", "\n", "\t", "\r", "\r\n\t "] {
+        let text = r#"_{_"jsonrpc"_:_"2.0"_,_"id"_:_1_,_"method"_:_"x"_,_"params"_:_{_"name"_:_"n"_,_"a"_:_[_[_]_,_{_}_,_{_"b"_:_1_}_,_true_]_}_}_"#;
+        let message = text.replace('_', space);
+        let message = read_64(&message).unwrap();
+        assert_eq!(message.id, Some("1"), "{space:?}");
+        assert_eq!(message.name().as_deref(), Some(&b"n"[..]), "{space:?}");
+    }
+}
+
+#[test]
 fn the_depth_behind_a_member_is_what_it_was_in_front_of_it() {
     let text = r#"{"params":{"_meta":{},"clientInfo":{}},"x":[[]],"jsonrpc":"2.0","method":"x"}"#;
     assert!(read(text.as_bytes(), Bounds::of_requests(3)).is_ok());
