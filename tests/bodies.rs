@@ -3,12 +3,14 @@
 mod support;
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request};
 use http_body::Frame;
 use http_body_util::{Limited, StreamBody};
 use mcp_session_guard::{Refusal, RefusalReason, SessionGuardLayer};
@@ -77,6 +79,23 @@ async fn a_body_of_many_frames_is_described_by_its_own_length() {
     assert_eq!(seen.body, PING);
     assert_eq!(seen.headers["content-length"], PING.len().to_string());
     for name in ["transfer-encoding", "expect", "trailer", "mcp-session-id"] {
+        assert!(!seen.headers.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn each_header_that_describes_how_a_body_came_is_dropped() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    for (name, value) in [
+        ("transfer-encoding", "chunked"),
+        ("expect", "100-continue"),
+        ("trailer", "x-sum"),
+    ] {
+        let mut request = post(Some(&id), PING);
+        request.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(world.ask(request).await.status, 200);
+        let seen = world.inner.calls().pop().unwrap();
         assert!(!seen.headers.contains_key(name), "{name}");
     }
 }
@@ -234,6 +253,40 @@ fn endless(pause: Duration) -> impl Stream<Item = io::Result<Bytes>> {
         sleep(pause).await;
         Ok(Bytes::from_static(&[b' '; 4096]))
     })
+}
+
+/// `frames` of 100 bytes that are there at once, and how many of them were taken.
+fn counted(frames: usize) -> (Body, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    let frames = stream::iter(0..frames).map(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Ok::<_, io::Error>(Bytes::from_static(&[b' '; 100]))
+    });
+    (Body::from_stream(frames), taken)
+}
+
+#[tokio::test]
+async fn a_refused_body_is_dropped_up_to_twice_the_limit() {
+    let guard = SessionGuardLayer::builder().body_limit(100).build();
+    let world = World::new(guard.unwrap());
+    // An unknown session is refused before any byte is read, a body over the limit behind it.
+    for (session, status, most) in [(Some("nobody"), 404, 3), (None, 413, 5)] {
+        let (body, taken) = counted(9);
+        assert_eq!(world.ask(post(session, body)).await.status, status);
+        assert_eq!(taken.load(Ordering::SeqCst), most);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_came_with_a_delete_is_dropped_before_the_answer() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open().await;
+    let (body, taken) = counted(3);
+    let mut request = post(Some(&id), body);
+    *request.method_mut() = Method::DELETE;
+    assert_eq!(world.ask(request).await.status, 204);
+    assert_eq!(taken.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

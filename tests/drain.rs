@@ -370,6 +370,46 @@ async fn of_several_deadlines_the_earliest_counts_and_guards_that_share_drain_to
 }
 
 #[tokio::test(start_paused = true)]
+async fn newcomers_are_told_the_seconds_until_the_earliest_deadline() {
+    let guard = SessionGuardLayer::new();
+    let world = World::new(guard.clone());
+    let _open = world.open().await;
+    let mut drains = Vec::new();
+    for (patience, left) in [(60, "60"), (10, "10"), (30, "10")] {
+        drains.push(tokio::spawn(guard.drain(patience * SECOND)));
+        tokio::task::yield_now().await;
+        let refused = world.ask(post(None, INITIALIZE)).await;
+        assert_eq!(refused.headers["retry-after"], left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
+    let guard = SessionGuardLayer::builder().accept_modern();
+    let guard = guard.build().unwrap();
+    let handler = async || ([("content-encoding", "gzip")], events());
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(guard.clone(), app);
+    let call = begun(world.send(modern("tools/call")).await).await;
+    guard.drain(10 * SECOND).await;
+    assert_eq!(rest(call).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_of_the_modern_era_is_woken_by_the_end_of_a_drain() {
+    let guard = SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap();
+    let world = slow(guard.clone());
+    let listen = begun(world.send(modern("subscriptions/listen")).await).await;
+    let listen = tokio::spawn(to_bytes(listen, usize::MAX));
+    guard.drain(10 * SECOND).await;
+    let rest = timeout(SECOND, listen).await.expect("it ends");
+    assert_eq!(rest.unwrap().unwrap(), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_given_up_ends_nothing() {
     let guard = SessionGuardLayer::new();
     let world = World::new(guard.clone());
@@ -586,10 +626,12 @@ fn empty(status: u16) -> Response {
 
 #[tokio::test(start_paused = true)]
 async fn an_inner_session_behind_an_empty_answer_or_one_of_another_type_is_ended_too() {
-    for (status, kind, body) in [
-        (202, "application/json", ""),
-        (200, "text/plain", "hello"),
-        (200, "application/json", "no json"),
+    for (status, kind, body, told) in [
+        (202, "application/json", "", 1),
+        (200, "text/plain", "hello", 1),
+        (200, "application/json", "no json", 1),
+        // It has refused to open one.
+        (400, "application/json", "no", 0),
     ] {
         let guard = telling().build().unwrap();
         let work = async move |method: Method, _: McpSession| match method {
@@ -603,7 +645,8 @@ async fn an_inner_session_behind_an_empty_answer_or_one_of_another_type_is_ended
         let (world, deletes) = doing(guard, work);
         assert_eq!(world.ask(post(None, INITIALIZE)).await.text(), body);
         sleep(SECOND).await;
-        assert_eq!(deletes.load(Ordering::SeqCst), 1, "{status} {kind} {body}");
+        let heard = deletes.load(Ordering::SeqCst);
+        assert_eq!(heard, told, "{status} {kind} {body}");
     }
 }
 

@@ -4,8 +4,8 @@ mod support;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,13 +14,17 @@ use axum::response::Response;
 use axum::routing::any;
 use futures_util::{StreamExt, stream};
 use http::{HeaderValue, Method, Request, Uri};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use mcp_session_guard::{
     EndReason, McpMessage, McpSession, Refusal, RefusalReason, SessionGuardLayer,
 };
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
+use tower::limit::ConcurrencyLimit;
+use tower::{Layer, ServiceExt, service_fn};
 
 use support::{Answer, INITIALIZE, INITIALIZED, PING, World, bodiless, post};
 
@@ -283,6 +287,22 @@ async fn ten_thousand_half_open_silent_streams_do_not_keep_newcomers_out_for_eve
 }
 
 #[tokio::test(start_paused = true)]
+async fn neither_sessions_nor_guards_leave_a_task_behind() {
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open().await;
+    assert_eq!(tasks(), 1);
+    assert!(world.sessions.end(&id));
+    sleep(MINUTE).await;
+    assert_eq!(tasks(), 0);
+
+    world.open().await;
+    drop(world);
+    yield_now().await;
+    assert_eq!(tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn thousands_that_were_never_used_end_by_themselves() {
     let world = World::new(SessionGuardLayer::new());
     for _ in 0..3_000 {
@@ -353,6 +373,19 @@ async fn when_a_session_ends_its_get_streams_end_cleanly_at_once() {
 }
 
 #[tokio::test]
+async fn nothing_passes_in_a_get_stream_once_its_session_has_ended() {
+    let (world, bodies) = streaming(SessionGuardLayer::new());
+    let id = world.open().await;
+    let endless = stream::repeat(Ok::<_, Infallible>(Bytes::from_static(b"data: {}\n\n")));
+    bodies.send(Body::from_stream(endless)).unwrap();
+    let answer = world.send(bodiless(Method::GET, Some(&id))).await;
+    let mut stream = answer.into_body();
+    assert_eq!(next(&mut stream).await.unwrap(), "data: {}\n\n");
+    assert!(world.sessions.end(&id));
+    assert_eq!(next(&mut stream).await, None);
+}
+
+#[tokio::test]
 async fn a_calls_event_stream_first_carries_one_last_event() {
     for (passed, last) in [
         (vec![], Some(ENDED)),
@@ -419,6 +452,57 @@ async fn any_other_body_that_has_begun_runs_to_its_end() {
     drop(events);
     assert_eq!(next(&mut answer).await, None);
     assert_eq!(session.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_large_answer_tells_its_length_and_an_event_stream_does_not() {
+    let large = "x".repeat(100_000);
+    let world = world(SessionGuardLayer::new(), None, move |request| {
+        let stream = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"data: 1\n\n"))]);
+        let answer = match *request.method() {
+            Method::GET => respond(200, "text/event-stream", Body::from_stream(stream)),
+            _ => respond(200, "application/json", large.clone()),
+        };
+        async { answer }
+    });
+    let id = world.open().await;
+    let mut answer = world.send(post(Some(&id), CALL)).await.into_body();
+    assert_eq!(answer.size_hint().exact(), Some(100_000));
+    assert_eq!(next(&mut answer).await.unwrap().len(), 100_000);
+    assert!(answer.is_end_stream());
+    assert_eq!(answer.size_hint().exact(), Some(0));
+
+    let mut stream = world
+        .send(bodiless(Method::GET, Some(&id)))
+        .await
+        .into_body();
+    assert_eq!(stream.size_hint().exact(), None);
+    assert_eq!(next(&mut stream).await.unwrap(), "data: 1\n\n");
+    assert_eq!(next(&mut stream).await, None);
+    assert!(stream.is_end_stream());
+}
+
+#[tokio::test]
+async fn an_event_stream_that_has_promised_its_length_runs_to_its_end() {
+    let text = format!(": {}\n\n", "x".repeat(100_000));
+    for is_sized in [true, false] {
+        let text = text.clone();
+        let world = world(SessionGuardLayer::new(), None, move |_| {
+            let frame = Ok::<_, Infallible>(Bytes::from(text.clone()));
+            let length = text.len().into();
+            let mut answer = respond(200, "text/event-stream", text.clone());
+            if !is_sized {
+                *answer.body_mut() = Body::from_stream(stream::iter([frame]));
+                answer.headers_mut().insert("content-length", length);
+            }
+            async { answer }
+        });
+        let id = world.open().await;
+        let answer = world.send(bodiless(Method::GET, Some(&id))).await;
+        assert!(world.sessions.end(&id));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body.len(), 100_004);
+    }
 }
 
 #[tokio::test]
@@ -505,6 +589,65 @@ async fn a_handler_that_ends_its_own_session_still_answers() {
     let answer = world.ask(post(Some(&id), PING)).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (200, RESULT));
     assert_eq!(world.ping(&id).await, 404);
+}
+
+#[tokio::test]
+async fn a_handler_whose_session_is_deleted_while_it_runs_answers_no_more() {
+    let app = Arc::new(OnceLock::<Router>::new());
+    let inside = app.clone();
+    let world = world(SessionGuardLayer::new(), None, move |request| {
+        let app = inside.get().unwrap().clone();
+        async move {
+            let session = McpSession::from_extensions(request.extensions()).unwrap();
+            let delete = bodiless(Method::DELETE, Some(session.id().as_str()));
+            assert_eq!(app.oneshot(delete).await.unwrap().status(), 204);
+            respond(200, "application/json", "{}")
+        }
+    });
+    app.set(world.app.clone()).unwrap();
+    let id = world.open().await;
+    assert_eq!(world.ask(post(Some(&id), CALL)).await.text(), ENDED);
+}
+
+#[tokio::test]
+async fn a_message_whose_session_ends_while_it_waits_for_the_inner_service_never_reaches_it() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let guard = SessionGuardLayer::new();
+    let sessions = guard.sessions();
+    let inner = service_fn(move |request: Request<Body>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if McpMessage::from_extensions(request.extensions())
+                .is_some_and(|message| message.method() == Some("tools/call"))
+            {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(respond(200, "application/json", RESULT))
+        }
+    });
+    let service = guard.layer(ConcurrencyLimit::new(inner, 1));
+    let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
+    let opened = Answer::of(opened.unwrap()).await;
+    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    let (sender, body) = feed();
+    // The first gives its place back while its body keeps it waiting, and the second takes it.
+    let mut waiting = Vec::new();
+    for body in [body, Body::from(CALL)] {
+        let answer = service.clone().oneshot(post(Some(id), body));
+        waiting.push(tokio::spawn(async move {
+            Answer::of(answer.await.unwrap()).await
+        }));
+        yield_now().await;
+    }
+    sender.send(PING).unwrap();
+    drop(sender);
+    yield_now().await;
+    assert!(sessions.end(id));
+    for answer in waiting {
+        assert!(answer.await.unwrap().text().contains("Session ended"));
+    }
+    assert_eq!(calls.load(Ordering::SeqCst), 2, "initialize and the call");
 }
 
 #[tokio::test]
@@ -965,6 +1108,76 @@ async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_sessi
             (status == 405).then_some(0)
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
+    let (events, body) = feed();
+    let call = Arc::new(std::sync::Mutex::new(Some(body)));
+    let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
+        let call = call.clone();
+        async move {
+            if request.method() == Method::DELETE {
+                std::future::pending::<()>().await;
+            }
+            let body = call.lock().unwrap().take().unwrap();
+            respond(200, "application/json", body)
+        }
+    });
+    let id = world.open().await;
+    let mut call = world.send(post(Some(&id), CALL)).await.into_body();
+    events.send("{}").unwrap();
+    assert_eq!(next(&mut call).await.unwrap(), "{}");
+    let (_, rest) = tokio::join!(world.ask(bodiless(Method::DELETE, Some(&id))), async {
+        drop(events);
+        timeout(MILLI, call.frame()).await
+    });
+    assert!(rest.expect("its end").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_a_delete_is_woken_when_that_is_refused() {
+    let (events, body) = feed();
+    let call = Arc::new(std::sync::Mutex::new(Some(body)));
+    let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
+        let call = call.clone();
+        async move {
+            if request.method() == Method::DELETE {
+                sleep(2 * MILLI).await;
+                return respond(405, "text/plain", "no");
+            }
+            let body = call.lock().unwrap().take().unwrap();
+            respond(200, "text/event-stream", body)
+        }
+    });
+    let id = world.open().await;
+    let mut call = world.send(post(Some(&id), CALL)).await.into_body();
+    let deleting = world.clone();
+    let delete =
+        tokio::spawn(async move { deleting.ask(bodiless(Method::DELETE, Some(&id))).await });
+    yield_now().await;
+    drop(events);
+    let call = tokio::spawn(async move { call.frame().await.is_none() });
+    assert_eq!(delete.await.unwrap().status, 405);
+    let is_over = timeout(MILLI, call).await.expect("it is woken");
+    assert!(is_over.unwrap());
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_end_since_the_opening_is_told() {
+    let (told, mut ends) = mpsc::unbounded_channel();
+    let handler = async move |session: McpSession| {
+        tokio::spawn(async move { told.send(session.ended().await) });
+        yield_now().await;
+        respond(200, "application/json", RESULT)
+    };
+    let app = Router::new().route("/mcp", any(handler));
+    let world = World::around(SessionGuardLayer::new(), app);
+    let id = world.open().await;
+    assert!(!world.sessions.is_empty());
+    assert!(world.sessions.end(&id));
+    let end = timeout(Duration::from_secs(5), ends.recv()).await;
+    assert_eq!(end.expect("it is told"), Some(EndReason::Revoked));
 }
 
 // Handles.

@@ -540,6 +540,36 @@ async fn what_a_client_can_cause_at_will_is_no_warning() {
     assert!(!log.text().contains("WARN"), "{}", log.text());
 }
 
+#[tokio::test]
+async fn a_listed_version_that_is_not_the_negotiated_one_is_logged() {
+    let nameless = r#"{"jsonrpc":"2.0","id":0,"result":{}}"#;
+    let named = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;
+    for (result, header, is_logged) in [
+        (named, Some("2025-06-18"), true),
+        (named, Some("2025-11-25"), false),
+        (named, None, false),
+        (nameless, Some("2025-06-18"), false),
+    ] {
+        let log = Log::default();
+        let handler = async move || json_response(200, &serde_json::from_str(result).unwrap());
+        let app = Router::new().route("/mcp", any(handler));
+        let world = World::around(SessionGuardLayer::new(), app);
+        let id = world.open().await;
+        let mut request = post(Some(&id), PING);
+        if let Some(version) = header {
+            let version = version.parse().unwrap();
+            request
+                .headers_mut()
+                .insert("mcp-protocol-version", version);
+        }
+        let answer = world.ask(request).with_subscriber(log.subscriber()).await;
+        assert_eq!(answer.status, 200);
+        let text = log.text();
+        let words = "request names another protocol version than was negotiated";
+        assert_eq!(text.contains(words), is_logged, "{header:?} {text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_is_logged() {
     let log = Log::default();

@@ -13,6 +13,7 @@ use axum::routing::any;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 use http::{Method, Request};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use mcp_session_guard::{
     EndReason, McpSession, Refusal, RefusalReason, SessionGuardBuilder, SessionGuardLayer,
@@ -497,6 +498,22 @@ async fn client_texts_are_cut_and_cleaned() {
 }
 
 #[tokio::test]
+async fn client_texts_of_plain_ascii_are_cut_and_cleaned_too() {
+    let world = World::new(SessionGuardLayer::new());
+    let (name, version) = ("n".repeat(128), "a\\u0007b");
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"clientInfo":{{"name":"{name}x","version":"{version}"}}}}}}"#
+    );
+    let opened = world.ask(post(None, text)).await;
+    let session = world
+        .sessions
+        .get(opened.headers["mcp-session-id"].to_str().unwrap())
+        .unwrap();
+    assert_eq!(session.client_name(), Some(&*name));
+    assert_eq!(session.client_version(), Some("a\u{fffd}b"));
+}
+
+#[tokio::test]
 async fn a_version_longer_than_any_can_be_is_not_kept() {
     // As many small servers repeat what the client asks for.
     for (length, is_kept) in [(128, true), (129, false), (1_000_000, false)] {
@@ -667,6 +684,43 @@ async fn a_client_that_says_initialized_has_got_the_result_on_a_resumed_stream()
     assert_eq!(world.ask(post(Some(&id), INITIALIZED)).await.status, 202);
     sleep(Duration::from_secs(120)).await;
     assert_eq!(world.ping(&id).await, 202);
+}
+
+#[tokio::test]
+async fn an_answer_of_just_a_megabyte_opens_a_session() {
+    let text = format!("{RESULT}{}", " ".repeat((1 << 20) - RESULT.len()));
+    let world = one_place(move || answer(200, "application/json", text.clone()));
+    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 200);
+    assert_eq!(world.sessions.len(), 1);
+
+    let (world, inner) = streaming();
+    let mut body = world.send(post(None, INITIALIZE)).await.into_body();
+    let comment: &'static str = format!(": {}\n\n", "x".repeat((1 << 20) - 4)).leak();
+    inner.send(comment).unwrap();
+    assert_eq!(frame(&mut body).await.unwrap().len(), 1 << 20);
+    assert_eq!(world.sessions.len(), 1);
+}
+
+#[tokio::test]
+async fn an_event_stream_that_opens_a_session_promises_no_length_and_is_over_with_its_last_byte() {
+    let text = format!("data: {RESULT}\n\n");
+    let stream = text.clone();
+    let world = one_place(move || answer(200, "text/event-stream", stream.clone()));
+    let mut body = world.send(post(None, INITIALIZE)).await.into_body();
+    assert_eq!(body.size_hint().exact(), None);
+    assert_eq!(frame(&mut body).await.unwrap(), text);
+    assert!(body.is_end_stream());
+    assert_eq!(world.sessions.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_whose_last_byte_was_taken_opens_a_session_though_nobody_asks_for_the_end() {
+    let world = one_place(|| answer(200, "application/json", RESULT));
+    let mut body = world.send(post(None, INITIALIZE)).await.into_body();
+    assert_eq!(frame(&mut body).await.unwrap(), RESULT);
+    assert!(body.is_end_stream());
+    drop(body);
+    assert_eq!(world.sessions.len(), 1);
 }
 
 #[tokio::test]

@@ -369,6 +369,30 @@ async fn a_request_of_a_live_session_keeps_it_alive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_would_be_refused_before_its_session_is_looked_up_keeps_that_alive_too() {
+    let (world, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
+    let id = world.open().await;
+    for _ in 0..5 {
+        let mut request = post(Some(&id), PING);
+        let host = "evil.example".parse().unwrap();
+        request.headers_mut().insert("host", host);
+        assert_eq!(world.ask(request).await.status, 200);
+        assert!(world.sessions.get(&id).is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_reported_request_of_a_live_session_comes_back_as_it_is() {
+    let (world, _) = world(reporting());
+    let id = world.open().await;
+    let answer = world.ask(under_a_foreign_version(&id)).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text()),
+        (200, r#"{"id":1,"jsonrpc":"2.0","result":{}}"#)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_left_alone() {
     let (world, deletes) = keeping(reporting().end_inner_sessions(), true);
     let answer = world.ask(post(None, INITIALIZE)).await;

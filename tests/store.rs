@@ -890,6 +890,19 @@ async fn an_inner_service_that_can_not_go_on_ends_the_session_where_it_opened_on
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_inner_service_that_nobody_asked_to_tell_hears_of_no_end() {
+    let store = MemoryStore::new();
+    let (a, of_a) = with_own_ids(builder(&store), "of-a", &["of-a"]);
+    let (b, of_b) = with_own_ids(builder(&store), "of-b", &["of-a"]);
+    let id = a.open().await;
+    assert_eq!(ping(&b, &id).await, 200);
+    assert!(b.sessions.end(&id));
+    b.sessions.flush().await.unwrap();
+    settle().await;
+    assert!(of_a.lock().unwrap().is_empty() && of_b.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn handing_over_tells_no_inner_service() {
     let store = MemoryStore::new();
     let (a, deleted) = with_own_ids(builder(&store).end_inner_sessions(), "of-a", &["of-a"]);

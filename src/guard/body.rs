@@ -327,20 +327,15 @@ impl Tie {
             return Passage::Free;
         };
         in_flight.carried();
-        match &mut self.role {
-            Role::OpeningStream(opening) => {
-                let passage = opening.carried(data, in_flight.entry());
-                if passage == Passage::Answered {
-                    self.role = Role::Stream { number: None };
-                }
-                passage
-            }
-            Role::Call { tail, .. } => {
-                tail.push(data);
-                Passage::Free
-            }
-            _ => Passage::Free,
+        // Frames of all others just pass.
+        let Role::OpeningStream(opening) = &mut self.role else {
+            return Passage::Free;
+        };
+        let passage = opening.carried(data, in_flight.entry());
+        if passage == Passage::Answered {
+            self.role = Role::Stream { number: None };
         }
+        passage
     }
 
     #[inline(never)]
@@ -446,6 +441,8 @@ mod tests {
         }
         for frames in [
             &["data: x"][..],
+            &["d"],
+            &["da", "ta"],
             &["data: x\n"],
             &["data: x\r\n"],
             &["data: x\n\n", "id: 1"],

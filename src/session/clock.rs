@@ -32,3 +32,14 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 static EPOCH: LazyLock<Instant> = LazyLock::new(|| Instant::from_std(std::time::Instant::now()));
 
 const ORIGIN: u64 = 1 << 63;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_may_be_older_than_the_process() {
+        let year = nanos(Duration::from_secs(365 * 24 * 60 * 60));
+        assert!(now() > year);
+    }
+}

@@ -413,3 +413,27 @@ impl Entry {
         Arc::new(Self::reserved(id, client, owner, scope, None, registry))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_came_and_went_since_the_clock_was_read_keeps_its_session() {
+        let limits = Limits {
+            idle: 1,
+            never_used: u64::MAX,
+            unconfirmed: u64::MAX,
+            silent: u64::MAX,
+            lifetime: None,
+        };
+        let entry = Entry::alone("1", None);
+        drop(entry.open(Phase::Live));
+        let later = clock::now() + 1;
+        let due = entry.expired(later, &limits).unwrap();
+        drop(entry.begin());
+        assert!(entry.end_as_seen(&due).is_none());
+        let due = entry.expired(later, &limits).unwrap();
+        assert!(entry.end_as_seen(&due).is_some());
+    }
+}

@@ -246,6 +246,7 @@ fn address(entry: &Arc<Entry>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::EndReason;
 
     #[test]
     fn an_owner_is_read_as_a_store_names_it() {
@@ -258,6 +259,17 @@ mod tests {
         for text in [r#"["a","b","c"]"#, r#"["a",1]"#, "[1]", r#"{"a":"b"}"#] {
             assert_eq!(Owner::from_text(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_session_that_has_ended_leaves_its_place_though_it_is_still_listed() {
+        let alice = Owner::new("alice");
+        let mut holdings = Holdings::default();
+        let [first, second, third] = ["1", "2", "3"].map(|id| Entry::alone(id, None));
+        assert!(holdings.add(&alice, &first, 1));
+        first.end(EndReason::Deleted);
+        assert!(holdings.add(&alice, &second, 1));
+        assert!(!holdings.add(&alice, &third, 1));
     }
 
     #[test]

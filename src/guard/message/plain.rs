@@ -162,4 +162,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_stop_is_found_beside_another_in_the_other_half_of_its_block() {
+        for place in 0..64 {
+            for (one, other) in [(b'"', b'\\'), (b'\\', b'"')] {
+                let mut rest = [b'a'; 200];
+                (rest[64 + place], rest[128 + place]) = (one, other);
+                assert_eq!(plain(&rest).len, 64 + place);
+            }
+        }
+    }
 }

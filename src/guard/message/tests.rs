@@ -62,6 +62,10 @@ fn what_is_no_json_is_a_parse_error() {
         b"{'a':1}",
         b"{\"a\":\"\x01\"}",
         b"{\"a\":1,}",
+        b"{,\"a\":1}",
+        b"{\"a\":1 \"b\":1}",
+        b"{\"params\":{,\"a\":1}}",
+        b"{\"params\":{\"a\":1 \"b\":1}}",
         b"// {}",
     ] {
         assert_eq!(
@@ -71,6 +75,35 @@ fn what_is_no_json_is_a_parse_error() {
             text.escape_ascii()
         );
     }
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_are_found_although_they_come_in_pairs() {
+    for distance in [64, 128, 192] {
+        for place in 0..300 {
+            let mut inside = [b'a'; 600];
+            (inside[place], inside[place + distance]) = (0x80, 0x80);
+            let text = [b"{\"a\":\"", &inside[..], b"\"}"].concat();
+            assert_eq!(reason(&text), Some(RefusalReason::ParseError), "{place}");
+        }
+    }
+}
+
+#[test]
+fn white_space_may_stand_around_everything() {
+    for space in [" ", "\n", "\t", "\r", "\r\n\t "] {
+        let text = r#"_{_"jsonrpc"_:_"2.0"_,_"id"_:_1_,_"method"_:_"x"_,_"params"_:_{_"name"_:_"n"_,_"a"_:_[_[_]_,_{_}_,_{_"b"_:_1_}_,_true_]_}_}_"#;
+        let message = text.replace('_', space);
+        let message = read_64(&message).unwrap();
+        assert_eq!(message.id, Some("1"), "{space:?}");
+        assert_eq!(message.name().as_deref(), Some(&b"n"[..]), "{space:?}");
+    }
+}
+
+#[test]
+fn the_depth_behind_a_member_is_what_it_was_in_front_of_it() {
+    let text = r#"{"params":{"_meta":{},"clientInfo":{}},"x":[[]],"jsonrpc":"2.0","method":"x"}"#;
+    assert!(read(text.as_bytes(), Bounds::of_requests(3)).is_ok());
 }
 
 #[test]
@@ -226,6 +259,22 @@ fn an_inner_services_answer_is_read_with_lenience() {
         );
         assert_eq!(message.protocol_version().as_deref(), Some("1"));
         assert!(read_64(text).is_err());
+    }
+}
+
+#[test]
+fn an_ambiguity_stays_one_whatever_comes_behind_it() {
+    let key = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
+    for params in [
+        format!(r#"{{"name":"a","name":"b","_meta":{{{key}}}}}"#),
+        format!(r#"{{"_meta":{{{key},{key}}}}}"#),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{params}}}"#);
+        assert_eq!(
+            reason(text.as_bytes()),
+            Some(RefusalReason::AmbiguousKeys),
+            "{params}"
+        );
     }
 }
 

@@ -44,3 +44,29 @@ impl Clients {
         client
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: usize) -> Client {
+        Client {
+            name: Some(name.to_string().into()),
+            version: None,
+        }
+    }
+
+    #[test]
+    fn a_client_is_kept_once_as_long_as_a_session_is_its() {
+        let mut clients = Clients::default();
+        let used: Vec<_> = (0..100).map(|name| clients.intern(named(name))).collect();
+        for name in 100..1_000 {
+            assert_eq!(*clients.intern(named(name)), named(name));
+            // Of those that are used by nobody at most as many as of the others.
+            assert!(clients.known.len() <= 2 * 101, "{name}");
+        }
+        for (name, client) in used.iter().enumerate() {
+            assert!(Arc::ptr_eq(&clients.intern(named(name)), client));
+        }
+    }
+}
