@@ -49,24 +49,31 @@ impl Clients {
 mod tests {
     use super::*;
 
-    fn named(name: usize) -> Client {
-        Client {
-            name: Some(name.to_string().into()),
-            version: None,
-        }
+    fn intern(clients: &mut Clients, name: usize) -> Arc<Client> {
+        clients.intern(Some(&name.to_string()), Some("1"))
     }
 
     #[test]
     fn a_client_is_kept_once_as_long_as_a_session_is_its() {
         let mut clients = Clients::default();
-        let used: Vec<_> = (0..100).map(|name| clients.intern(named(name))).collect();
+        let used: Vec<_> = (0..100).map(|name| intern(&mut clients, name)).collect();
         for name in 100..1_000 {
-            assert_eq!(*clients.intern(named(name)), named(name));
+            let client = intern(&mut clients, name);
+            assert_eq!(client.name.as_deref(), Some(&*name.to_string()));
+            assert_eq!(client.version.as_deref(), Some("1"));
             // Of those that are used by nobody at most as many as of the others.
             assert!(clients.known.len() <= 2 * 101, "{name}");
         }
         for (name, client) in used.iter().enumerate() {
-            assert!(Arc::ptr_eq(&clients.intern(named(name)), client));
+            assert!(Arc::ptr_eq(&intern(&mut clients, name), client));
         }
+    }
+
+    #[test]
+    fn another_version_is_another_client() {
+        let mut clients = Clients::default();
+        let [one, two] = ["1", "2"].map(|version| clients.intern(Some("a"), Some(version)));
+        assert!(!Arc::ptr_eq(&one, &two));
+        assert_eq!(two.version.as_deref(), Some("2"));
     }
 }
