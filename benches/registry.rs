@@ -1,5 +1,8 @@
 //! What a million sessions cost: `cargo bench --features _internals --bench registry`, with
 //! `-- 10000000` for more, and with `-- memory`, `-- touches` or `-- sweeps` for a part of it.
+//!
+//! Sweeps depend on the allocator: glibc's holds up a thread while another frees what that one has
+//! allocated. `LD_PRELOAD=libjemalloc.so.2` shows them without that.
 #![allow(missing_docs, clippy::disallowed_types)]
 
 mod support;
