@@ -53,7 +53,8 @@ impl Registry {
             if part >= self.parts() {
                 return false;
             }
-            if self.sweep_part(part) > 0 && self.take_place() {
+            self.sweep_part(part);
+            if self.take_place() {
                 return true;
             }
         }
