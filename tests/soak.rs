@@ -8,10 +8,9 @@
 
 mod support;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::env;
-use std::fs;
 use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -37,6 +36,8 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::IntervalStream;
 
 use support::client::{Client, within};
+use support::memory::{Memory, open_files};
+use support::tally::{SENT, Tally};
 use support::{Answer, initialize_result, json_response};
 
 /// How many clients there are at once.
@@ -95,17 +96,14 @@ fn after_a_soak_everything_is_as_at_the_start() {
         })
         .collect();
     sleep(time / 4);
-    let settled = resident_kib();
+    let memory = Memory::settled();
     let lived: Vec<_> = users.into_iter().map(thread::JoinHandle::join).collect();
     place.tally.print();
-    println!(
-        "VmRSS: {settled:?} KiB after a quarter, {:?} KiB after all",
-        resident_kib()
-    );
+    memory.print();
     for user in lived {
         user.expect("a client went on to the end");
     }
-    place.tally.assert_all_answered();
+    place.tally.assert_none_is_lost();
     within(PATIENCE, "all is as at the start", || {
         Holdings::of(&place, &runtime) == start
     });
@@ -114,15 +112,7 @@ fn after_a_soak_everything_is_as_at_the_start() {
     within(PATIENCE, "all is as at the start", || {
         Holdings::of(&place, &runtime) == start
     });
-    if time >= Duration::from_secs(60) {
-        let grown = resident_kib()
-            .zip(settled)
-            .map(|(end, settled)| end.saturating_sub(settled));
-        assert!(
-            grown.is_none_or(|kib| kib < 64 << 10),
-            "grown by {grown:?} KiB"
-        );
-    }
+    memory.assert_kept_over(time);
 }
 
 /// Fills the guard with sessions in use: there are as many places as at the start, not one more.
@@ -169,17 +159,9 @@ impl Holdings {
             sessions: place.sessions.len(),
             inner_sessions: place.inner.own.lock().unwrap().len(),
             tasks: runtime.metrics().num_alive_tasks(),
-            files: fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+            files: open_files(),
         }
     }
-}
-
-fn resident_kib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -753,44 +735,6 @@ fn head(method: &str, session: Option<&str>, owner: Option<&str>) -> String {
         }
     }
     head
-}
-
-/// What was sent, and what became of it.
-#[derive(Default)]
-struct Tally(Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>);
-
-const SENT: &str = "sent";
-
-impl Tally {
-    fn count(&self, deed: &'static str, what: &str) {
-        let mut rows = self.0.lock().unwrap();
-        *rows
-            .entry(deed)
-            .or_default()
-            .entry(what.to_owned())
-            .or_default() += 1;
-    }
-
-    fn print(&self) {
-        for (deed, row) in &*self.0.lock().unwrap() {
-            let outcomes = row.iter().filter(|(what, _)| *what != SENT);
-            let outcomes: Vec<_> = outcomes
-                .map(|(what, count)| format!("{what}: {count}"))
-                .collect();
-            println!("{deed:34} sent {:8}   {}", row[SENT], outcomes.join(", "));
-        }
-    }
-
-    fn assert_all_answered(&self) {
-        for (deed, row) in &*self.0.lock().unwrap() {
-            let outcomes: u64 = row
-                .iter()
-                .filter(|(what, _)| *what != SENT)
-                .map(|(_, count)| count)
-                .sum();
-            assert_eq!(outcomes, row[SENT], "{deed}: some went unanswered");
-        }
-    }
 }
 
 /// Chance that can be repeated (splitmix64).

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs)] // every test file uses its own part
 
 pub mod client;
+pub mod memory;
+pub mod tally;
 
 use std::convert::Infallible;
 use std::io::{self, Write};

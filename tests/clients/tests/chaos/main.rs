@@ -10,13 +10,15 @@
 //! is never another's session; those in use it does not forget, unless it loses a day.
 
 mod actors;
+#[path = "../../../support/memory.rs"]
+mod memory;
 mod place;
 mod store;
+#[path = "../../../support/tally.rs"]
 mod tally;
 mod weather;
 
 use std::env;
-use std::fs;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::actors::{flood, move_about, read_slowly, reset, use_tools};
+use crate::memory::{Memory, open_files};
 use crate::place::Place;
 use crate::store::Store;
 use crate::weather::{lose_a_day, weather};
@@ -81,7 +84,7 @@ fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
             }
         }
         sleep(time / 4).await;
-        let settled = resident_kib();
+        let memory = Memory::settled();
         while let Some(ended) = actors.join_next().await {
             ended.map_err(|panic| format!("an actor went wrong: {panic}"))?;
         }
@@ -89,20 +92,10 @@ fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
             lose_a_day(&place).await;
         }
         place.tally.print();
-        println!(
-            "VmRSS: {settled:?} KiB after a quarter, {:?} KiB after all",
-            resident_kib()
-        );
+        place.tally.print_all();
+        memory.print();
         place.tally.assert_none_is_lost();
-        if time >= Duration::from_secs(60) {
-            let grown = resident_kib()
-                .zip(settled)
-                .map(|(end, settled)| end.saturating_sub(settled));
-            assert!(
-                grown.is_none_or(|kib| kib < 64 << 10),
-                "grown by {grown:?} KiB"
-            );
-        }
+        memory.assert_kept_over(time);
         Ok(())
     })?;
 
@@ -138,7 +131,7 @@ impl Holdings {
             sessions: place.nodes.iter().map(|node| node.sessions.len()).sum(),
             stored: place.store.len(),
             tasks: servers.metrics().num_alive_tasks(),
-            files: fs::read_dir("/proc/self/fd").ok().map(Iterator::count),
+            files: open_files(),
         }
     }
 
@@ -148,12 +141,4 @@ impl Holdings {
             && self.tasks <= other.tasks
             && self.files <= other.files
     }
-}
-
-fn resident_kib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
 }

@@ -23,13 +23,7 @@ impl Tally {
             .or_default() += count;
     }
 
-    pub(crate) fn answered(
-        &self,
-        actor: &'static str,
-        answer: &reqwest::Response,
-        expected: &[u16],
-    ) {
-        let status = answer.status().as_u16();
+    pub(crate) fn answered(&self, actor: &'static str, status: u16, expected: &[u16]) {
         assert!(
             expected.contains(&status),
             "{actor}: {expected:?}, not {status}"
@@ -44,8 +38,12 @@ impl Tally {
             let outcomes: Vec<_> = outcomes
                 .map(|(what, count)| format!("{what}: {count}"))
                 .collect();
-            println!("{actor:26} sent {:7}   {}", row[SENT], outcomes.join(", "));
+            println!("{actor:34} sent {:8}   {}", row[SENT], outcomes.join(", "));
         }
+    }
+
+    pub(crate) fn print_all(&self) {
+        let rows = self.0.lock().expect("nobody panics with it");
         let all = |is_meant: fn(&str) -> bool| -> u64 {
             let rows = rows.values().flatten();
             rows.filter(|(what, _)| is_meant(what))
