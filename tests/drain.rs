@@ -56,6 +56,13 @@ fn events() -> Response {
         .unwrap()
 }
 
+fn accepting_modern() -> SessionGuardLayer {
+    SessionGuardLayer::builder()
+        .accept_modern()
+        .build()
+        .unwrap()
+}
+
 fn modern(method: &str) -> Request<Body> {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":"c1","method":"{method}","params":{{"name":"stream","_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}}}}"#
@@ -160,10 +167,7 @@ async fn a_drain_is_over_early_where_nothing_is_open_any_more() {
 
 #[tokio::test(start_paused = true)]
 async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
+    let guard = accepting_modern();
     let world = slow(guard.clone());
     let listen = begun(world.send(modern("subscriptions/listen")).await).await;
     let call = begun(world.send(modern("tools/call")).await).await;
@@ -199,10 +203,7 @@ async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_stream_of_the_modern_era_says_when_it_is_at_its_end() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
+    let guard = accepting_modern();
     let world = slow(guard.clone());
     let mut listen = begun(world.send(modern("subscriptions/listen")).await).await;
     assert!(!listen.is_end_stream());
@@ -216,10 +217,7 @@ async fn an_event_stream_of_the_modern_era_says_when_it_is_at_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_of_the_modern_era_is_over_when_its_last_stream_is_gone() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
+    let guard = accepting_modern();
     let world = slow(guard.clone());
     let streams = [
         world.send(modern("subscriptions/listen")).await,
@@ -238,10 +236,7 @@ async fn a_drain_of_the_modern_era_is_over_when_its_last_stream_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_modern_call_that_is_under_way_when_a_drain_begins_gets_its_answer() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
+    let guard = accepting_modern();
     let result = "data: {\"jsonrpc\":\"2.0\",\"id\":\"c1\",\"result\":{}}\n\n";
     let handler = async move || {
         sleep(3 * SECOND).await;
@@ -262,10 +257,7 @@ async fn a_modern_call_that_is_under_way_when_a_drain_begins_gets_its_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_session_during_a_drain_wakes_no_stream_of_the_modern_era() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
+    let guard = accepting_modern();
     let polls = Arc::<AtomicUsize>::default();
     let counted = polls.clone();
     let handler = async move |request: Request<Body>| {
@@ -385,8 +377,7 @@ async fn newcomers_are_told_the_seconds_until_the_earliest_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
-    let guard = SessionGuardLayer::builder().accept_modern();
-    let guard = guard.build().unwrap();
+    let guard = accepting_modern();
     let handler = async || ([("content-encoding", "gzip")], events());
     let app = Router::new().route("/mcp", any(handler));
     let world = World::around(guard.clone(), app);
@@ -397,10 +388,7 @@ async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_of_the_modern_era_is_woken_by_the_end_of_a_drain() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
+    let guard = accepting_modern();
     let world = slow(guard.clone());
     let listen = begun(world.send(modern("subscriptions/listen")).await).await;
     let listen = tokio::spawn(to_bytes(listen, usize::MAX));

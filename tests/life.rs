@@ -80,6 +80,25 @@ fn feed() -> (mpsc::UnboundedSender<&'static str>, Body) {
     (sender, Body::from_stream(frames))
 }
 
+/// Answers the one call with this body, and a DELETE as the test says. Has ids of its own.
+fn called_once<D, A>(media_type: &'static str, body: Body, delete: D) -> World
+where
+    D: Fn() -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response> + Send,
+{
+    let call = Arc::new(std::sync::Mutex::new(Some(body)));
+    world(SessionGuardLayer::new(), Some("own"), move |request| {
+        let (call, delete) = (call.clone(), delete.clone());
+        async move {
+            if request.method() == Method::DELETE {
+                return delete().await;
+            }
+            let body = call.lock().unwrap().take().unwrap();
+            respond(200, media_type, body)
+        }
+    })
+}
+
 /// Answers each request with the event stream that the test has put there.
 fn streaming(guard: SessionGuardLayer) -> (World, mpsc::UnboundedSender<Body>) {
     let (sender, receiver) = mpsc::unbounded_channel::<Body>();
@@ -1076,18 +1095,13 @@ async fn one_delete_at_a_time_and_one_given_up_ends_the_session_too() {
 async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_session_ends() {
     for (status, last) in [(200, Some(format!("data: {ENDED}\n\n"))), (405, None)] {
         let (events, body) = feed();
-        let call = Arc::new(std::sync::Mutex::new(Some(body)));
         let refusal = Arc::new(Notify::new());
         let release = refusal.clone();
-        let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
-            let (call, release) = (call.clone(), release.clone());
+        let world = called_once("text/event-stream", body, move || {
+            let release = release.clone();
             async move {
-                if request.method() == Method::DELETE {
-                    release.notified().await;
-                    return respond(status, "text/plain", "x");
-                }
-                let body = call.lock().unwrap().take().unwrap();
-                respond(200, "text/event-stream", body)
+                release.notified().await;
+                respond(status, "text/plain", "x")
             }
         });
         let id = world.open().await;
@@ -1113,17 +1127,7 @@ async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_sessi
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
     let (events, body) = feed();
-    let call = Arc::new(std::sync::Mutex::new(Some(body)));
-    let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
-        let call = call.clone();
-        async move {
-            if request.method() == Method::DELETE {
-                std::future::pending::<()>().await;
-            }
-            let body = call.lock().unwrap().take().unwrap();
-            respond(200, "application/json", body)
-        }
-    });
+    let world = called_once("application/json", body, std::future::pending);
     let id = world.open().await;
     let mut call = world.send(post(Some(&id), CALL)).await.into_body();
     events.send("{}").unwrap();
@@ -1138,17 +1142,9 @@ async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_for_a_delete_is_woken_when_that_is_refused() {
     let (events, body) = feed();
-    let call = Arc::new(std::sync::Mutex::new(Some(body)));
-    let world = world(SessionGuardLayer::new(), Some("own"), move |request| {
-        let call = call.clone();
-        async move {
-            if request.method() == Method::DELETE {
-                sleep(2 * MILLI).await;
-                return respond(405, "text/plain", "no");
-            }
-            let body = call.lock().unwrap().take().unwrap();
-            respond(200, "text/event-stream", body)
-        }
+    let world = called_once("text/event-stream", body, async || {
+        sleep(2 * MILLI).await;
+        respond(405, "text/plain", "no")
     });
     let id = world.open().await;
     let mut call = world.send(post(Some(&id), CALL)).await.into_body();
