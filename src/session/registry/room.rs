@@ -35,8 +35,8 @@ impl Registry {
         }
     }
 
-    /// Takes a place that expired sessions have left. The look at all of them goes no further than it
-    /// must: the next opening that finds no place goes on with it.
+    /// Takes a place that expired sessions, or others meanwhile, have left. The look at all of them goes
+    /// no further than it must: the next opening that finds no place goes on with it.
     fn reclaim(&self) -> bool {
         let now = clock::now();
         let last = self.last_reclaim.load(Acquire);
