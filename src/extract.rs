@@ -59,7 +59,7 @@ impl McpMessage {
         Self {
             kind: message.kind,
             era,
-            id: message.id.map(|id| Kept::new(id.as_bytes())),
+            id: message.id.map(Kept::new),
             method: message.method.as_deref().map(Kept::new),
         }
     }

@@ -23,7 +23,7 @@ pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
         name: message.name().map(text),
         uri: message.uri().map(text),
         method: message.method.map(text),
-        id: message.id.map(Into::into),
+        id: message.id.map(|id| text(id.into())),
         claimed_version: match message.claim {
             Claim::Text(version) => Some(version.into()),
             Claim::Absent | Claim::NotText => None,

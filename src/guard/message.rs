@@ -30,7 +30,7 @@ use super::reason::RefusalReason;
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageKind,
     /// The id as it was written: a request's own, a response's the request's that it answers.
-    pub(crate) id: Option<&'a str>,
+    pub(crate) id: Option<&'a [u8]>,
     /// Set on requests and notifications.
     pub(crate) method: Option<Cow<'a, [u8]>>,
     /// Whether a response is an error.
@@ -42,7 +42,7 @@ pub(crate) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// The id that a refusal carries: a request's own. A response's is the server's.
-    pub(crate) fn request_id(&self) -> Option<&'a str> {
+    pub(crate) fn request_id(&self) -> Option<&'a [u8]> {
         self.id.filter(|_| self.kind == MessageKind::Request)
     }
 
@@ -97,7 +97,7 @@ pub(crate) enum Claim<'a> {
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) struct NoMessage<'a> {
     pub(crate) reason: RefusalReason,
-    pub(crate) id: Option<&'a str>,
+    pub(crate) id: Option<&'a [u8]>,
 }
 
 /// What a message may measure.

@@ -218,7 +218,7 @@ impl Asked {
     fn outcome(&self, body: &[u8]) -> Option<Outcome> {
         let message = message::read(body, Bounds::OF_ANSWERS).ok()?;
         let answers = match message.id {
-            Some(id) => is_same_id(id.as_bytes(), self.id.as_bytes()),
+            Some(id) => is_same_id(id, self.id.as_bytes()),
             None => message.is_error,
         };
         if message.kind != MessageKind::Response || !answers {

@@ -186,7 +186,7 @@ impl Waiting {
             Err(flaw) if settings.lets_pass(flaw.reason) => {
                 return Way::Send(self.report(flaw.reason));
             }
-            Err(flaw) => return self.refuse(flaw.reason, flaw.id.map(str::as_bytes)),
+            Err(flaw) => return self.refuse(flaw.reason, flaw.id),
         };
         let session = self
             .session
@@ -296,7 +296,7 @@ impl Waiting {
 
     #[cold]
     fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>) -> Way {
-        let id = message.request_id().map(str::as_bytes);
+        let id = message.request_id();
         if reason != RefusalReason::UnsupportedVersion {
             return self.refuse(reason, id);
         }

@@ -17,7 +17,7 @@ pub(super) struct Envelope<'a> {
     /// As it was written.
     id: Option<&'a [u8]>,
     /// The same, where it is one that JSON-RPC and every parser know.
-    valid_id: Option<&'a str>,
+    valid_id: Option<&'a [u8]>,
     /// `Some(None)`: there, but no string.
     method: Option<Option<Quoted<'a>>>,
     params: Fields<'a>,
@@ -57,8 +57,8 @@ impl<'a> Envelope<'a> {
             return Ok(());
         };
         self.is_object = true;
-        while let Some(key) = members.next(scanner)? {
-            match self.note(key)? {
+        while members.is_more(scanner)? {
+            match self.key(scanner)? {
                 TopKey::JsonRpc => {
                     self.is_version_2 = scanner.take(br#""2.0""#) || {
                         let text = scanner.text()?.map(Quoted::unescaped).transpose()?;
@@ -92,16 +92,23 @@ impl<'a> Envelope<'a> {
     }
 
     #[inline(always)]
-    fn note(&mut self, key: Quoted<'a>) -> Result<TopKey, Malformed> {
-        let known = match key.is_escaped() {
-            true => TopKey::of(&key.unescaped()?),
-            false => TopKey::of(key.inside()),
+    fn key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
+        let known = match TopKey::take(scanner) {
+            TopKey::Other => scanner.apart(|scanner| self.other_key(scanner))?,
+            usual => usual,
         };
-        if known == TopKey::Other {
-            self.others.note(key.unescaped()?);
-        }
         self.repeated |= self.seen & known as u8;
         self.seen |= known as u8;
+        Ok(known)
+    }
+
+    #[inline(never)]
+    fn other_key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
+        let key = scanner.key()?.unescaped()?;
+        let known = TopKey::of(&key);
+        if known == TopKey::Other {
+            self.others.note(key);
+        }
         Ok(known)
     }
 
@@ -134,7 +141,7 @@ impl<'a> Envelope<'a> {
 
     /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
     /// the server's own.
-    pub(super) fn request_id(&self) -> Option<&'a str> {
+    pub(super) fn request_id(&self) -> Option<&'a [u8]> {
         let is_response = self.method.is_none() && (self.has_result || self.has_error);
         if is_response || self.repeated & TopKey::Id as u8 != 0 || self.others.fold_to_id {
             None
@@ -208,7 +215,20 @@ enum TopKey {
 }
 
 impl TopKey {
+    /// Steps past a known key if it is written as nearly everybody does: compared in one go, with its
+    /// quotes and colon.
     #[inline(always)]
+    fn take(scanner: &mut Scanner<'_>) -> Self {
+        match () {
+            () if scanner.take(br#""method":"#) => Self::Method,
+            () if scanner.take(br#""params":"#) => Self::Params,
+            () if scanner.take(br#""id":"#) => Self::Id,
+            () if scanner.take(br#""jsonrpc":"#) => Self::JsonRpc,
+            () if scanner.take(br#""result":"#) => Self::Result,
+            () => Self::Other,
+        }
+    }
+
     fn of(key: &[u8]) -> Self {
         match key {
             b"jsonrpc" => Self::JsonRpc,
@@ -239,7 +259,7 @@ fn folds_to_reserved(key: &[u8]) -> Option<&'static str> {
 /// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
 /// none: some parsers read a float.
 #[inline(always)]
-fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
+fn valid_id(raw: &[u8], longest: usize) -> Option<&[u8]> {
     let is_short_number = raw.len() < 16 && raw.iter().all(u8::is_ascii_digit);
     let is_valid = is_short_number
         || match raw {
@@ -247,7 +267,7 @@ fn valid_id(raw: &[u8], longest: usize) -> Option<&str> {
             [b'"', inside @ .., b'"'] => inside.len() <= longest && Quoted::read(raw, true).is_ok(),
             _ => is_long_number(raw),
         };
-    is_valid.then(|| std::str::from_utf8(raw).ok()).flatten()
+    is_valid.then_some(raw)
 }
 
 /// Whether this is a number of many digits, or of less than zero, that a double holds exactly.

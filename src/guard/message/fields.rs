@@ -25,37 +25,23 @@ impl<'a> Fields<'a> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
-        while let Some(key) = members.next(scanner)? {
-            match &*key.unescaped()? {
-                b"_meta" => {
-                    self.note(1);
-                    scanner.apart(|scanner| self.read_meta(scanner))?;
-                }
-                b"name" => {
-                    self.note(2);
-                    self.name = scanner.text()?;
-                }
-                b"uri" => {
-                    self.note(4);
-                    self.uri = scanner.text()?;
-                }
-                b"protocolVersion" => {
-                    self.note(8);
-                    self.protocol_version = scanner.text()?;
-                }
-                b"clientInfo" => {
-                    self.note(16);
-                    scanner.apart(|scanner| self.read_client(scanner))?;
-                }
-                _ => scanner.skip()?,
+        while members.is_more(scanner)? {
+            let key = match FieldKey::take(scanner) {
+                Some(usual) => usual,
+                None => scanner.apart(FieldKey::read)?,
+            };
+            self.ambiguous |= self.seen & key as u8 != 0;
+            self.seen |= key as u8;
+            match key {
+                FieldKey::Meta => scanner.apart(|scanner| self.read_meta(scanner))?,
+                FieldKey::Name => self.name = scanner.text()?,
+                FieldKey::Uri => self.uri = scanner.text()?,
+                FieldKey::ProtocolVersion => self.protocol_version = scanner.text()?,
+                FieldKey::ClientInfo => scanner.apart(|scanner| self.read_client(scanner))?,
+                FieldKey::Other => scanner.skip()?,
             }
         }
         Ok(())
-    }
-
-    fn note(&mut self, key: u8) {
-        self.ambiguous |= self.seen & key != 0;
-        self.seen |= key;
     }
 
     #[inline(never)]
@@ -89,6 +75,45 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// A key of `params` or `result`, as a bit.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum FieldKey {
+    Other = 0,
+    Meta = 1,
+    Name = 2,
+    Uri = 4,
+    ProtocolVersion = 8,
+    ClientInfo = 16,
+}
+
+impl FieldKey {
+    /// Steps past a key of a tool's call, compared in one go with its quotes and colon.
+    #[inline(always)]
+    fn take(scanner: &mut Scanner<'_>) -> Option<Self> {
+        match () {
+            () if scanner.take(br#""name":"#) => Some(Self::Name),
+            () if scanner.take(br#""arguments":"#) => Some(Self::Other),
+            () if scanner.take(br#""protocolVersion":"#) => Some(Self::ProtocolVersion),
+            () if scanner.take(br#""capabilities":"#) => Some(Self::Other),
+            () if scanner.take(br#""clientInfo":"#) => Some(Self::ClientInfo),
+            () => None,
+        }
+    }
+
+    #[inline(never)]
+    fn read(scanner: &mut Scanner<'_>) -> Result<Self, Malformed> {
+        Ok(match &*scanner.key()?.unescaped()? {
+            b"_meta" => Self::Meta,
+            b"name" => Self::Name,
+            b"uri" => Self::Uri,
+            b"protocolVersion" => Self::ProtocolVersion,
+            b"clientInfo" => Self::ClientInfo,
+            _ => Self::Other,
+        })
     }
 }
 

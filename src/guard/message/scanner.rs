@@ -221,7 +221,7 @@ impl<'a> Scanner<'a> {
 
     /// A key with its colon.
     #[inline(always)]
-    fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
+    pub(super) fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
         self.reach(b'"')?;
         // The keys of the first object that is too deep are not foreign yet; its values are.
         let is_foreign = self.level > self.max_depth + 1;
@@ -297,17 +297,26 @@ impl Members {
         &mut self,
         scanner: &mut Scanner<'a>,
     ) -> Result<Option<Quoted<'a>>, Malformed> {
+        match self.is_more(scanner)? {
+            true => scanner.key().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether there is one more; its key is the caller's to read, and the value behind it.
+    #[inline(always)]
+    pub(super) fn is_more(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Malformed> {
         let is_first = std::mem::replace(&mut self.is_first, false);
         match scanner.peek()? {
             b'}' => {
                 scanner.leave();
-                return Ok(None);
+                return Ok(false);
             }
             b',' if !is_first => scanner.at += 1,
             _ if is_first => {}
             _ => return Err(Malformed),
         }
-        scanner.key().map(Some)
+        Ok(true)
     }
 }
 
