@@ -17,12 +17,12 @@ use crate::session::{Entry, McpSession};
 #[inline]
 pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage, traits: Traits) {
     observe::record(Some(entry), Some(&message));
-    let guarded = Guarded {
+    readdress(parts, entry, traits);
+    parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
         message: Some(message),
         stream_era: None,
-    };
-    attach(parts, entry, guarded, traits);
+    });
 }
 
 /// Makes a request of a session ready that has no message.
@@ -35,23 +35,22 @@ pub(crate) fn prepare_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Trai
 pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Traits) {
     let version = traits.version(&parts.headers);
     let era = Era::legacy(None, version, entry.protocol_version());
-    let guarded = Guarded {
+    readdress(parts, entry, traits);
+    parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
         message: None,
         stream_era: Some(era),
-    };
-    attach(parts, entry, guarded, traits);
+    });
 }
 
-/// Gives a request the session's handle, and the inner service's own id or none.
+/// Gives a request the inner service's own session id, or none.
 #[inline]
-fn attach(parts: &mut Parts, entry: &Entry, guarded: Guarded, traits: Traits) {
+fn readdress(parts: &mut Parts, entry: &Entry, traits: Traits) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None if traits.lacks_session_id => {}
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
-    parts.extensions.insert(guarded);
 }
 
 /// Makes a message ready where there are no sessions: the session header stays as it is.

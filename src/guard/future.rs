@@ -27,7 +27,7 @@ pin_project! {
         S: Service<Request<Body>>,
     {
         #[pin]
-        state: State<S>,
+        pub(super) state: State<S>,
     }
 }
 

@@ -15,7 +15,7 @@ use super::admit::{Admission, Asked};
 use super::answer::{Call, not_found};
 use super::delete::Deletion;
 use super::forward;
-use super::future::ResponseFuture;
+use super::future::{ResponseFuture, State};
 use super::head::{Head, Traits};
 use super::intake::Intake;
 use super::layer::Shared;
@@ -24,7 +24,7 @@ use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::extract::Guarded;
-use crate::session::{Caller, Entry};
+use crate::session::{Caller, Entry, InFlight};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
@@ -92,7 +92,32 @@ where
             parts.extensions.insert(Guarded::default());
             return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)), None);
         }
-        self.proceed(parts, body, None)
+        let admission = self.shared.admit(&parts, None);
+        let Ok(Admission::Read(mark, session, caller, traits)) = admission else {
+            return self.proceed(parts, body, admission);
+        };
+        let intake = Intake::new(body, &self.shared.settings);
+        let shared = self.shared.clone();
+        let inner = self.take_ready();
+        ResponseFuture {
+            state: State::Read {
+                reading: Some((
+                    intake,
+                    Post {
+                        inner,
+                        is_ready: true,
+                        waiting: Waiting {
+                            parts: Some(parts),
+                            traits,
+                            mark,
+                            session,
+                            caller,
+                            shared,
+                        },
+                    },
+                )),
+            },
+        }
     }
 }
 
@@ -104,10 +129,15 @@ where
     R::Error: Into<BoxError>,
 {
     /// Sends a request on its way; the inner service is ready.
-    fn proceed(&mut self, mut parts: Parts, body: Body, asked: Option<Asked>) -> ResponseFuture<S> {
+    fn proceed(
+        &mut self,
+        mut parts: Parts,
+        body: Body,
+        admission: Result<Admission, (RefusalReason, Option<InFlight>)>,
+    ) -> ResponseFuture<S> {
         let shared = self.shared.clone();
         let settings = &shared.settings;
-        let admission = match shared.admit(&parts, asked) {
+        let admission = match admission {
             Ok(admission) => admission,
             Err((reason, session)) => {
                 if settings.lets_pass(reason) {
@@ -197,6 +227,7 @@ where
             found: found.map_err(RefusalReason::from),
         };
         poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-        self.proceed(parts, body, Some(asked)).await
+        let admission = self.shared.admit(&parts, Some(asked));
+        self.proceed(parts, body, admission).await
     }
 }
