@@ -16,7 +16,7 @@ use super::answer::Call;
 use super::intake::Intake;
 use super::modern_call::ModernCall;
 use super::opening::unless_ended;
-use super::post::{Next, Post, Way};
+use super::post::{Next, Post};
 use super::reported::Reported;
 use crate::session::{EndReason, Watch};
 
@@ -42,7 +42,7 @@ pin_project! {
         // The inner service answers a message of the modern era.
         Modern { #[pin] future: S::Future, call: Option<ModernCall> },
         // A POST's body is read.
-        Read { reading: Option<(Intake, Post<S>)> },
+        Read { reading: Option<Reading<S>> },
         // The inner service is asked again whether it is ready for a message.
         Ready { waiting: Option<(S, Request<Body>, Next)> },
         // The inner service answers in a live session.
@@ -54,46 +54,18 @@ pin_project! {
     }
 }
 
+/// A POST whose body has not come yet.
+pub(super) struct Reading<S> {
+    pub(super) intake: Intake,
+    /// Not ready: who sends slowly must not hold a place in a limited one.
+    pub(super) inner: S,
+    pub(super) parts: Parts,
+    pub(super) post: Post,
+}
+
 type BoxFuture<S> = Pin<
     Box<dyn Future<Output = Result<Response<Body>, <S as Service<Request<Body>>>::Error>> + Send>,
 >;
-
-impl<S: Service<Request<Body>>> ResponseFuture<S> {
-    pub(crate) fn pass(future: S::Future, reported: Option<Reported>) -> Self {
-        Self {
-            state: State::pass(future, reported),
-        }
-    }
-
-    pub(crate) fn read(intake: Intake, post: Post<S>) -> Self {
-        Self {
-            state: State::Read {
-                reading: Some((intake, post)),
-            },
-        }
-    }
-
-    pub(crate) fn call(future: S::Future, call: Call) -> Self {
-        Self {
-            state: State::call(future, call),
-        }
-    }
-
-    pub(crate) fn wait(
-        future: impl Future<Output = Result<Response<Body>, S::Error>> + Send + 'static,
-    ) -> Self {
-        Self {
-            state: State::wait(future),
-        }
-    }
-
-    /// Answers a request whose body was not read.
-    pub(crate) fn answer(response: Response<Body>, parts: &Parts, intake: Intake) -> Self {
-        Self {
-            state: State::answer(response, intake.if_must_be_dropped(parts)),
-        }
-    }
-}
 
 impl<S, R> Future for ResponseFuture<S>
 where
@@ -121,25 +93,23 @@ where
                     return Poll::Ready(Ok(call.pass(response)));
                 }
                 StateProj::Read { reading } => {
-                    let (intake, post) = reading.as_mut().expect(POLLED_AGAIN);
-                    let Poll::Ready(body) = intake.poll_take(cx) else {
-                        post.give_back();
-                        return Poll::Pending;
-                    };
+                    let intake = &mut reading.as_mut().expect(POLLED_AGAIN).intake;
+                    let body = ready!(intake.poll_take(cx));
+                    let Reading {
+                        intake,
+                        inner,
+                        mut parts,
+                        mut post,
+                    } = reading.take().expect(POLLED_AGAIN);
                     match body {
-                        Ok(body) => match post.judge(&body) {
-                            // As nearly always. A future is large, so it is made where it stays.
-                            Way::Send(Next::Call(call)) if post.may_call(&call) => {
-                                let future = post.call(body);
-                                state.set(State::call(future, call));
-                                continue;
+                        Ok(body) => match post.judge(&mut parts, &body, &inner) {
+                            Ok(next) => {
+                                let request = Request::from_parts(parts, Body::from(body));
+                                State::ready(inner, request, next)
                             }
-                            way => post.go(way, body),
+                            Err(response) => State::answer(response, None),
                         },
-                        Err(reason) => {
-                            let (intake, post) = reading.take().expect(POLLED_AGAIN);
-                            post.refuse_body(reason, intake)
-                        }
+                        Err(reason) => post.refuse_body(reason, &parts, intake),
                     }
                 }
                 StateProj::Ready { waiting } => {
@@ -207,7 +177,11 @@ where
             Next::Call(call) if !call.in_flight.entry().is_usable() => {
                 Self::answer(call.ended(), None)
             }
-            Next::Call(call) => Self::call(inner.call(request), call),
+            Next::Call(call) => Self::Call {
+                future: inner.call(request),
+                watch: Watch::default(),
+                call: Some(call),
+            },
             Next::Modern(call) => Self::modern(inner.call(request), call),
             Next::Pass(reported) => Self::pass(inner.call(request), reported),
             Next::Open(opening) => {
@@ -227,6 +201,12 @@ where
 }
 
 impl<S: Service<Request<Body>>> State<S> {
+    pub(super) fn read(reading: Reading<S>) -> Self {
+        Self::Read {
+            reading: Some(reading),
+        }
+    }
+
     pub(super) fn ready(inner: S, request: Request<Body>, next: Next) -> Self {
         Self::Ready {
             waiting: Some((inner, request, next)),

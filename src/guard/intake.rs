@@ -7,7 +7,7 @@ use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::iter;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -54,8 +54,27 @@ impl Intake {
         })
     }
 
+    /// The whole body, if it is there: nobody waits, and no timer is made.
+    #[inline]
+    pub(crate) fn take_now(&mut self) -> Option<Result<Bytes, RefusalReason>> {
+        match self.poll_frames(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(body) => Some(body),
+            Poll::Pending => None,
+        }
+    }
+
     /// The whole body.
     pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RefusalReason>> {
+        match self.poll_frames(cx) {
+            Poll::Pending => self
+                .pace
+                .poll_late(cx)
+                .map(|()| Err(RefusalReason::BodyLate)),
+            ready => ready,
+        }
+    }
+
+    fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RefusalReason>> {
         for _ in 0..FRAMES_A_TURN {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -80,19 +99,12 @@ impl Intake {
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(reason_of(&error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(self.taken.whole())),
-                Poll::Pending => {
-                    return self
-                        .pace
-                        .poll_late(cx)
-                        .map(|()| Err(RefusalReason::BodyLate));
-                }
+                Poll::Pending => return Poll::Pending,
             }
         }
         // A body that is always ready must neither keep the thread nor escape the clock.
         cx.waker().wake_by_ref();
-        self.pace
-            .poll_late(cx)
-            .map(|()| Err(RefusalReason::BodyLate))
+        Poll::Pending
     }
 
     /// Reads and drops. Ready at the body's end, past twice the limit, or after two seconds: a

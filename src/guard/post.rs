@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::ACCEPT_ENCODING;
 use http::request::Parts;
 use http::{Request, Response};
-use http_body::Body as HttpBody;
 use tower_service::Service;
 
 use super::answer::Call;
@@ -30,18 +28,8 @@ use crate::extract::McpMessage;
 use crate::observe;
 use crate::session::{Caller, Client, InFlight, Opener, Slot, Unavailable};
 
-/// A POST whose head passed.
-pub(crate) struct Post<S> {
-    pub(crate) inner: S,
-    /// Whether `inner` has been polled ready.
-    pub(crate) is_ready: bool,
-    pub(crate) waiting: Waiting,
-}
-
-/// What of it waits for the body.
-pub(crate) struct Waiting {
-    /// `None` once it has gone its way.
-    pub(crate) parts: Option<Parts>,
+/// A POST whose head passed, without that head: what of it is judged with the body.
+pub(crate) struct Post {
     pub(crate) traits: Traits,
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
@@ -51,7 +39,7 @@ pub(crate) struct Waiting {
 }
 
 /// The way that a POST goes.
-pub(super) enum Way {
+enum Way {
     /// It is answered here.
     Answer(Response<Body>),
     /// To the inner service, opening a session if that one agrees.
@@ -60,9 +48,9 @@ pub(super) enum Way {
     Send(Next),
 }
 
-/// What follows once the inner service is ready for a message.
+/// What follows the inner service's answer to a message.
 pub(super) enum Next {
-    /// Its answer passes as it is.
+    /// It passes as it is.
     Pass(Option<Reported>),
     /// A message of a live session.
     Call(Call),
@@ -71,49 +59,36 @@ pub(super) enum Next {
     Open(Box<Opening>),
 }
 
-impl<S, R> Post<S>
-where
-    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    /// The body lets us wait: the inner service is given back until it is needed, for a client that
-    /// sends slowly must not hold a place in a limited one.
-    pub(super) fn give_back(&mut self) {
-        if std::mem::replace(&mut self.is_ready, false) {
-            self.inner = self.inner.clone();
-        }
-    }
-
-    /// The body came whole (contract rows 12 to 23).
-    pub(super) fn judge(&mut self, body: &Bytes) -> Way {
-        self.waiting.judge(body)
-    }
-
-    /// Whether the inner service is ready, and the session still open.
-    pub(super) fn may_call(&self, call: &Call) -> bool {
-        self.is_ready && call.in_flight.entry().is_usable()
-    }
-
-    /// Calls the inner service, which is ready, with this body.
-    pub(super) fn call(&mut self, body: Bytes) -> S::Future {
-        self.inner.call(self.waiting.request(body))
-    }
-
-    pub(super) fn go(&mut self, way: Way, body: Bytes) -> State<S> {
-        match way {
-            Way::Answer(response) => State::answer(response, None),
-            Way::Open(client, message) => self.open(client, message, body),
-            Way::Send(next) => self.send(body, next),
+impl Post {
+    /// The body came whole (contract rows 12 to 23): what follows, or the answer to give instead of
+    /// the inner service's.
+    #[inline]
+    pub(super) fn judge<S>(
+        &mut self,
+        parts: &mut Parts,
+        body: &Bytes,
+        inner: &S,
+    ) -> Result<Next, Response<Body>>
+    where
+        S: Service<Request<Body>> + Clone + Send + 'static,
+        S::Response: Send,
+        S::Future: Send,
+    {
+        match self.way(parts, body) {
+            Way::Answer(response) => Err(response),
+            Way::Open(client, message) => self.open(client, message, parts, body.len(), inner),
+            Way::Send(next) => Ok(next),
         }
     }
 
     /// The body did not come (rows 10 and 11).
-    pub(super) fn refuse_body(&self, reason: RefusalReason, intake: Intake) -> State<S> {
-        let Waiting { parts, shared, .. } = &self.waiting;
-        let parts = parts.as_ref().expect(GONE);
-        let refusal = Refusal::of_head(reason).told(shared.registry.observers());
+    pub(super) fn refuse_body<S: Service<Request<Body>>>(
+        &self,
+        reason: RefusalReason,
+        parts: &Parts,
+        intake: Intake,
+    ) -> State<S> {
+        let refusal = Refusal::of_head(reason).told(self.shared.registry.observers());
         let response = refusal.into_response(parts.version);
         let rest = match reason {
             // It broke off: nothing more can come.
@@ -123,27 +98,35 @@ where
         State::answer(response, rest)
     }
 
-    fn open(&mut self, client: Arc<Client>, message: McpMessage, body: Bytes) -> State<S> {
-        let slot = match self.waiting.reserve(client) {
+    fn open<S>(
+        &mut self,
+        client: Arc<Client>,
+        message: McpMessage,
+        parts: &mut Parts,
+        length: usize,
+        inner: &S,
+    ) -> Result<Next, Response<Body>>
+    where
+        S: Service<Request<Body>> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let slot = match self.reserve(client) {
             Ok(slot) => slot,
-            Err(unavailable) if self.waiting.shared.settings.report_only => {
-                let next = self.waiting.report(unavailable.into());
-                return self.send(body, next);
+            Err(unavailable) if self.shared.settings.report_only => {
+                return Ok(self.report(unavailable.into(), parts));
             }
             Err(unavailable) => {
-                let response = self.waiting.refuse_with(unavailable.into(), &message);
-                return State::answer(response, None);
+                return Err(self.refuse_with(unavailable.into(), &message, parts));
             }
         };
         let Shared {
             settings,
             farewells,
             ..
-        } = &*self.waiting.shared;
-        let parts = self.waiting.parts.as_mut().expect(GONE);
+        } = &*self.shared;
         let farewell = settings
             .end_inner_sessions
-            .then(|| farewells.prepare(self.inner.clone(), parts))
+            .then(|| farewells.prepare(inner.clone(), parts))
             .flatten();
         let entry = slot.entry().clone();
         let opening = Opening::new(
@@ -153,40 +136,22 @@ where
             farewell,
             settings.report_only,
         );
-        forward::prepare(parts, &entry, message, self.waiting.traits);
+        forward::prepare(parts, &entry, message, self.traits);
         // A compressed answer could not be judged; an outer layer may compress.
         parts.headers.remove(ACCEPT_ENCODING);
-        forward::reframe(parts, self.waiting.traits, body.len());
-        self.send(body, Next::Open(Box::new(opening)))
+        forward::reframe(parts, self.traits, length);
+        Ok(Next::Open(Box::new(opening)))
     }
 
-    fn send(&mut self, body: Bytes, next: Next) -> State<S> {
-        let request = self.waiting.request(body);
-        match self.is_ready {
-            true => State::go(&mut self.inner, request, next),
-            false => State::ready(self.inner.clone(), request, next),
-        }
-    }
-}
-
-impl Waiting {
-    /// The request that was judged.
-    #[inline]
-    fn request(&mut self, body: Bytes) -> Request<Body> {
-        Request::from_parts(self.parts.take().expect(GONE), Body::from(body))
-    }
-
-    /// In place, for a head is large to move about.
-    fn judge(&mut self, body: &Bytes) -> Way {
-        let parts = self.parts.as_ref().expect(GONE);
+    fn way(&mut self, parts: &mut Parts, body: &Bytes) -> Way {
         let settings = &self.shared.settings;
         let read = message::read(body, Bounds::of_requests(settings.json_depth));
         let message = match &read {
             Ok(message) => message,
             Err(flaw) if settings.lets_pass(flaw.reason) => {
-                return Way::Send(self.report(flaw.reason));
+                return Way::Send(self.report(flaw.reason, parts));
             }
-            Err(flaw) => return self.refuse(flaw.reason, flaw.id),
+            Err(flaw) => return self.refuse(flaw.reason, flaw.id, parts),
         };
         let session = self
             .session
@@ -204,8 +169,10 @@ impl Waiting {
         );
         let verdict = match judged {
             Ok(verdict) => verdict,
-            Err(reason) if settings.lets_pass(reason) => return Way::Send(self.report(reason)),
-            Err(reason) => return self.refuse_message(reason, message),
+            Err(reason) if settings.lets_pass(reason) => {
+                return Way::Send(self.report(reason, parts));
+            }
+            Err(reason) => return self.refuse_message(reason, message, parts),
         };
         let negotiated = session.and_then(|live| live.entry().negotiated());
         let era = match (verdict, negotiated) {
@@ -221,17 +188,22 @@ impl Waiting {
         let handle = McpMessage::new(message, era);
         match verdict {
             MessageVerdict::Forward { names_own } => {
-                Way::Send(self.forward(handle, names_own, body.len()))
+                Way::Send(self.forward(handle, names_own, parts, body.len()))
             }
-            MessageVerdict::ForwardModern => self.forward_modern(handle, body.len()),
+            MessageVerdict::ForwardModern => self.forward_modern(handle, parts, body.len()),
             MessageVerdict::Open => {
                 Way::Open(opening::client(message, &self.shared.registry), handle)
             }
         }
     }
 
-    fn forward(&mut self, message: McpMessage, names_own: bool, length: usize) -> Next {
-        let parts = self.parts.as_mut().expect(GONE);
+    fn forward(
+        &mut self,
+        message: McpMessage,
+        names_own: bool,
+        parts: &mut Parts,
+        length: usize,
+    ) -> Next {
         forward::reframe(parts, self.traits, length);
         let Some(session) = self.session.take() else {
             forward::prepare_stateless(parts, message);
@@ -252,7 +224,7 @@ impl Waiting {
         Next::Call(call)
     }
 
-    fn forward_modern(&mut self, message: McpMessage, length: usize) -> Way {
+    fn forward_modern(&mut self, message: McpMessage, parts: &mut Parts, length: usize) -> Way {
         let Shared {
             settings,
             listeners,
@@ -270,11 +242,12 @@ impl Waiting {
         };
         let listener = match listener {
             Ok(listener) => listener,
-            Err(reason) if settings.lets_pass(reason) => return Way::Send(self.report(reason)),
-            Err(reason) => return Way::Answer(self.refuse_with(reason, &message)),
+            Err(reason) if settings.lets_pass(reason) => {
+                return Way::Send(self.report(reason, parts));
+            }
+            Err(reason) => return Way::Answer(self.refuse_with(reason, &message, parts)),
         };
         let call = ModernCall::new(&message, listener, drain.clone());
-        let parts = self.parts.as_mut().expect(GONE);
         forward::prepare_modern(parts, message);
         forward::reframe(parts, self.traits, length);
         Way::Send(Next::Modern(call))
@@ -295,51 +268,52 @@ impl Waiting {
     }
 
     #[cold]
-    fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>) -> Way {
+    fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>, parts: &Parts) -> Way {
         let id = message.request_id();
         if reason != RefusalReason::UnsupportedVersion {
-            return self.refuse(reason, id);
+            return self.refuse(reason, id, parts);
         }
         let listed = &self.shared.settings.modern_versions;
         let supported: Vec<_> = match listed.is_empty() {
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let parts = self.parts.as_ref().expect(GONE);
         let requested = era::requested(message, self.traits.version(&parts.headers));
         let requested = requested.as_deref().unwrap_or("unknown");
         let refusal = Refusal::of_message(reason, id).with_versions(&supported, requested);
-        Way::Answer(self.answer(refusal))
+        Way::Answer(self.answer(refusal, parts))
     }
 
-    fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> Response<Body> {
+    fn refuse_with(
+        &self,
+        reason: RefusalReason,
+        message: &McpMessage,
+        parts: &Parts,
+    ) -> Response<Body> {
         let id = message.request_id().map(Kept::as_bytes);
         let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
             refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
         }
-        self.answer(refusal)
+        self.answer(refusal, parts)
     }
 
-    fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>) -> Way {
-        Way::Answer(self.answer(Refusal::of_message(reason, id)))
+    fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>, parts: &Parts) -> Way {
+        Way::Answer(self.answer(Refusal::of_message(reason, id), parts))
     }
 
-    fn answer(&self, refusal: Refusal) -> Response<Body> {
+    fn answer(&self, refusal: Refusal, parts: &Parts) -> Response<Body> {
         let refusal = refusal.told(self.shared.registry.observers());
-        refusal.into_response(self.parts.as_ref().expect(GONE).version)
+        refusal.into_response(parts.version)
     }
 
     /// Report-only mode.
     #[cold]
-    fn report(&mut self, reason: RefusalReason) -> Next {
+    fn report(&mut self, reason: RefusalReason, parts: &mut Parts) -> Next {
         let session = self.session.take();
-        let parts = self.parts.as_mut().expect(GONE);
         Next::Pass(Reported::prepare(reason, parts, session, &self.shared))
     }
 }
-
-const GONE: &str = "a POST goes its way once";
 
 impl From<Unavailable> for RefusalReason {
     fn from(unavailable: Unavailable) -> Self {

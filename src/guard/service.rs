@@ -1,5 +1,4 @@
 use std::future::poll_fn;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -15,16 +14,16 @@ use super::admit::{Admission, Asked};
 use super::answer::{Call, not_found};
 use super::delete::Deletion;
 use super::forward;
-use super::future::{ResponseFuture, State};
+use super::future::{Reading, ResponseFuture, State};
 use super::head::{Head, Traits};
 use super::intake::Intake;
 use super::layer::Shared;
-use super::post::{Post, Waiting};
+use super::post::{Next, Post};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::extract::Guarded;
-use crate::session::{Caller, Entry, InFlight};
+use crate::session::{Caller, Entry, Watch};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
@@ -42,13 +41,14 @@ impl<S> SessionGuard<S> {
         Self { inner, shared }
     }
 
-    /// The service that was polled ready goes with the request, a clone of it stays.
-    fn take_ready(&mut self) -> S
+    /// Gives the inner service's place back, where it is limited: it is not called yet, or not at all.
+    /// Returns one that is not ready.
+    fn give_back(&mut self) -> S
     where
         S: Clone,
     {
-        let clone = self.inner.clone();
-        mem::replace(&mut self.inner, clone)
+        self.inner = self.inner.clone();
+        self.inner.clone()
     }
 
     /// Has the inner service told of the end of a session that it keeps one of its own for.
@@ -84,39 +84,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        let body = Body::new(body);
-        if parts.method == Method::OPTIONS {
-            // A CORS preflight is the inner service's: untouched both ways. The extractors
-            // know that it was guarded.
-            parts.extensions.insert(Guarded::default());
-            return ResponseFuture::pass(self.inner.call(Request::from_parts(parts, body)), None);
-        }
-        let admission = self.shared.admit(&parts, None);
-        let Ok(Admission::Read(mark, session, caller, traits)) = admission else {
-            return self.proceed(parts, body, admission);
-        };
-        let intake = Intake::new(body, &self.shared.settings);
-        let shared = self.shared.clone();
-        let inner = self.take_ready();
         ResponseFuture {
-            state: State::Read {
-                reading: Some((
-                    intake,
-                    Post {
-                        inner,
-                        is_ready: true,
-                        waiting: Waiting {
-                            parts: Some(parts),
-                            traits,
-                            mark,
-                            session,
-                            caller,
-                            shared,
-                        },
-                    },
-                )),
-            },
+            state: self.proceed(request, None),
         }
     }
 }
@@ -129,73 +98,108 @@ where
     R::Error: Into<BoxError>,
 {
     /// Sends a request on its way; the inner service is ready.
-    fn proceed(
-        &mut self,
-        mut parts: Parts,
-        body: Body,
-        admission: Result<Admission, (RefusalReason, Option<InFlight>)>,
-    ) -> ResponseFuture<S> {
+    #[inline(never)]
+    fn proceed<B>(&mut self, request: Request<B>, asked: Option<Asked>) -> State<S>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let body = Body::new(body);
+        if parts.method == Method::OPTIONS {
+            // A CORS preflight is the inner service's: untouched both ways. The extractors
+            // know that it was guarded.
+            parts.extensions.insert(Guarded::default());
+            return State::pass(self.inner.call(Request::from_parts(parts, body)), None);
+        }
         let shared = self.shared.clone();
         let settings = &shared.settings;
-        let admission = match admission {
+        let admission = match shared.admit(&parts, asked) {
             Ok(admission) => admission,
             Err((reason, session)) => {
                 if settings.lets_pass(reason) {
                     let reported = Reported::prepare(reason, &mut parts, session, &shared);
                     let request = Request::from_parts(parts, body);
-                    return ResponseFuture::pass(self.inner.call(request), reported);
+                    return State::pass(self.inner.call(request), reported);
                 }
                 let refusal = Refusal::of_head(reason).told(shared.registry.observers());
                 let response = refusal.into_response(parts.version);
-                return ResponseFuture::answer(response, &parts, Intake::new(body, settings));
+                return State::answer(
+                    response,
+                    Intake::new(body, settings).if_must_be_dropped(&parts),
+                );
             }
         };
         match admission {
             Admission::Ask(caller) => {
-                // Not the ready one: no place in a limited service is held meanwhile.
-                let guard = Self::new(self.inner.clone(), shared);
-                ResponseFuture::wait(guard.ask(parts, body, caller))
+                let guard = Self::new(self.give_back(), shared);
+                State::wait(guard.ask(parts, body, caller))
             }
             Admission::Read(mark, session, caller, traits) => {
-                let intake = Intake::new(body, settings);
-                let inner = self.take_ready();
-                ResponseFuture::read(
-                    intake,
-                    Post {
-                        inner,
-                        is_ready: true,
-                        waiting: Waiting {
-                            parts: Some(parts),
-                            traits,
-                            mark,
-                            session,
-                            caller,
-                            shared,
+                let mut intake = Intake::new(body, settings);
+                let mut post = Post {
+                    traits,
+                    mark,
+                    session,
+                    caller,
+                    shared,
+                };
+                // It is there nearly always, and is not waited for.
+                match intake.take_now() {
+                    Some(Ok(body)) => match post.judge(&mut parts, &body, &self.inner) {
+                        // As nearly always. What is large is made where it stays.
+                        Ok(Next::Call(call)) if call.in_flight.entry().is_usable() => State::Call {
+                            future: self
+                                .inner
+                                .call(Request::from_parts(parts, Body::from(body))),
+                            watch: Watch::default(),
+                            call: Some(call),
                         },
+                        Ok(next) => {
+                            let request = Request::from_parts(parts, Body::from(body));
+                            State::go(&mut self.inner, request, next)
+                        }
+                        Err(response) => {
+                            self.give_back();
+                            State::answer(response, None)
+                        }
                     },
-                )
+                    Some(Err(reason)) => {
+                        self.give_back();
+                        post.refuse_body(reason, &parts, intake)
+                    }
+                    None => State::read(Reading {
+                        intake,
+                        inner: self.give_back(),
+                        parts,
+                        post,
+                    }),
+                }
             }
             Admission::Stream(session, traits) => {
                 let call = Call::stream(session, traits, &parts, settings);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                ResponseFuture::call(self.inner.call(Request::from_parts(parts, body)), call)
+                State::call(self.inner.call(Request::from_parts(parts, body)), call)
             }
             Admission::End(session) => match Deletion::begin(session) {
                 Ok(deletion) if deletion.entry().inner_id().is_some() => {
                     forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
                     let answer = self.inner.call(Request::from_parts(parts, body));
                     let heeds_refusal = !settings.end_on_refused_delete;
-                    ResponseFuture::wait(deletion.ask(answer, heeds_refusal, shared))
+                    State::wait(deletion.ask(answer, heeds_refusal, shared))
                 }
                 Ok(deletion) if shared.registry.link().is_some() => {
-                    ResponseFuture::wait(async move { Ok(deletion.end_everywhere(&shared).await) })
+                    State::wait(async move { Ok(deletion.end_everywhere(&shared).await) })
                 }
                 deletion => {
                     let response = match deletion {
                         Ok(deletion) => deletion.end(),
                         Err(session) => not_found(parts.version, session.entry()),
                     };
-                    ResponseFuture::answer(response, &parts, Intake::new(body, settings))
+                    State::answer(
+                        response,
+                        Intake::new(body, settings).if_must_be_dropped(&parts),
+                    )
                 }
             },
         }
@@ -227,7 +231,7 @@ where
             found: found.map_err(RefusalReason::from),
         };
         poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-        let admission = self.shared.admit(&parts, Some(asked));
-        self.proceed(parts, body, admission).await
+        let state = self.proceed(Request::from_parts(parts, body), Some(asked));
+        ResponseFuture { state }.await
     }
 }
