@@ -17,18 +17,35 @@ use crate::session::McpSession;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guarded {
     pub(crate) session: Option<McpSession>,
-    pub(crate) message: Option<McpMessage>,
-    /// Of a request without a message; `None` on OPTIONS.
-    pub(crate) stream_era: Option<Era>,
+    pub(crate) content: Content,
+}
+
+/// What a request asks.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Content {
+    Message(McpMessage),
+    /// A GET or DELETE, which has no message, of this era.
+    Stream(Era),
+    /// OPTIONS, or what report-only mode let pass.
+    #[default]
+    Unknown,
 }
 
 impl Guarded {
-    /// The era of the request; `None` on OPTIONS.
+    fn message(&self) -> Option<&McpMessage> {
+        match &self.content {
+            Content::Message(message) => Some(message),
+            Content::Stream(_) | Content::Unknown => None,
+        }
+    }
+
+    /// The era of the request; `None` where nobody judged it.
     pub(crate) fn era(&self) -> Option<&Era> {
-        self.message
-            .as_ref()
-            .map(McpMessage::era)
-            .or(self.stream_era.as_ref())
+        match &self.content {
+            Content::Message(message) => Some(message.era()),
+            Content::Stream(era) => Some(era),
+            Content::Unknown => None,
+        }
     }
 }
 
@@ -68,7 +85,7 @@ impl McpMessage {
     /// or without a guard.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
-        extensions.get::<Guarded>()?.message.as_ref()
+        extensions.get::<Guarded>()?.message()
     }
 
     /// Request, notification or response.
@@ -162,8 +179,8 @@ impl<S: Send + Sync> FromRequestParts<S> for McpMessage {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, GuardRejection> {
         guarded(parts)?
-            .message
-            .clone()
+            .message()
+            .cloned()
             .ok_or(GuardRejection::NoMessage)
     }
 }
@@ -173,7 +190,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
     type Rejection = GuardRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, GuardRejection> {
-        Ok(guarded(parts)?.message.clone())
+        Ok(guarded(parts)?.message().cloned())
     }
 }
 

@@ -9,7 +9,7 @@ use http::request::Parts;
 use super::answer::LAST_EVENT_ID;
 use super::era::Era;
 use super::head::{SESSION_ID, Traits};
-use crate::extract::{Guarded, McpMessage};
+use crate::extract::{Content, Guarded, McpMessage};
 use crate::observe;
 use crate::session::{Entry, McpSession};
 
@@ -20,8 +20,7 @@ pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage
     readdress(parts, entry, traits);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
-        message: Some(message),
-        stream_era: None,
+        content: Content::Message(message),
     });
 }
 
@@ -38,8 +37,7 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Trait
     readdress(parts, entry, traits);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
-        message: None,
-        stream_era: Some(era),
+        content: Content::Stream(era),
     });
 }
 
@@ -57,7 +55,7 @@ fn readdress(parts: &mut Parts, entry: &Entry, traits: Traits) {
 pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage) {
     observe::record(None, Some(&message));
     parts.extensions.insert(Guarded {
-        message: Some(message),
+        content: Content::Message(message),
         ..Guarded::default()
     });
 }
