@@ -48,15 +48,19 @@ pub(crate) fn verify(
 #[derive(Clone, Debug)]
 pub(crate) struct AllowedHosts {
     any: bool,
-    listed: Vec<Host<String>>,
+    listed: Vec<ListedHost>,
+}
+
+#[derive(Clone, Debug)]
+struct ListedHost {
+    host: Host<String>,
+    /// The same, as nearly everybody writes it.
+    text: String,
 }
 
 impl AllowedHosts {
     pub(crate) fn loopback() -> Self {
-        let listed = LOOPBACK.map(|name| Host {
-            name: name.to_owned(),
-            port: None,
-        });
+        let listed = LOOPBACK.map(|name| ListedHost::new(Host { name, port: None }));
         Self {
             any: false,
             listed: listed.into(),
@@ -76,39 +80,58 @@ impl AllowedHosts {
         I::Item: AsRef<str>,
     {
         let listed = read_all("allowed_hosts", hosts, ConfigErrorKind::Host, |host| {
-            Host::parse(host).map(Host::to_owned)
+            Host::parse(host).map(ListedHost::new)
         })?;
         Ok(Self { any: false, listed })
     }
 
-    /// Whether this is a listed name, with any port of up to four digits: the usual case, told
-    /// without parsing. Where it is not, [`contains`](Self::contains) decides.
+    /// Whether this is a listed host as nearly everybody writes it, told without parsing. Where it is
+    /// not, [`contains`](Self::contains) decides.
     #[inline]
     fn lists(&self, text: &[u8]) -> bool {
-        self.listed.iter().any(|listed| match &listed.name {
-            Name::Dns(name) if listed.port.is_none() => text
-                .split_at_checked(name.len())
-                .is_some_and(|(start, rest)| {
-                    (start == name.as_bytes() || start.eq_ignore_ascii_case(name.as_bytes()))
-                        && match rest {
-                            [] => true,
-                            [b':', port @ ..] => {
-                                (1..=4).contains(&port.len()) && port.iter().all(u8::is_ascii_digit)
-                            }
-                            _ => false,
-                        }
-                }),
-            _ => false,
-        })
+        self.listed
+            .iter()
+            .any(|listed| match text.strip_prefix(listed.text.as_bytes()) {
+                Some([]) => true,
+                Some([b':', port @ ..]) => listed.host.port.is_none() && is_usual_port(port),
+                _ => false,
+            })
     }
 
     fn contains(&self, host: &Host<&str>) -> bool {
         self.any
-            || self.listed.iter().any(|listed| {
+            || self.listed.iter().any(|ListedHost { host: listed, .. }| {
                 listed.name.borrowed() == host.name
                     && (listed.port.is_none() || listed.port == host.port)
             })
     }
+}
+
+impl ListedHost {
+    fn new(host: Host<&str>) -> Self {
+        let name = match host.name {
+            Name::Dns(name) => name.to_owned(),
+            Name::Ip(IpAddr::V4(address)) => address.to_string(),
+            Name::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+        };
+        Self {
+            host: host.to_owned(),
+            text: match host.port {
+                Some(port) => format!("{name}:{port}"),
+                None => name,
+            },
+        }
+    }
+}
+
+/// Whether this is a port of up to five digits.
+fn is_usual_port(port: &[u8]) -> bool {
+    let is_in_range = match port.len() {
+        1..=4 => true,
+        5 => *port <= b"65535"[..],
+        _ => false,
+    };
+    is_in_range && port.iter().all(u8::is_ascii_digit)
 }
 
 /// The origins of pages that may call the endpoint.
