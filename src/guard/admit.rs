@@ -15,8 +15,17 @@ pub(crate) enum Admission {
     /// Only the store knows whether it names a session.
     Ask(Caller),
     End(InFlight),
-    Read(SessionMark, Option<InFlight>, Caller, Traits),
+    Read(Admitted),
     Stream(InFlight, Traits),
+}
+
+/// What is remembered of a POST's head until its body has come.
+pub(crate) struct Admitted {
+    pub(crate) traits: Traits,
+    pub(crate) mark: SessionMark,
+    /// The live session that the head names; from row 7 on the request is in flight.
+    pub(crate) session: Option<InFlight>,
+    pub(crate) caller: Caller,
 }
 
 /// What was found out of a request before it is judged by its head.
@@ -62,7 +71,12 @@ impl Shared {
         let gone = || (RefusalReason::SessionNotFound, None);
         match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
             Err(reason) => Err((reason, session)),
-            Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(mark, session, caller, head.traits)),
+            Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(Admitted {
+                traits: head.traits,
+                mark,
+                session,
+                caller,
+            })),
             Ok(HeadVerdict::Stream) => session
                 .map(|session| Admission::Stream(session, head.traits))
                 .ok_or_else(gone),

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
@@ -12,11 +13,15 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::admit::Admitted;
 use super::answer::Call;
 use super::intake::Intake;
+use super::layer::Shared;
 use super::modern_call::ModernCall;
 use super::opening::unless_ended;
 use super::post::{Next, Post};
+use super::reason::RefusalReason;
+use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::session::{EndReason, Watch};
 
@@ -60,7 +65,8 @@ pub(super) struct Reading<S> {
     /// Not ready: who sends slowly must not hold a place in a limited one.
     pub(super) inner: S,
     pub(super) parts: Parts,
-    pub(super) post: Post,
+    pub(super) admitted: Admitted,
+    pub(super) shared: Arc<Shared>,
 }
 
 type BoxFuture<S> = Pin<
@@ -99,17 +105,25 @@ where
                         intake,
                         inner,
                         mut parts,
-                        mut post,
+                        admitted,
+                        shared,
                     } = reading.take().expect(POLLED_AGAIN);
                     match body {
-                        Ok(body) => match post.judge(&mut parts, &body, &inner) {
-                            Ok(next) => {
-                                let request = Request::from_parts(parts, Body::from(body));
-                                State::ready(inner, request, next)
+                        Ok(body) => {
+                            let post = Post {
+                                shared: &shared,
+                                parts: &mut parts,
+                                admitted,
+                            };
+                            match post.judge(&body, &inner) {
+                                Ok(next) => {
+                                    let request = Request::from_parts(parts, Body::from(body));
+                                    State::ready(inner, request, next)
+                                }
+                                Err(response) => State::answer(response, None),
                             }
-                            Err(response) => State::answer(response, None),
-                        },
-                        Err(reason) => post.refuse_body(reason, &parts, intake),
+                        }
+                        Err(reason) => State::refuse(reason, &shared, &parts, intake),
                     }
                 }
                 StateProj::Ready { waiting } => {
@@ -238,6 +252,23 @@ impl<S: Service<Request<Body>>> State<S> {
         Self::Wait {
             future: Box::pin(future),
         }
+    }
+
+    /// Refuses a request whose body was not read to its end.
+    pub(super) fn refuse(
+        reason: RefusalReason,
+        shared: &Shared,
+        parts: &Parts,
+        intake: Intake,
+    ) -> Self {
+        let refusal = Refusal::of_head(reason).told(shared.registry.observers());
+        let response = refusal.into_response(parts.version);
+        let rest = match reason {
+            // It broke off: nothing more can come.
+            RefusalReason::BodyBroken => None,
+            _ => intake.if_must_be_dropped(parts),
+        };
+        Self::answer(response, rest)
     }
 
     pub(super) fn answer(response: Response<Body>, rest: Option<Intake>) -> Self {

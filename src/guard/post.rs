@@ -9,13 +9,11 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
+use super::admit::Admitted;
 use super::answer::Call;
 use super::era::{self, Era};
 use super::forward;
-use super::future::State;
-use super::head::Traits;
-use super::intake::Intake;
-use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck, SessionMark};
+use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck};
 use super::kept::Kept;
 use super::layer::Shared;
 use super::message::{self, Bounds, Message};
@@ -26,16 +24,13 @@ use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Caller, Client, InFlight, Opener, Slot, Unavailable};
+use crate::session::{Caller, Client, Opener, Slot, Unavailable};
 
-/// A POST whose head passed, without that head: what of it is judged with the body.
-pub(crate) struct Post {
-    pub(crate) traits: Traits,
-    pub(crate) mark: SessionMark,
-    /// The live session that the head names; from row 7 on the request is in flight.
-    pub(crate) session: Option<InFlight>,
-    pub(crate) caller: Caller,
-    pub(crate) shared: Arc<Shared>,
+/// A POST whose head passed and whose body came.
+pub(super) struct Post<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) parts: &'a mut Parts,
+    pub(super) admitted: Admitted,
 }
 
 /// The way that a POST goes.
@@ -59,50 +54,26 @@ pub(super) enum Next {
     Open(Box<Opening>),
 }
 
-impl Post {
+impl Post<'_> {
     /// The body came whole (contract rows 12 to 23): what follows, or the answer to give instead of
     /// the inner service's.
     #[inline]
-    pub(super) fn judge<S>(
-        &mut self,
-        parts: &mut Parts,
-        body: &Bytes,
-        inner: &S,
-    ) -> Result<Next, Response<Body>>
+    pub(super) fn judge<S>(mut self, body: &Bytes, inner: &S) -> Result<Next, Response<Body>>
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
-        S::Response: Send,
         S::Future: Send,
     {
-        match self.way(parts, body) {
+        match self.way(body) {
             Way::Answer(response) => Err(response),
-            Way::Open(client, message) => self.open(client, message, parts, body.len(), inner),
+            Way::Open(client, message) => self.open(client, message, body.len(), inner),
             Way::Send(next) => Ok(next),
         }
-    }
-
-    /// The body did not come (rows 10 and 11).
-    pub(super) fn refuse_body<S: Service<Request<Body>>>(
-        &self,
-        reason: RefusalReason,
-        parts: &Parts,
-        intake: Intake,
-    ) -> State<S> {
-        let refusal = Refusal::of_head(reason).told(self.shared.registry.observers());
-        let response = refusal.into_response(parts.version);
-        let rest = match reason {
-            // It broke off: nothing more can come.
-            RefusalReason::BodyBroken => None,
-            _ => intake.if_must_be_dropped(parts),
-        };
-        State::answer(response, rest)
     }
 
     fn open<S>(
         &mut self,
         client: Arc<Client>,
         message: McpMessage,
-        parts: &mut Parts,
         length: usize,
         inner: &S,
     ) -> Result<Next, Response<Body>>
@@ -113,66 +84,72 @@ impl Post {
         let slot = match self.reserve(client) {
             Ok(slot) => slot,
             Err(unavailable) if self.shared.settings.report_only => {
-                return Ok(self.report(unavailable.into(), parts));
+                return Ok(self.report(unavailable.into()));
             }
             Err(unavailable) => {
-                return Err(self.refuse_with(unavailable.into(), &message, parts));
+                return Err(self.refuse_with(unavailable.into(), &message));
             }
         };
         let Shared {
             settings,
             farewells,
             ..
-        } = &*self.shared;
+        } = self.shared;
         let farewell = settings
             .end_inner_sessions
-            .then(|| farewells.prepare(inner.clone(), parts))
+            .then(|| farewells.prepare(inner.clone(), self.parts))
             .flatten();
         let entry = slot.entry().clone();
         let opening = Opening::new(
             slot,
             &message,
-            parts.version,
+            self.parts.version,
             farewell,
             settings.report_only,
         );
-        forward::prepare(parts, &entry, message, self.traits);
+        let traits = self.admitted.traits;
+        forward::prepare(self.parts, &entry, message, traits);
         // A compressed answer could not be judged; an outer layer may compress.
-        parts.headers.remove(ACCEPT_ENCODING);
-        forward::reframe(parts, self.traits, length);
+        self.parts.headers.remove(ACCEPT_ENCODING);
+        forward::reframe(self.parts, traits, length);
         Ok(Next::Open(Box::new(opening)))
     }
 
-    fn way(&mut self, parts: &mut Parts, body: &Bytes) -> Way {
+    fn way(&mut self, body: &Bytes) -> Way {
         let settings = &self.shared.settings;
         let read = message::read(body, Bounds::of_requests(settings.json_depth));
         let message = match &read {
             Ok(message) => message,
             Err(flaw) if settings.lets_pass(flaw.reason) => {
-                return Way::Send(self.report(flaw.reason, parts));
+                return Way::Send(self.report(flaw.reason));
             }
-            Err(flaw) => return self.refuse(flaw.reason, flaw.id, parts),
+            Err(flaw) => return self.refuse(flaw.reason, flaw.id),
         };
-        let session = self
-            .session
+        let Admitted {
+            traits,
+            mark,
+            session,
+            caller,
+        } = &self.admitted;
+        let session = session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let version = self.traits.version(&parts.headers);
+        let version = traits.version(&self.parts.headers);
         let judged = judge::message(
             message,
             version,
-            &parts.headers,
-            OwnerCheck::of(&self.caller),
-            self.mark,
+            &self.parts.headers,
+            OwnerCheck::of(caller),
+            *mark,
             session.map(LiveSession::of),
             settings,
         );
         let verdict = match judged {
             Ok(verdict) => verdict,
             Err(reason) if settings.lets_pass(reason) => {
-                return Way::Send(self.report(reason, parts));
+                return Way::Send(self.report(reason));
             }
-            Err(reason) => return self.refuse_message(reason, message, parts),
+            Err(reason) => return self.refuse_message(reason, message),
         };
         let negotiated = session.and_then(|live| live.entry().negotiated());
         let era = match (verdict, negotiated) {
@@ -188,25 +165,20 @@ impl Post {
         let handle = McpMessage::new(message, era);
         match verdict {
             MessageVerdict::Forward { names_own } => {
-                Way::Send(self.forward(handle, names_own, parts, body.len()))
+                Way::Send(self.forward(handle, names_own, body.len()))
             }
-            MessageVerdict::ForwardModern => self.forward_modern(handle, parts, body.len()),
+            MessageVerdict::ForwardModern => self.forward_modern(handle, body.len()),
             MessageVerdict::Open => {
                 Way::Open(opening::client(message, &self.shared.registry), handle)
             }
         }
     }
 
-    fn forward(
-        &mut self,
-        message: McpMessage,
-        names_own: bool,
-        parts: &mut Parts,
-        length: usize,
-    ) -> Next {
-        forward::reframe(parts, self.traits, length);
-        let Some(session) = self.session.take() else {
-            forward::prepare_stateless(parts, message);
+    fn forward(&mut self, message: McpMessage, names_own: bool, length: usize) -> Next {
+        let traits = self.admitted.traits;
+        forward::reframe(self.parts, traits, length);
+        let Some(session) = self.admitted.session.take() else {
+            forward::prepare_stateless(self.parts, message);
             return Next::Pass(None);
         };
         let entry = session.entry();
@@ -215,22 +187,22 @@ impl Post {
             observe::version_mismatch(entry);
         }
         let settings = &self.shared.settings;
-        let call = Call::post(session, &message, self.traits, parts, settings);
+        let call = Call::post(session, &message, traits, self.parts, settings);
         if message.calls("notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             call.in_flight.entry().confirm();
         }
-        forward::prepare(parts, call.in_flight.entry(), message, self.traits);
+        forward::prepare(self.parts, call.in_flight.entry(), message, traits);
         Next::Call(call)
     }
 
-    fn forward_modern(&mut self, message: McpMessage, parts: &mut Parts, length: usize) -> Way {
+    fn forward_modern(&mut self, message: McpMessage, length: usize) -> Way {
         let Shared {
             settings,
             listeners,
             registry,
             ..
-        } = &*self.shared;
+        } = self.shared;
         let drain = registry.drain();
         let listener = match message.method() {
             Some("subscriptions/listen") if drain.is_over() => Err(RefusalReason::Draining),
@@ -243,19 +215,19 @@ impl Post {
         let listener = match listener {
             Ok(listener) => listener,
             Err(reason) if settings.lets_pass(reason) => {
-                return Way::Send(self.report(reason, parts));
+                return Way::Send(self.report(reason));
             }
-            Err(reason) => return Way::Answer(self.refuse_with(reason, &message, parts)),
+            Err(reason) => return Way::Answer(self.refuse_with(reason, &message)),
         };
         let call = ModernCall::new(&message, listener, drain.clone());
-        forward::prepare_modern(parts, message);
-        forward::reframe(parts, self.traits, length);
+        forward::prepare_modern(self.parts, message);
+        forward::reframe(self.parts, self.admitted.traits, length);
         Way::Send(Next::Modern(call))
     }
 
     /// A place for the session that an `initialize` is to open.
     fn reserve(&mut self, client: Arc<Client>) -> Result<Slot, Unavailable> {
-        let owner = match &mut self.caller {
+        let owner = match &mut self.admitted.caller {
             Caller::Known(owner) => owner.take(),
             Caller::Missing | Caller::Unresolved => None,
         };
@@ -268,50 +240,45 @@ impl Post {
     }
 
     #[cold]
-    fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>, parts: &Parts) -> Way {
+    fn refuse_message(&self, reason: RefusalReason, message: &Message<'_>) -> Way {
         let id = message.request_id();
         if reason != RefusalReason::UnsupportedVersion {
-            return self.refuse(reason, id, parts);
+            return self.refuse(reason, id);
         }
         let listed = &self.shared.settings.modern_versions;
         let supported: Vec<_> = match listed.is_empty() {
             true => vec![era::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let requested = era::requested(message, self.traits.version(&parts.headers));
+        let requested = era::requested(message, self.admitted.traits.version(&self.parts.headers));
         let requested = requested.as_deref().unwrap_or("unknown");
         let refusal = Refusal::of_message(reason, id).with_versions(&supported, requested);
-        Way::Answer(self.answer(refusal, parts))
+        Way::Answer(self.answer(refusal))
     }
 
-    fn refuse_with(
-        &self,
-        reason: RefusalReason,
-        message: &McpMessage,
-        parts: &Parts,
-    ) -> Response<Body> {
+    fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> Response<Body> {
         let id = message.request_id().map(Kept::as_bytes);
         let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
             refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
         }
-        self.answer(refusal, parts)
+        self.answer(refusal)
     }
 
-    fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>, parts: &Parts) -> Way {
-        Way::Answer(self.answer(Refusal::of_message(reason, id), parts))
+    fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>) -> Way {
+        Way::Answer(self.answer(Refusal::of_message(reason, id)))
     }
 
-    fn answer(&self, refusal: Refusal, parts: &Parts) -> Response<Body> {
+    fn answer(&self, refusal: Refusal) -> Response<Body> {
         let refusal = refusal.told(self.shared.registry.observers());
-        refusal.into_response(parts.version)
+        refusal.into_response(self.parts.version)
     }
 
     /// Report-only mode.
     #[cold]
-    fn report(&mut self, reason: RefusalReason, parts: &mut Parts) -> Next {
-        let session = self.session.take();
-        Next::Pass(Reported::prepare(reason, parts, session, &self.shared))
+    fn report(&mut self, reason: RefusalReason) -> Next {
+        let session = self.admitted.session.take();
+        Next::Pass(Reported::prepare(reason, self.parts, session, self.shared))
     }
 }
 

@@ -20,7 +20,6 @@ use super::intake::Intake;
 use super::layer::Shared;
 use super::post::{Next, Post};
 use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::reported::Reported;
 use crate::extract::Guarded;
 use crate::session::{Caller, Entry, Watch};
@@ -39,16 +38,6 @@ pub struct SessionGuard<S> {
 impl<S> SessionGuard<S> {
     pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
         Self { inner, shared }
-    }
-
-    /// Gives the inner service's place back, where it is limited: it is not called yet, or not at all.
-    /// Returns one that is not ready.
-    fn give_back(&mut self) -> S
-    where
-        S: Clone,
-    {
-        self.inner = self.inner.clone();
-        self.inner.clone()
     }
 
     /// Has the inner service told of the end of a session that it keeps one of its own for.
@@ -112,83 +101,79 @@ where
             parts.extensions.insert(Guarded::default());
             return State::pass(self.inner.call(Request::from_parts(parts, body)), None);
         }
-        let shared = self.shared.clone();
+        let Self { inner, shared } = self;
         let settings = &shared.settings;
         let admission = match shared.admit(&parts, asked) {
             Ok(admission) => admission,
             Err((reason, session)) => {
                 if settings.lets_pass(reason) {
-                    let reported = Reported::prepare(reason, &mut parts, session, &shared);
+                    let reported = Reported::prepare(reason, &mut parts, session, shared);
                     let request = Request::from_parts(parts, body);
-                    return State::pass(self.inner.call(request), reported);
+                    return State::pass(inner.call(request), reported);
                 }
-                let refusal = Refusal::of_head(reason).told(shared.registry.observers());
-                let response = refusal.into_response(parts.version);
-                return State::answer(
-                    response,
-                    Intake::new(body, settings).if_must_be_dropped(&parts),
-                );
+                return State::refuse(reason, shared, &parts, Intake::new(body, settings));
             }
         };
         match admission {
             Admission::Ask(caller) => {
-                let guard = Self::new(self.give_back(), shared);
+                let guard = Self::new(give_back(inner), shared.clone());
                 State::wait(guard.ask(parts, body, caller))
             }
-            Admission::Read(mark, session, caller, traits) => {
+            Admission::Read(admitted) => {
                 let mut intake = Intake::new(body, settings);
-                let mut post = Post {
-                    traits,
-                    mark,
-                    session,
-                    caller,
-                    shared,
-                };
                 // It is there nearly always, and is not waited for.
-                match intake.take_now() {
-                    Some(Ok(body)) => match post.judge(&mut parts, &body, &self.inner) {
-                        // As nearly always. What is large is made where it stays.
-                        Ok(Next::Call(call)) if call.in_flight.entry().is_usable() => State::Call {
-                            future: self
-                                .inner
-                                .call(Request::from_parts(parts, Body::from(body))),
-                            watch: Watch::default(),
-                            call: Some(call),
-                        },
-                        Ok(next) => {
-                            let request = Request::from_parts(parts, Body::from(body));
-                            State::go(&mut self.inner, request, next)
-                        }
-                        Err(response) => {
-                            self.give_back();
-                            State::answer(response, None)
-                        }
-                    },
+                let body = match intake.take_now() {
+                    Some(Ok(body)) => body,
                     Some(Err(reason)) => {
-                        self.give_back();
-                        post.refuse_body(reason, &parts, intake)
+                        give_back(inner);
+                        return State::refuse(reason, shared, &parts, intake);
                     }
-                    None => State::read(Reading {
-                        intake,
-                        inner: self.give_back(),
-                        parts,
-                        post,
-                    }),
+                    None => {
+                        return State::read(Reading {
+                            intake,
+                            inner: give_back(inner),
+                            parts,
+                            admitted,
+                            shared: shared.clone(),
+                        });
+                    }
+                };
+                let post = Post {
+                    shared,
+                    parts: &mut parts,
+                    admitted,
+                };
+                match post.judge(&body, inner) {
+                    // As nearly always. What is large is made where it stays.
+                    Ok(Next::Call(call)) if call.in_flight.entry().is_usable() => State::Call {
+                        future: inner.call(Request::from_parts(parts, Body::from(body))),
+                        watch: Watch::default(),
+                        call: Some(call),
+                    },
+                    Ok(next) => {
+                        let request = Request::from_parts(parts, Body::from(body));
+                        State::go(inner, request, next)
+                    }
+                    Err(response) => {
+                        give_back(inner);
+                        State::answer(response, None)
+                    }
                 }
             }
             Admission::Stream(session, traits) => {
                 let call = Call::stream(session, traits, &parts, settings);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                State::call(self.inner.call(Request::from_parts(parts, body)), call)
+                State::call(inner.call(Request::from_parts(parts, body)), call)
             }
             Admission::End(session) => match Deletion::begin(session) {
                 Ok(deletion) if deletion.entry().inner_id().is_some() => {
                     forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
-                    let answer = self.inner.call(Request::from_parts(parts, body));
+                    let answer = inner.call(Request::from_parts(parts, body));
                     let heeds_refusal = !settings.end_on_refused_delete;
-                    State::wait(deletion.ask(answer, heeds_refusal, shared))
+                    State::wait(deletion.ask(answer, heeds_refusal, shared.clone()))
                 }
                 Ok(deletion) if shared.registry.link().is_some() => {
+                    let shared = shared.clone();
                     State::wait(async move { Ok(deletion.end_everywhere(&shared).await) })
                 }
                 deletion => {
@@ -204,6 +189,7 @@ where
             },
         }
     }
+
     /// Asks the store for the session that a request names, then sends it on its way.
     async fn ask(
         mut self,
@@ -234,4 +220,11 @@ where
         let state = self.proceed(Request::from_parts(parts, body), Some(asked));
         ResponseFuture { state }.await
     }
+}
+
+/// Gives an inner service's place back, where it is limited: it is not called yet, or not at all.
+/// Returns one that is not ready.
+fn give_back<S: Clone>(inner: &mut S) -> S {
+    *inner = inner.clone();
+    inner.clone()
 }
