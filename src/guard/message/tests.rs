@@ -18,7 +18,7 @@ fn a_request_is_read_without_a_copy() {
     let message =
         read_64(r#"{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{}}"#).unwrap();
     assert_eq!(message.kind, MessageKind::Request);
-    assert_eq!(message.id, Some(r#""a""#));
+    assert_eq!(message.id, Some(&br#""a""#[..]));
     assert!(matches!(message.method, Some(Cow::Borrowed(b"tools/call"))));
 }
 
@@ -95,7 +95,7 @@ fn white_space_may_stand_around_everything() {
         let text = r#"_{_"jsonrpc"_:_"2.0"_,_"id"_:_1_,_"method"_:_"x"_,_"params"_:_{_"name"_:_"n"_,_"a"_:_[_[_]_,_{_}_,_{_"b"_:_1_}_,_true_]_}_}_"#;
         let message = text.replace('_', space);
         let message = read_64(&message).unwrap();
-        assert_eq!(message.id, Some("1"), "{space:?}");
+        assert_eq!(message.id, Some(&b"1"[..]), "{space:?}");
         assert_eq!(message.name().as_deref(), Some(&b"n"[..]), "{space:?}");
     }
 }
@@ -165,7 +165,7 @@ fn the_id_is_found_behind_a_nest_of_any_depth() {
         let flaw = read(text.as_bytes(), Bounds::of_requests(limit)).unwrap_err();
         let expected = NoMessage {
             reason: RefusalReason::TooDeep,
-            id: Some("8"),
+            id: Some(b"8"),
         };
         assert_eq!(flaw, expected, "{limit} {depth}");
     }
@@ -191,7 +191,7 @@ fn keys_that_serde_json_takes_for_its_own_are_refused_at_every_level() {
         let flaw = read_64(&text).unwrap_err();
         let expected = NoMessage {
             reason: RefusalReason::AmbiguousKeys,
-            id: Some("1"),
+            id: Some(b"1"),
         };
         assert_eq!(flaw, expected, "{text}");
     }
@@ -224,12 +224,12 @@ fn a_million_keys_and_a_long_string_are_read() {
     let keys: Vec<_> = (0..1_000_000).map(|key| format!(r#""k{key}":0"#)).collect();
     let keys = keys.join(",");
     let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{{keys}}}}}"#);
-    assert_eq!(read_64(&text).unwrap().id, Some("1"));
+    assert_eq!(read_64(&text).unwrap().id, Some(&b"1"[..]));
     let text = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":["{}"]}}"#,
         "é".repeat(1 << 19)
     );
-    assert_eq!(read_64(&text).unwrap().id, Some("1"));
+    assert_eq!(read_64(&text).unwrap().id, Some(&b"1"[..]));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn ids_survive_every_parser_or_are_refused() {
         r#""\ud83d\ude00""#,
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x"}}"#);
-        assert_eq!(read_64(&text).unwrap().id, Some(id));
+        assert_eq!(read_64(&text).unwrap().id, Some(id.as_bytes()));
     }
     for id in [
         "null",
@@ -429,7 +429,7 @@ proptest! {
         let text = value.to_string();
         if let Ok(message) = read_64(&text) {
             prop_assert_eq!(message.method.as_deref(), value["method"].as_str().map(str::as_bytes));
-            let id = message.id.map(|id| serde_json::from_str::<Value>(id).unwrap());
+            let id = message.id.map(|id| serde_json::from_slice::<Value>(id).unwrap());
             prop_assert_eq!(id.as_ref(), value.get("id").filter(|id| !id.is_null()));
             prop_assert_eq!(message.kind == MessageKind::Response, value.get("method").is_none());
             prop_assert_eq!(message.is_error, value.get("error").is_some());
