@@ -91,23 +91,25 @@ impl Call {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut parts, body) = response.into_parts();
-        let head = AnswerHead::read(&parts.headers);
+        let mut response = response.map(Body::new);
+        let head = AnswerHead::read(response.headers());
         let is_event_stream = head.is_of("text/event-stream");
         let is_encoded = head.is_encoded;
         if !matches!(head.session_id, Single::Absent) {
-            parts.headers.remove(&SESSION_ID);
+            response.headers_mut().remove(&SESSION_ID);
         }
         if is_event_stream {
-            never_buffer(&mut parts.headers);
+            never_buffer(response.headers_mut());
         }
-        let is_sized = body.size_hint().exact().is_some();
-        let question = self.question(parts.status, is_encoded, is_event_stream);
+        let hint = response.body().size_hint();
+        let is_sized = hint.exact().is_some();
+        let question = self.question(response.status(), is_encoded, is_event_stream);
         match question {
-            Some(Question::IsEmpty) if is_empty(&body) => parts.status = StatusCode::ACCEPTED,
+            Some(Question::IsEmpty) if is_empty(response.body()) => {
+                *response.status_mut() = StatusCode::ACCEPTED;
+            }
             Some(Question::IsEmpty) if is_sized => {}
             Some(question) => {
-                let response = Response::from_parts(parts, Body::new(body));
                 return Err(Box::new(Unclear {
                     call: self,
                     response,
@@ -116,11 +118,13 @@ impl Call {
             }
             None => {}
         }
-        if is_sized && body.size_hint().lower() <= SMALL {
-            return Ok(Response::from_parts(parts, Body::new(body)));
+        if is_sized && hint.lower() <= SMALL {
+            return Ok(response);
         }
         let role = match self.request {
-            _ if !is_event_stream || !may_end_early(&parts.headers, &body) => Role::Plain,
+            _ if !is_event_stream || !may_end_early(response.headers(), response.body()) => {
+                Role::Plain
+            }
             None if self.is_message || self.resumes => Role::Stream { number: None },
             None => {
                 let extras = &self.in_flight.entry().extras;
@@ -135,10 +139,12 @@ impl Call {
             },
             Some(_) => Role::Stream { number: None },
         };
-        let body = SessionBody::new(Body::new(body), self.in_flight, role);
         // In the box that axum's body is made of: it would map the errors of any other, which are
         // its own already, once more for each frame.
-        Ok(Response::from_parts(parts, Body::new(body.boxed_unsync())))
+        Ok(response.map(|body| {
+            let body = SessionBody::new(body, self.in_flight, role);
+            Body::new(body.boxed_unsync())
+        }))
     }
 
     #[inline]

@@ -139,7 +139,7 @@ where
                 } => {
                     let entry = call.as_ref().expect(POLLED_AGAIN).in_flight.entry();
                     let answer = match entry.is_usable() {
-                        true => future.poll(cx)?,
+                        true => future.poll(cx),
                         false => Poll::Pending,
                     };
                     if answer.is_pending() {
@@ -150,7 +150,8 @@ where
                     let is_deleted = entry.end_reason() == Some(EndReason::Deleted);
                     let call = call.take().expect(POLLED_AGAIN);
                     match answer {
-                        Poll::Ready(answer) if !is_deleted => match call.pass(answer) {
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                        Poll::Ready(Ok(answer)) if !is_deleted => match call.pass(answer) {
                             Ok(response) => return Poll::Ready(Ok(response)),
                             Err(unclear) => State::wait(async { Ok(unclear.read().await) }),
                         },
