@@ -165,9 +165,9 @@ fn usual(version: &[u8]) -> Option<&'static str> {
     usual.find(|usual| usual.as_bytes() == version)
 }
 
-/// The revisions with a handshake.
+/// The revisions with a handshake, the most usual first.
 pub(crate) const LEGACY_REVISIONS: [&str; 4] =
-    ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+    ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The first revision without one.
 pub(crate) const FIRST_MODERN: &str = "2026-07-28";
 /// What a server assumes where no version is named

@@ -105,7 +105,7 @@ pub(crate) fn head(
         (LegacyEra::Sessions, Verb::Delete | Verb::Get | Verb::Post) => {}
     }
     let is_post = head.verb == Verb::Post;
-    let is_modern = era::header_names_modern(head.version);
+    let is_modern = || era::header_names_modern(head.version);
     if matches!(head.session, SessionHeader::Repeated) {
         return Err(RefusalReason::RepeatedSessionId);
     }
@@ -114,7 +114,7 @@ pub(crate) fn head(
     }
     let mark = match (head.session, session) {
         (SessionHeader::Absent, _) if is_post => SessionMark::Absent,
-        (SessionHeader::Absent, _) if is_modern => return Err(RefusalReason::OnlyPost),
+        (SessionHeader::Absent, _) if is_modern() => return Err(RefusalReason::OnlyPost),
         (SessionHeader::Absent, _) => return Err(RefusalReason::StreamWithoutSession),
         // A POST is refused once its id is known.
         _ if owner == OwnerCheck::Failed && is_post => SessionMark::Absent,
@@ -122,7 +122,9 @@ pub(crate) fn head(
         (SessionHeader::Named(_), Err(reason)) if is_post => SessionMark::Unclear(reason),
         (SessionHeader::Named(_), Err(reason)) => return Err(reason),
         (SessionHeader::Named(_), Ok(Some(_))) => SessionMark::Live,
-        (SessionHeader::Named(_), Ok(None)) if is_post && (is_modern || settings.reopen_stale) => {
+        (SessionHeader::Named(_), Ok(None))
+            if is_post && (is_modern() || settings.reopen_stale) =>
+        {
             SessionMark::Stale
         }
         _ => return Err(RefusalReason::SessionNotFound),
@@ -130,7 +132,7 @@ pub(crate) fn head(
     if is_post {
         return read_body(head, mark, settings);
     }
-    if !is_modern {
+    if !is_modern() {
         check_version(head.version, session.ok().flatten())?;
     }
     Ok(if head.verb == Verb::Get {
