@@ -113,13 +113,6 @@ impl McpMessage {
         text(self.id.as_ref()?)
     }
 
-    /// Whether it has this method.
-    #[inline]
-    pub(crate) fn calls(&self, method: &str) -> bool {
-        let kept = self.method.as_ref().map(Kept::as_bytes);
-        kept == Some(method.as_bytes())
-    }
-
     /// The id that a refusal of this message carries.
     #[inline]
     pub(crate) fn request_id(&self) -> Option<&Kept> {

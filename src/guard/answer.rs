@@ -20,7 +20,6 @@ use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::config::Settings;
-use crate::extract::McpMessage;
 use crate::session::{EndReason, Entry, InFlight};
 
 /// A request of a live session that the inner service is answering.
@@ -39,12 +38,11 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn stream(
-        mut in_flight: InFlight,
+        in_flight: InFlight,
         traits: Traits,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
-        in_flight.admit();
         Self {
             in_flight,
             is_message: false,
@@ -57,17 +55,16 @@ impl Call {
 
     #[inline]
     pub(crate) fn post(
-        mut in_flight: InFlight,
-        message: &McpMessage,
+        in_flight: InFlight,
+        request_id: Option<&[u8]>,
         traits: Traits,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
-        in_flight.admit_message();
         Self {
             in_flight,
             is_message: true,
-            request: message.request_id().cloned(),
+            request: request_id.map(Kept::new),
             resumes: traits.resumes,
             max_streams: settings.max_streams,
             version: parts.version,

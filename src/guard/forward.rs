@@ -14,7 +14,7 @@ use crate::observe;
 use crate::session::{Entry, McpSession};
 
 /// Makes a message of a session ready for the inner service.
-#[inline]
+#[inline(always)]
 pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage, traits: Traits) {
     observe::record(Some(entry), Some(&message));
     readdress(parts, entry, traits);

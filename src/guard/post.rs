@@ -162,38 +162,42 @@ impl Post<'_> {
                 Era::legacy(message.method.as_deref(), version, negotiated)
             }
         };
-        let handle = McpMessage::new(message, era);
         match verdict {
             MessageVerdict::Forward { names_own } => {
-                Way::Send(self.forward(handle, names_own, body.len()))
+                Way::Send(self.forward(message, era, names_own, body.len()))
             }
-            MessageVerdict::ForwardModern => self.forward_modern(handle, body.len()),
-            MessageVerdict::Open => {
-                Way::Open(opening::client(message, &self.shared.registry), handle)
+            MessageVerdict::ForwardModern => {
+                self.forward_modern(McpMessage::new(message, era), body.len())
             }
+            MessageVerdict::Open => Way::Open(
+                opening::client(message, &self.shared.registry),
+                McpMessage::new(message, era),
+            ),
         }
     }
 
-    fn forward(&mut self, message: McpMessage, names_own: bool, length: usize) -> Next {
+    fn forward(&mut self, message: &Message<'_>, era: Era, names_own: bool, length: usize) -> Next {
         let traits = self.admitted.traits;
         forward::reframe(self.parts, traits, length);
-        let Some(session) = self.admitted.session.take() else {
-            forward::prepare_stateless(self.parts, message);
+        let Some(mut session) = self.admitted.session.take() else {
+            forward::prepare_stateless(self.parts, McpMessage::new(message, era));
             return Next::Pass(None);
         };
+        session.admit_message();
         let entry = session.entry();
         let negotiated = entry.protocol_version();
-        if !names_own && negotiated.is_some() && message.era().version() != negotiated {
+        if !names_own && negotiated.is_some() && era.version() != negotiated {
             observe::version_mismatch(entry);
         }
-        let settings = &self.shared.settings;
-        let call = Call::post(session, &message, traits, self.parts, settings);
-        if message.calls("notifications/initialized") {
+        if message.method.as_deref() == Some(b"notifications/initialized") {
             // The client got the result, be it on a resumed stream.
-            call.in_flight.entry().confirm();
+            entry.confirm();
         }
-        forward::prepare(self.parts, call.in_flight.entry(), message, traits);
-        Next::Call(call)
+        let handle = McpMessage::new(message, era);
+        forward::prepare(self.parts, entry, handle, traits);
+        let settings = &self.shared.settings;
+        let id = message.request_id();
+        Next::Call(Call::post(session, id, traits, self.parts, settings))
     }
 
     fn forward_modern(&mut self, message: McpMessage, length: usize) -> Way {

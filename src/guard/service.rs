@@ -160,7 +160,8 @@ where
                     }
                 }
             }
-            Admission::Stream(session, traits) => {
+            Admission::Stream(mut session, traits) => {
+                session.admit();
                 let call = Call::stream(session, traits, &parts, settings);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
                 State::call(inner.call(Request::from_parts(parts, body)), call)
