@@ -132,36 +132,49 @@ impl Bounds {
 pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage<'_>> {
     let mut scanner = Scanner::new(body, bounds.depth);
     let mut envelope = Envelope::new(bounds);
-    let judged = envelope
-        .read(&mut scanner)
-        .and_then(|()| scanner.end())
-        .and_then(|()| match scanner.is_ascii() {
-            true => Ok(()),
-            false => check_utf_8(body),
-        })
-        .and_then(|()| match scanner.deepest() > bounds.depth {
-            true => Ok(Err(RefusalReason::TooDeep)),
-            false => match envelope.judge(scanner.has_private_key()) {
-                Ok(kind) => envelope.message(kind).map(Ok),
-                Err(reason) => Ok(Err(reason)),
-            },
-        });
-    judged
-        .unwrap_or_else(|Malformed| {
-            // A document is given up behind this level, whatever follows.
-            let is_too_deep = scanner.deepest() >= DEEPEST && check_utf_8(body).is_ok();
-            Err(match is_too_deep {
-                true => RefusalReason::TooDeep,
-                false => RefusalReason::ParseError,
-            })
-        })
-        .map_err(|reason| NoMessage {
-            reason,
-            id: match reason {
-                RefusalReason::ParseError => None,
-                _ => envelope.request_id(),
-            },
-        })
+    // A message is large, so it is made where it stays.
+    let reason = match judge(body, &mut scanner, &mut envelope) {
+        Ok(Ok(kind)) => match envelope.message(kind) {
+            Ok(message) => return Ok(message),
+            Err(Malformed) => unreadable(body, scanner.deepest()),
+        },
+        Ok(Err(reason)) => reason,
+        Err(Malformed) => unreadable(body, scanner.deepest()),
+    };
+    Err(NoMessage {
+        reason,
+        id: match reason {
+            RefusalReason::ParseError => None,
+            _ => envelope.request_id(),
+        },
+    })
+}
+
+/// Reads a document and tells what message it is, or why none.
+#[inline(always)]
+fn judge<'a>(
+    body: &'a [u8],
+    scanner: &mut Scanner<'a>,
+    envelope: &mut Envelope<'a>,
+) -> Result<Result<MessageKind, RefusalReason>, Malformed> {
+    envelope.read(scanner)?;
+    scanner.end()?;
+    if !scanner.is_ascii() {
+        check_utf_8(body)?;
+    }
+    Ok(match scanner.is_too_deep() {
+        true => Err(RefusalReason::TooDeep),
+        false => envelope.judge(scanner.has_private_key()),
+    })
+}
+
+#[cold]
+fn unreadable(body: &[u8], deepest: usize) -> RefusalReason {
+    // A document is given up behind this level, whatever follows.
+    match deepest >= DEEPEST && check_utf_8(body).is_ok() {
+        true => RefusalReason::TooDeep,
+        false => RefusalReason::ParseError,
+    }
 }
 
 /// `std` takes longer for this, beyond ASCII, than everything else together.

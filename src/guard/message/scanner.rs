@@ -47,6 +47,11 @@ impl<'a> Scanner<'a> {
         self.deepest
     }
 
+    /// Whether more levels were entered than may be.
+    pub(super) fn is_too_deep(&self) -> bool {
+        self.deepest > self.max_depth
+    }
+
     /// Whether a key, at any level, means something to serde_json alone: its `Value` replaces
     /// `{"$serde_json::private::RawValue": "…"}` by what the string says, unseen by any guard.
     pub(super) fn has_private_key(&self) -> bool {
