@@ -1,5 +1,6 @@
 //! A POST once its body came: the message is read, judged, and goes its way.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -154,8 +155,8 @@ impl Post<'_> {
         let negotiated = session.and_then(|live| live.entry().negotiated());
         let era = match (verdict, negotiated) {
             (MessageVerdict::ForwardModern, _) => Era::modern(message, version),
-            (MessageVerdict::Forward { names_own: true }, Some(own)) => {
-                Era::Legacy(Some(own.clone()))
+            (MessageVerdict::Forward { names_own: true }, Some(Cow::Borrowed(own))) => {
+                Era::Legacy(Some(Cow::Borrowed(own)))
             }
             (MessageVerdict::Forward { .. } | MessageVerdict::Open, _) => {
                 let negotiated = negotiated.map(|version| &**version);

@@ -15,7 +15,7 @@ pub(crate) fn now() -> u64 {
 /// A moment in the unit of [`now`].
 pub(crate) fn at(moment: Instant) -> u64 {
     match moment.checked_duration_since(*EPOCH) {
-        Some(since) => ORIGIN.saturating_add(nanos(since)),
+        Some(since) => ORIGIN + since.as_nanos() as u64,
         // A paused clock may have stopped before anybody asked.
         None => ORIGIN.saturating_sub(nanos(EPOCH.duration_since(moment))),
     }

@@ -100,9 +100,9 @@ impl<'a> Scanner<'a> {
     /// Nothing may follow but white space.
     #[inline(always)]
     pub(super) fn end(&mut self) -> Result<(), Malformed> {
-        match self.peek() {
-            Err(Malformed) => Ok(()),
-            Ok(_) => Err(Malformed),
+        match self.at == self.body.len() || self.peek().is_err() {
+            true => Ok(()),
+            false => Err(Malformed),
         }
     }
 
