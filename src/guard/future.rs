@@ -18,7 +18,7 @@ use super::answer::Call;
 use super::intake::Intake;
 use super::layer::Shared;
 use super::modern_call::ModernCall;
-use super::opening::unless_ended;
+use super::opening::Opening;
 use super::post::{Next, Post};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
@@ -52,7 +52,9 @@ pin_project! {
         Ready { waiting: Option<(S, Request<Body>, Next)> },
         // The inner service answers in a live session.
         Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
-        // Openings, DELETE and 404s of the inner service: seldom, so boxed.
+        // The inner service answers an `initialize`.
+        Open { #[pin] future: S::Future, #[pin] watch: Watch, opening: Option<Box<Opening>> },
+        // DELETE, 404s of the inner service, answers that come slowly: seldom, so boxed.
         Wait { future: BoxFuture<S> },
         // The answer stands; what is left of the body is dropped first.
         Answer { answer: Option<(Response<Body>, Option<Intake>)> },
@@ -158,6 +160,27 @@ where
                         _ => return Poll::Ready(Ok(call.ended())),
                     }
                 }
+                StateProj::Open {
+                    future,
+                    mut watch,
+                    opening,
+                } => {
+                    let entry = opening.as_ref().expect(POLLED_AGAIN).entry();
+                    let answer = future.poll(cx);
+                    if answer.is_pending() {
+                        let is_over = || entry.end_reason().is_some();
+                        ready!(watch.as_mut().poll(|| entry.extras.bell(), is_over, cx));
+                    }
+                    watch.stop(&entry.extras);
+                    let opening = opening.take().expect(POLLED_AGAIN);
+                    match answer {
+                        Poll::Ready(answer) => match opening.conclude(answer?) {
+                            Ok(response) => return Poll::Ready(Ok(response)),
+                            Err(unread) => State::wait(async { Ok(unread.conclude().await) }),
+                        },
+                        Poll::Pending => return Poll::Ready(Ok(opening.ended())),
+                    }
+                }
                 StateProj::Wait { future } => return future.as_mut().poll(cx),
                 StateProj::Answer { answer } => {
                     let (_, rest) = answer.as_mut().expect(POLLED_AGAIN);
@@ -199,18 +222,11 @@ where
             },
             Next::Modern(call) => Self::modern(inner.call(request), call),
             Next::Pass(reported) => Self::pass(inner.call(request), reported),
-            Next::Open(opening) => {
-                // In a box of its own: what it is awaited in moves it, and would be as large again.
-                let answer = Box::pin(inner.call(request));
-                let entry = opening.entry().clone();
-                Self::wait(async move {
-                    let response = match unless_ended(entry, answer).await {
-                        Some(answer) => answer?,
-                        None => return Ok(opening.ended()),
-                    };
-                    Ok(opening.conclude(response).await)
-                })
-            }
+            Next::Open(opening) => Self::Open {
+                future: inner.call(request),
+                watch: Watch::default(),
+                opening: Some(opening),
+            },
         }
     }
 }

@@ -4,9 +4,9 @@
 //! keeps us waiting.
 
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::iter;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::reason::RefusalReason;
 use crate::config::Settings;
 
-/// A request body on its way in.
+/// A body on its way in.
 #[derive(Debug)]
 pub(crate) struct Intake {
     body: Body,
@@ -32,12 +32,23 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
+    /// Of a request.
     pub(crate) fn new(body: Body, settings: &Settings) -> Self {
         Self {
             body,
             taken: Taken::Nothing,
             limit: settings.body_limit,
             pace: Pace::new(settings.progress_timeout, settings.body_timeout),
+        }
+    }
+
+    /// Of an answer, which may have so many bytes and take so long.
+    pub(super) fn of_answer(body: Body, limit: usize, time: Duration) -> Self {
+        Self {
+            body,
+            taken: Taken::Nothing,
+            limit,
+            pace: Pace::new(time, time),
         }
     }
 
@@ -127,27 +138,6 @@ impl Intake {
         cx.waker().wake_by_ref();
         self.pace.poll_late(cx)
     }
-}
-
-/// A whole body of at most `most` bytes; `None` where it is longer, or breaks off.
-pub(super) async fn whole<B>(body: B, most: usize) -> Option<Bytes>
-where
-    B: HttpBody<Data = Bytes>,
-{
-    let mut body = pin!(body);
-    let mut taken = Taken::Nothing;
-    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-        if let Ok(data) = frame.ok()?.into_data() {
-            taken.add(data);
-        }
-        if taken.len() > most {
-            return None;
-        }
-        if body.is_end_stream() {
-            break;
-        }
-    }
-    Some(taken.whole())
 }
 
 /// What has come so far.

@@ -7,37 +7,32 @@ pub(crate) mod events;
 pub(crate) mod stream;
 
 use std::borrow::Cow;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::future::{Either, select};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
 
 use self::stream::OpeningStream;
 use super::answer::{AnswerHead, never_buffer};
 use super::body::{Role, SessionBody};
 use super::era;
 use super::head::{SESSION_ID, Single};
-use super::intake::whole;
+use super::intake::Intake;
 use super::kept::Kept;
 use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Client, Entry, Farewell, McpSession, Phase, Registry, Slot};
+use crate::session::{Client, Entry, Farewell, Phase, Registry, Slot};
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
@@ -76,8 +71,12 @@ impl Opening {
         self.request.refuse(RefusalReason::SessionEnded, entry)
     }
 
-    /// Judges the answer: a result opens the session, anything else is passed on without one.
-    pub(crate) async fn conclude<B>(mut self: Box<Self>, response: Response<B>) -> Response<Body>
+    /// Judges the answer: a result opens the session, anything else is passed on without one. Or its
+    /// body must be waited for, or the store.
+    pub(crate) fn conclude<B>(
+        mut self: Box<Self>,
+        response: Response<B>,
+    ) -> Result<Response<Body>, Box<Unread>>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -91,7 +90,7 @@ impl Opening {
             Single::Absent => None,
             // A copy: it must not keep the whole head alive as long as the session lives.
             Single::Once(id) if !id.is_empty() => HeaderValue::from_bytes(id.as_bytes()).ok(),
-            Single::Once(_) | Single::Repeated => return self.unusable(parts, Body::new(body)),
+            Single::Once(_) | Single::Repeated => return Ok(self.unusable(parts, Body::new(body))),
         };
         if !matches!(head.session_id, Single::Absent) {
             parts.headers.remove(&SESSION_ID);
@@ -104,37 +103,55 @@ impl Opening {
             Some(id) if parts.status.is_success() => self.keep_inner(id),
             _ => {}
         }
+        let body = Body::new(body);
         if !parts.status.is_success() || !(is_json || is_stream) || body.is_end_stream() {
-            return Response::from_parts(parts, Body::new(body));
+            return Ok(Response::from_parts(parts, body));
         }
         if is_encoded {
-            return self.unusable(parts, Body::new(body));
+            return Ok(self.unusable(parts, body));
         }
         if is_stream {
-            return self.conclude_stream(parts, Body::new(body));
+            return Ok(self.conclude_stream(parts, body));
         }
-        let Ok(Some(body)) = in_time(whole(body, LARGEST_ANSWER)).await else {
-            return self
-                .request
-                .refuse(RefusalReason::UnusableAnswer, self.slot.entry());
-        };
-        let Some(Outcome::Result(protocol_version)) = self.request.outcome(&body) else {
-            return Response::from_parts(parts, Body::from(body));
-        };
-        let entry = self.slot.entry().clone();
-        keep_version(&entry, protocol_version);
-        if let Err(unavailable) = entry.keep().await {
-            let reason = unavailable.into();
-            return match entry.observers().filter(|_| self.report_only) {
-                Some(observers) => {
-                    Refusal::report(reason, &observers);
-                    Response::from_parts(parts, Body::from(body))
-                }
-                None => self.request.refuse(reason, &entry),
-            };
+        let mut intake = Intake::of_answer(body, LARGEST_ANSWER, PATIENCE);
+        match intake.take_now() {
+            Some(read) if !self.entry().has_store() => Ok(match self.judge(parts, read) {
+                Ok((parts, body)) => self.open(parts, body),
+                Err(response) => response,
+            }),
+            read => Err(Box::new(Unread {
+                opening: self,
+                parts,
+                intake,
+                read,
+            })),
         }
-        let Some(in_flight) = self.slot.open(Phase::Live) else {
-            return self.request.refuse(RefusalReason::SessionEnded, &entry);
+    }
+
+    /// Judges a JSON answer by its body: it opens the session, or another answer is given instead.
+    fn judge(
+        &self,
+        parts: Parts,
+        read: Result<Bytes, RefusalReason>,
+    ) -> Result<(Parts, Bytes), Response<Body>> {
+        let entry = self.slot.entry();
+        let Ok(body) = read else {
+            return Err(self.request.refuse(RefusalReason::UnusableAnswer, entry));
+        };
+        match self.request.outcome(&body) {
+            Some(Outcome::Result(protocol_version)) => {
+                keep_version(entry, protocol_version);
+                Ok((parts, body))
+            }
+            _ => Err(Response::from_parts(parts, Body::from(body))),
+        }
+    }
+
+    fn open(self: Box<Self>, mut parts: Parts, body: Bytes) -> Response<Body> {
+        let Self { slot, request, .. } = *self;
+        let entry = slot.entry().clone();
+        let Some(in_flight) = slot.open(Phase::Live) else {
+            return request.refuse(RefusalReason::SessionEnded, &entry);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         let body = SessionBody::new(Full::new(body), in_flight, Role::Opening);
@@ -142,7 +159,7 @@ impl Opening {
     }
 
     /// The answer can not be judged by its head.
-    fn unusable(self, parts: Parts, body: Body) -> Response<Body> {
+    fn unusable(self: Box<Self>, parts: Parts, body: Body) -> Response<Body> {
         let reason = RefusalReason::UnusableAnswer;
         let entry = self.slot.entry();
         match entry.observers() {
@@ -164,7 +181,7 @@ impl Opening {
     }
 
     /// The response will pass in the stream: until then the session is provisional.
-    fn conclude_stream(self, mut parts: Parts, body: Body) -> Response<Body> {
+    fn conclude_stream(self: Box<Self>, mut parts: Parts, body: Body) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
@@ -179,28 +196,37 @@ impl Opening {
     }
 }
 
-/// Waits for the answer to an `initialize`; `None` if the session that it would open was ended before.
-pub(crate) async fn unless_ended<T>(
-    entry: Arc<Entry>,
-    answer: impl Future<Output = T> + Unpin,
-) -> Option<T> {
-    let answer = {
-        let ended = pin!(McpSession::new(entry.clone()).ended());
-        match select(answer, ended).await {
-            Either::Left((answer, _)) => Some(answer),
-            Either::Right(_) => None,
-        }
-    };
-    entry.extras.tidy();
-    answer
+/// A JSON answer to an `initialize` whose body has not come, or that the store must hear of.
+pub(crate) struct Unread {
+    opening: Box<Opening>,
+    parts: Parts,
+    intake: Intake,
+    read: Option<Result<Bytes, RefusalReason>>,
 }
 
-/// Waits for a body with patience; no timer is made for one that is there.
-async fn in_time<F: Future>(body: F) -> Result<F::Output, Elapsed> {
-    let mut body = pin!(body);
-    match poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx))).await {
-        Poll::Ready(body) => Ok(body),
-        Poll::Pending => timeout(PATIENCE, body).await,
+impl Unread {
+    pub(crate) async fn conclude(mut self: Box<Self>) -> Response<Body> {
+        let read = match self.read {
+            Some(read) => read,
+            None => poll_fn(|cx| self.intake.poll_take(cx)).await,
+        };
+        let opening = self.opening;
+        let (parts, body) = match opening.judge(self.parts, read) {
+            Ok(opened) => opened,
+            Err(response) => return response,
+        };
+        let entry = opening.entry().clone();
+        let Err(unavailable) = entry.keep().await else {
+            return opening.open(parts, body);
+        };
+        let reason = unavailable.into();
+        match entry.observers().filter(|_| opening.report_only) {
+            Some(observers) => {
+                Refusal::report(reason, &observers);
+                Response::from_parts(parts, Body::from(body))
+            }
+            None => opening.request.refuse(reason, &entry),
+        }
     }
 }
 
