@@ -91,15 +91,17 @@ enum FieldKey {
 }
 
 impl FieldKey {
-    /// Steps past a key of a tool's call, compared in one go with its quotes and colon.
+    /// Steps past a key that calls and openings have, compared in one go with its quotes and colon.
     #[inline(always)]
     fn take(scanner: &mut Scanner<'_>) -> Option<Self> {
         match () {
             () if scanner.take(br#""name":"#) => Some(Self::Name),
             () if scanner.take(br#""arguments":"#) => Some(Self::Other),
+            () if scanner.take(br#""_meta":"#) => Some(Self::Meta),
             () if scanner.take(br#""protocolVersion":"#) => Some(Self::ProtocolVersion),
             () if scanner.take(br#""capabilities":"#) => Some(Self::Other),
             () if scanner.take(br#""clientInfo":"#) => Some(Self::ClientInfo),
+            () if scanner.take(br#""serverInfo":"#) => Some(Self::Other),
             () => None,
         }
     }

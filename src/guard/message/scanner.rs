@@ -152,6 +152,11 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     pub(super) fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
+            b'{' if self.rest().get(1) == Some(&b'}') => {
+                self.enter()?;
+                self.leave();
+                Ok(())
+            }
             b'{' | b'[' => self.apart(Self::skip_nest),
             first => self.skip_leaf(first),
         }

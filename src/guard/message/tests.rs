@@ -106,6 +106,121 @@ fn the_depth_behind_a_member_is_what_it_was_in_front_of_it() {
     assert!(read(text.as_bytes(), Bounds::of_requests(3)).is_ok());
 }
 
+/// The ways to write `"key":` that name the same key.
+fn spellings(key: &str) -> [String; 4] {
+    let first = u32::from(key.chars().next().unwrap());
+    [
+        format!(r#""{key}":"#),
+        format!(r#""{key}" :"#),
+        format!("\n\"{key}\": "),
+        format!(r#""\u{first:04x}{}":"#, &key[1..]),
+    ]
+}
+
+#[test]
+fn a_key_is_the_same_however_it_is_written() {
+    for at in 0..4 {
+        let key = |key: &str| spellings(key)[at].clone();
+        let [jsonrpc, id, method, params] = ["jsonrpc", "id", "method", "params"].map(key);
+        let [meta, name, uri, version, client, arguments] = [
+            "_meta",
+            "name",
+            "uri",
+            "protocolVersion",
+            "clientInfo",
+            "arguments",
+        ]
+        .map(key);
+        let claim = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#;
+        let text = format!(
+            r#"{{{jsonrpc}"2.0",{id}7,{method}"m",{params}{{{name}"n",{arguments}{{"name":1}},{uri}"u",
+            {version}"v",{client}{{{name}"c",{}"1"}},{meta}{claim}}}}}"#,
+            key("version")
+        );
+        let message = read_64(&text).unwrap();
+        assert_eq!(message.id, Some(&b"7"[..]), "{text}");
+        assert_eq!(message.method.as_deref(), Some(&b"m"[..]), "{text}");
+        assert_eq!(message.name().as_deref(), Some(&b"n"[..]), "{text}");
+        assert_eq!(message.uri().as_deref(), Some(&b"u"[..]), "{text}");
+        assert_eq!(message.protocol_version().as_deref(), Some("v"), "{text}");
+        assert_eq!(message.client_name().as_deref(), Some("c"), "{text}");
+        assert_eq!(message.client_version().as_deref(), Some("1"), "{text}");
+        assert_eq!(message.claim, Claim::Text("2026-07-28".into()), "{text}");
+
+        let [result, server, error] = ["result", "serverInfo", "error"].map(key);
+        let text = format!(
+            r#"{{{jsonrpc}"2.0",{id}7,{result}{{{server}{{"protocolVersion":"x"}},{version}"v"}}}}"#
+        );
+        let message = read_64(&text).unwrap();
+        assert_eq!(message.kind, MessageKind::Response, "{text}");
+        assert_eq!(message.protocol_version().as_deref(), Some("v"), "{text}");
+        let text = format!(r#"{{{jsonrpc}"2.0",{id}7,{error}{{}}}}"#);
+        assert!(read_64(&text).unwrap().is_error, "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_found_however_it_is_written() {
+    let is_ambiguous = |members: String| {
+        let text = format!("{{{members}}}");
+        assert_eq!(
+            reason(text.as_bytes()),
+            Some(RefusalReason::AmbiguousKeys),
+            "{text}"
+        );
+    };
+    for one in 0..4 {
+        for other in 0..4 {
+            let twice = |key: &str, value: &str| {
+                let [one, other] = [one, other].map(|at| spellings(key)[at].clone());
+                format!("{one}{value},{other}{value}")
+            };
+            let rest = r#""jsonrpc":"2.0","id":1,"method":"x""#;
+            is_ambiguous(format!(r#"{},"method":"x""#, twice("jsonrpc", r#""2.0""#)));
+            is_ambiguous(format!(
+                r#"{},"jsonrpc":"2.0","method":"x""#,
+                twice("id", "1")
+            ));
+            is_ambiguous(format!(r#"{},"jsonrpc":"2.0""#, twice("method", r#""x""#)));
+            is_ambiguous(format!("{rest},{}", twice("params", "{}")));
+            for key in ["_meta", "name", "uri", "protocolVersion", "clientInfo"] {
+                is_ambiguous(format!(r#"{rest},"params":{{{}}}"#, twice(key, "{}")));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_empty_object_is_a_level_like_any_other() {
+    for (params, depth) in [
+        ("{}", 2),
+        (r#"{"a":{}}"#, 3),
+        (r#"{"arguments":{}}"#, 3),
+        ("[{}]", 3),
+        (r#"{"_meta":{"a":{}}}"#, 4),
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{params}}}"#);
+        let read = |depth| read(text.as_bytes(), Bounds::of_requests(depth));
+        assert!(read(depth).is_ok(), "{params}");
+        let flaw = read(depth - 1).unwrap_err();
+        assert_eq!(flaw.reason, RefusalReason::TooDeep, "{params}");
+    }
+    for broken in [r#"{"a":{}"#, r#"{"a":{,}}"#, r#"{"a":{}}}"#, r#"{"a":{]}"#] {
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{broken}}}"#);
+        assert_eq!(
+            reason(text.as_bytes()),
+            Some(RefusalReason::ParseError),
+            "{broken}"
+        );
+    }
+    // An array is none, and the last level is no further.
+    let levels = "[".repeat(125) + "{}" + &"]".repeat(125);
+    let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{levels}}}"#);
+    assert!(read(text.as_bytes(), Bounds::of_requests(127)).is_ok());
+    let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":[{levels}]}}"#);
+    assert_eq!(reason(text.as_bytes()), Some(RefusalReason::TooDeep));
+}
+
 #[test]
 fn an_endless_nest_is_refused_without_overflowing_the_stack() {
     for open in ["[", r#"{"a":"#] {
