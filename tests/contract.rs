@@ -47,6 +47,8 @@ rows! {
     row_02_host_with_userinfo: send("POST /mcp\nhost: me@localhost\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_a_bad_port: send("POST /mcp\nhost: localhost:80a\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_a_port_too_large: send("POST /mcp\nhost: localhost:65536\n{J}\n\n{PING}") => problem(400);
+    row_02_address_with_a_port_too_large: send("POST /mcp\nhost: 127.0.0.1:65536\n{J}\n\n{PING}") => problem(400);
+    row_02_address_with_a_bad_port: send("POST /mcp\nhost: 127.0.0.1:4325a\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_a_signed_port: send("POST /mcp\nhost: localhost:+80\n{J}\n\n{PING}") => problem(400);
     row_02_host_with_text_behind_its_brackets: send("POST /mcp\nhost: [::1]8000\n{J}\n\n{PING}") => problem(400);
     row_02_empty_host: send("POST /mcp\nhost:\n{J}\n\n{PING}") => problem(400);
@@ -56,6 +58,9 @@ rows! {
     row_02_foreign_host: send("POST /mcp\nhost: evil.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
     row_02_host_that_only_begins_like_localhost: send("POST /mcp\nhost: localhost.evil.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
     row_02_an_empty_list_refuses_every_host: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(|guard| guard.allowed_hosts([""; 0])) => rpc(403, -32600, ANY, "null");
+    row_02_address_that_only_begins_like_loopback: send("POST /mcp\nhost: 127.0.0.10:80\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_02_address_with_the_highest_port: send("POST /mcp\nhost: 127.0.0.1:65535\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
+    row_02_address_in_brackets_with_a_port: send("POST /mcp\nhost: [::1]:43251\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
     row_02_host_compares_without_case_and_trailing_dot: send("POST /mcp\nhost: LOCALHOST.:1\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
     row_02_host_ip_literals_compare_by_value: send("POST /mcp\nhost: [0:0:0:0:0:0:0:1]:8000\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
     row_02_a_listed_host_with_a_port_matches_that_port: send("POST /mcp\nhost: mcp.example:444\n{J}\n\n{PING}").under(|guard| guard.allowed_hosts(["mcp.example:443"])) => rpc(403, -32600, ANY, "null");
