@@ -1,8 +1,8 @@
 //! What a request costs over loopback HTTP, in CPU time of the server alone:
 //! `cargo bench -p client-tests --bench wire`.
 //!
-//! Each candidate is a process of its own with one thread; they take turns, every figure is a
-//! median.
+//! Each candidate is a process of its own with one thread. They take turns, and are started anew
+//! several times: where a process lies in memory makes up to a tenth. Every figure is a median.
 #![allow(missing_docs)]
 
 mod support;
@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::{Next, from_fn};
 use axum::routing::any_service;
 use axum::serve::ListenerExt;
 use mcp_session_guard::SessionGuardLayer;
@@ -46,27 +47,25 @@ fn main() {
 async fn calls(bytes: usize, size: &str) {
     let body = call(bytes);
     let body = std::str::from_utf8(&body).expect("JSON is text");
-    let mut servers = Vec::new();
-    for name in ["bare", "by hand", "this crate", "rmcp", "rmcp guarded"] {
-        let mut server = Server::start(name).await;
-        for connection in &mut server.connections {
-            let id = match name {
-                "bare" => UNKNOWN.to_owned(),
-                _ => connection.open().await,
-            };
-            connection.call = request("POST", Some(&id), body);
-        }
-        servers.push(server);
-    }
-    let taken = in_turns(&format!("a call of {size}"), Run::Call, &mut servers).await;
-    let [bare, by_hand, ours, rmcp, guarded] = taken[..] else {
-        unreachable!("five candidates");
-    };
+    let names = [
+        "bare",
+        "idle",
+        "by hand",
+        "this crate",
+        "rmcp",
+        "rmcp guarded",
+    ];
+    let taken = in_turns(&format!("a call of {size}"), Run::Call, Some(body), names).await;
+    let [bare, idle, by_hand, ours, rmcp, guarded] = taken;
     row(
         &format!("CPU of a call of {size} over HTTP, against no layer"),
         &times(ours / bare),
         &times(by_hand / bare),
-        &format!("rmcp {}", times(rmcp / bare)),
+        &format!(
+            "`from_fn` that does nothing {}, rmcp {}",
+            times(idle / bare),
+            times(rmcp / bare)
+        ),
     );
     row(
         &format!("the same, rmcp behind it against rmcp alone, {size}"),
@@ -78,14 +77,8 @@ async fn calls(bytes: usize, size: &str) {
 
 /// A session from `initialize` to DELETE, without a call.
 async fn lives() {
-    let mut servers = Vec::new();
-    for name in ["this crate", "rmcp", "rmcp guarded"] {
-        servers.push(Server::start(name).await);
-    }
-    let taken = in_turns("a session opened and closed", Run::Life, &mut servers).await;
-    let [ours, rmcp, _] = taken[..] else {
-        unreachable!("three candidates");
-    };
+    let names = ["this crate", "rmcp", "rmcp guarded"];
+    let [ours, rmcp, _] = in_turns("a session opened and closed", Run::Life, None, names).await;
     row(
         "CPU of a session opened and closed over HTTP (three requests)",
         &micros(ours),
@@ -114,35 +107,49 @@ async fn floods() {
 }
 
 /// Runs the servers in turns and returns the median CPU time of one run on each, in nanoseconds.
-async fn in_turns(what: &str, run: Run, servers: &mut [Server]) -> Vec<f64> {
-    let mut taken = vec![Vec::new(); servers.len()];
-    for round in 0..=ROUNDS {
-        for (server, taken) in servers.iter_mut().zip(&mut taken) {
-            let each = server.cpu_of(run, RUNS).await;
-            // The first round warms up.
-            if round > 0 {
-                taken.push(each);
+async fn in_turns<const N: usize>(
+    what: &str,
+    run: Run,
+    call: Option<&str>,
+    names: [&str; N],
+) -> [f64; N] {
+    let mut taken = [(); N].map(|()| Vec::new());
+    for _ in 0..STARTS {
+        let mut servers = Vec::new();
+        for name in names {
+            let mut server = Server::start(name).await;
+            if let Some(call) = call {
+                server.open(call).await;
+            }
+            servers.push(server);
+        }
+        for round in 0..=ROUNDS {
+            for (server, taken) in servers.iter_mut().zip(&mut taken) {
+                let each = server.cpu_of(run, RUNS).await;
+                // The first round warms up.
+                if round > 0 {
+                    taken.push(each);
+                }
             }
         }
     }
-    let taken: Vec<_> = taken.into_iter().map(median).collect();
+    let taken = taken.map(median);
     eprintln!("{what}");
-    for (server, median) in servers.iter().zip(&taken) {
+    for (name, median) in names.iter().zip(&taken) {
         let ratio = median / taken[0];
-        eprintln!("  {:<16} {median:>12.0} ns  {ratio:>6.3}", server.name);
+        eprintln!("  {name:<16} {median:>12.0} ns  {ratio:>6.3}");
     }
     taken
 }
 
 /// A candidate in a process of its own; stopped on drop.
 struct Server {
-    name: &'static str,
     process: Child,
     connections: Vec<Connection>,
 }
 
 impl Server {
-    async fn start(name: &'static str) -> Self {
+    async fn start(name: &str) -> Self {
         let mut process = Command::new(env::current_exe().expect("Linux tells"))
             .env(SERVE, name)
             .stdout(Stdio::piped())
@@ -159,9 +166,17 @@ impl Server {
             connections.push(Connection::to(address).await);
         }
         Self {
-            name,
             process,
             connections,
+        }
+    }
+
+    /// Opens a session for each connection, where the server has any, to send this call in.
+    async fn open(&mut self, call: &str) {
+        for connection in &mut self.connections {
+            let id = connection.open().await;
+            let id = id.as_deref().unwrap_or(UNKNOWN);
+            connection.call = request("POST", Some(id), call);
         }
     }
 
@@ -241,20 +256,20 @@ impl Connection {
                 assert_eq!(self.ask(&opening).await, 200);
             }
             Run::Life => {
-                let id = self.open().await;
+                let id = self.open().await.expect("an id");
                 let status = self.ask(&request("DELETE", Some(&id), "")).await;
                 assert!((200..300).contains(&status), "{status}");
             }
         }
     }
 
-    /// Opens a session and uses it, as clients do.
-    async fn open(&mut self) -> String {
+    /// Opens a session, where the server has any, and uses it as clients do.
+    async fn open(&mut self) -> Option<String> {
         assert_eq!(self.ask(&request("POST", None, INITIALIZE)).await, 200);
-        let id = self.header("mcp-session-id: ").expect("an id").to_owned();
+        let id = self.header("mcp-session-id: ")?.to_owned();
         let status = self.ask(&request("POST", Some(&id), INITIALIZED)).await;
         assert!((200..300).contains(&status), "{status}");
-        id
+        Some(id)
     }
 
     /// Sends a request, reads the answer to its end, and returns its status.
@@ -312,6 +327,9 @@ fn request(method: &str, session: Option<&str>, body: &str) -> Vec<u8> {
 async fn serve(candidate: &str) {
     let app = match candidate {
         "bare" => support::bare(),
+        "idle" => {
+            support::bare().layer(from_fn(async |request, next: Next| next.run(request).await))
+        }
         "by hand" => by_hand::router(),
         "this crate" => guarded(SessionGuardLayer::new()),
         "rmcp" => rmcp(),
@@ -353,5 +371,6 @@ impl ServerHandler for Tools {
 
 const SERVE: &str = "SERVE";
 const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 9;
+const STARTS: usize = 5;
+const ROUNDS: usize = 4;
 const RUNS: usize = 4_000;
