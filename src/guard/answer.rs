@@ -89,18 +89,16 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         let mut response = response.map(Body::new);
-        let head = AnswerHead::read(response.headers());
-        let is_event_stream = head.is_of("text/event-stream");
-        let is_encoded = head.is_encoded;
-        if !matches!(head.session_id, Single::Absent) {
+        let traits = AnswerHead::read(response.headers()).traits;
+        if traits.has_session_id {
             response.headers_mut().remove(&SESSION_ID);
         }
-        if is_event_stream {
-            never_buffer(response.headers_mut());
+        if traits.is_event_stream {
+            traits.never_buffer(response.headers_mut());
         }
         let hint = response.body().size_hint();
         let is_sized = hint.exact().is_some();
-        let question = self.question(response.status(), is_encoded, is_event_stream);
+        let question = self.question(response.status(), traits);
         match question {
             Some(Question::IsEmpty) if is_empty(response.body()) => {
                 *response.status_mut() = StatusCode::ACCEPTED;
@@ -119,9 +117,7 @@ impl Call {
             return Ok(response);
         }
         let role = match self.request {
-            _ if !is_event_stream || !may_end_early(response.headers(), response.body()) => {
-                Role::Plain
-            }
+            _ if !traits.may_end_early(response.body()) => Role::Plain,
             None if self.is_message || self.resumes => Role::Stream { number: None },
             None => {
                 let extras = &self.in_flight.entry().extras;
@@ -129,7 +125,7 @@ impl Call {
                     number: Some(extras.add_stream(self.max_streams)),
                 }
             }
-            Some(request) if !is_encoded => Role::Call {
+            Some(request) if !traits.is_encoded => Role::Call {
                 request,
                 tail: Tail::default(),
                 is_held: false,
@@ -145,22 +141,17 @@ impl Call {
     }
 
     #[inline]
-    fn question(
-        &self,
-        status: StatusCode,
-        is_encoded: bool,
-        is_event_stream: bool,
-    ) -> Option<Question> {
+    fn question(&self, status: StatusCode, traits: AnswerTraits) -> Option<Question> {
         if status == StatusCode::NOT_FOUND
             && !self.resumes
-            && !is_encoded
+            && !traits.is_encoded
             && self.in_flight.entry().inner_id().is_some()
         {
             return Some(Question::IsSessionLost);
         }
         let expects_no_answer = self.is_message && self.request.is_none();
         let may_be_empty = status.is_success() && status != StatusCode::ACCEPTED;
-        (expects_no_answer && may_be_empty && !is_event_stream).then_some(Question::IsEmpty)
+        (expects_no_answer && may_be_empty && !traits.is_event_stream).then_some(Question::IsEmpty)
     }
 }
 
@@ -232,29 +223,46 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 /// What the guard reads of an answer's head. One look at each of its few fields costs less than two
 /// lookups.
 pub(super) struct AnswerHead<'a> {
+    pub(super) traits: AnswerTraits,
     pub(super) session_id: Single<'a>,
-    pub(super) is_encoded: bool,
     content_type: Option<&'a HeaderValue>,
+}
+
+/// What of it is needed while it is changed.
+#[derive(Clone, Copy, Default)]
+pub(super) struct AnswerTraits {
+    pub(super) has_session_id: bool,
+    pub(super) is_encoded: bool,
+    pub(super) is_event_stream: bool,
+    has_accel_buffering: bool,
+    has_cache_control: bool,
+    has_length: bool,
 }
 
 impl<'a> AnswerHead<'a> {
     #[inline]
     pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let mut head = Self {
+            traits: AnswerTraits::default(),
             session_id: Single::Absent,
-            is_encoded: false,
             content_type: None,
         };
+        let traits = &mut head.traits;
         for (name, value) in headers {
             match name {
+                name if *name == CACHE_CONTROL => traits.has_cache_control = true,
+                name if *name == CONTENT_ENCODING => traits.is_encoded |= names_encoding(value),
+                name if *name == CONTENT_LENGTH => traits.has_length = true,
                 name if *name == CONTENT_TYPE => {
                     head.content_type = head.content_type.or(Some(value));
                 }
-                name if *name == CONTENT_ENCODING => head.is_encoded |= names_encoding(value),
                 name if *name == SESSION_ID => head.session_id.add(value),
+                name if *name == X_ACCEL_BUFFERING => traits.has_accel_buffering = true,
                 _ => {}
             }
         }
+        traits.has_session_id = !matches!(head.session_id, Single::Absent);
+        head.traits.is_event_stream = head.is_of("text/event-stream");
         head
     }
 
@@ -265,13 +273,21 @@ impl<'a> AnswerHead<'a> {
     }
 }
 
-/// Whether an answer is an event stream that nobody has promised a length of.
-pub(crate) fn may_end_early<B: HttpBody>(headers: &HeaderMap, body: &B) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|value| is_of(value, "text/event-stream"))
-        && body.size_hint().exact().is_none()
-        && !headers.contains_key(CONTENT_LENGTH)
+impl AnswerTraits {
+    /// Whether this is an event stream that nobody has promised a length of.
+    pub(super) fn may_end_early(self, body: &Body) -> bool {
+        self.is_event_stream && !self.has_length && body.size_hint().exact().is_none()
+    }
+
+    /// Asks proxies to pass an event stream on as it comes.
+    pub(super) fn never_buffer(self, headers: &mut HeaderMap) {
+        if !self.has_accel_buffering {
+            headers.insert(&X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        }
+        if !self.has_cache_control {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        }
+    }
 }
 
 /// Whether a media type has this essence.
@@ -283,16 +299,6 @@ fn is_of(value: &HeaderValue, essence: &str) -> bool {
             start.eq_ignore_ascii_case(essence.as_bytes())
                 && matches!(rest.trim_ascii_start(), [] | [b';', ..])
         })
-}
-
-/// Asks proxies to pass an event stream on as it comes.
-pub(crate) fn never_buffer(headers: &mut HeaderMap) {
-    headers
-        .entry(X_ACCEL_BUFFERING)
-        .or_insert(HeaderValue::from_static("no"));
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-cache"));
 }
 
 pub(crate) fn not_found(version: Version, entry: &Entry) -> Response<Body> {
@@ -310,7 +316,7 @@ fn is_unknown_method(body: &[u8]) -> bool {
     error.is_ok_and(|value| value["error"]["code"] == METHOD_NOT_FOUND)
 }
 
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const METHOD_NOT_FOUND: i64 = -32601;
 /// A body of known length up to this fits the socket's buffer: it is over with its head, and is

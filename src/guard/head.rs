@@ -230,14 +230,6 @@ impl<'a> VersionHeader<'a> {
     }
 }
 
-/// Whether the body must be decoded before it can be read.
-pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(&CONTENT_ENCODING)
-        .iter()
-        .any(names_encoding)
-}
-
 fn number(text: &[u8]) -> Option<u64> {
     let add = |number: u64, digit: &u8| match digit {
         b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),

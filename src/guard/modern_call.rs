@@ -16,9 +16,9 @@ use http::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::answer::may_end_early;
+use super::answer::AnswerHead;
 use super::body::Tail;
-use super::head::{SESSION_ID, is_encoded};
+use super::head::SESSION_ID;
 use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
@@ -55,15 +55,18 @@ impl ModernCall {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        parts.headers.remove(&SESSION_ID);
+        let traits = AnswerHead::read(&parts.headers).traits;
+        if traits.has_session_id {
+            parts.headers.remove(&SESSION_ID);
+        }
         let body = Body::new(body);
-        if !may_end_early(&parts.headers, &body) {
+        if !traits.may_end_early(&body) {
             return Response::from_parts(parts, body);
         }
         let stream = ModernStream {
             body,
             watch: Watch::default(),
-            request: self.request.filter(|_| !is_encoded(&parts.headers)),
+            request: self.request.filter(|_| !traits.is_encoded),
             tail: Tail::default(),
             held: Some((self.held, self.listener)),
             drain: self.drain,

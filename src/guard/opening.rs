@@ -21,7 +21,7 @@ use http_body::Body as HttpBody;
 use http_body_util::Full;
 
 use self::stream::OpeningStream;
-use super::answer::{AnswerHead, never_buffer};
+use super::answer::{AnswerHead, AnswerTraits};
 use super::body::{Role, SessionBody};
 use super::era;
 use super::head::{SESSION_ID, Single};
@@ -83,35 +83,37 @@ impl Opening {
     {
         let (mut parts, body) = response.into_parts();
         let head = AnswerHead::read(&parts.headers);
-        let is_stream = head.is_of("text/event-stream");
+        let traits = head.traits;
         let is_json = head.is_of("application/json");
-        let is_encoded = head.is_encoded;
         let inner_id = match head.session_id {
             Single::Absent => None,
             // A copy: it must not keep the whole head alive as long as the session lives.
             Single::Once(id) if !id.is_empty() => HeaderValue::from_bytes(id.as_bytes()).ok(),
             Single::Once(_) | Single::Repeated => return Ok(self.unusable(parts, Body::new(body))),
         };
-        if !matches!(head.session_id, Single::Absent) {
+        if traits.has_session_id {
             parts.headers.remove(&SESSION_ID);
         }
         match inner_id {
             // It passes as it came.
-            Some(id) if is_encoded && self.report_only => {
+            Some(id) if traits.is_encoded && self.report_only => {
                 parts.headers.insert(&SESSION_ID, id);
             }
             Some(id) if parts.status.is_success() => self.keep_inner(id),
             _ => {}
         }
         let body = Body::new(body);
-        if !parts.status.is_success() || !(is_json || is_stream) || body.is_end_stream() {
+        if !parts.status.is_success()
+            || !(is_json || traits.is_event_stream)
+            || body.is_end_stream()
+        {
             return Ok(Response::from_parts(parts, body));
         }
-        if is_encoded {
+        if traits.is_encoded {
             return Ok(self.unusable(parts, body));
         }
-        if is_stream {
-            return Ok(self.conclude_stream(parts, body));
+        if traits.is_event_stream {
+            return Ok(self.conclude_stream(parts, body, traits));
         }
         let mut intake = Intake::of_answer(body, LARGEST_ANSWER, PATIENCE);
         match intake.take_now() {
@@ -181,7 +183,12 @@ impl Opening {
     }
 
     /// The response will pass in the stream: until then the session is provisional.
-    fn conclude_stream(self: Box<Self>, mut parts: Parts, body: Body) -> Response<Body> {
+    fn conclude_stream(
+        self: Box<Self>,
+        mut parts: Parts,
+        body: Body,
+        traits: AnswerTraits,
+    ) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
@@ -189,7 +196,7 @@ impl Opening {
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         // The stream may end before its time.
         parts.headers.remove(CONTENT_LENGTH);
-        never_buffer(&mut parts.headers);
+        traits.never_buffer(&mut parts.headers);
         let stream = OpeningStream::new(self.request, self.report_only);
         let role = Role::OpeningStream(Box::new(stream));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
