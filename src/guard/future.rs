@@ -118,11 +118,11 @@ where
                                 admitted,
                             };
                             match post.judge(&body, &inner) {
-                                Ok(next) => {
+                                Next::Answer(response) => State::answer(*response, None),
+                                next => {
                                     let request = Request::from_parts(parts, Body::from(body));
                                     State::ready(inner, request, next)
                                 }
-                                Err(response) => State::answer(response, None),
                             }
                         }
                         Err(reason) => State::refuse(reason, &shared, &parts, intake),
@@ -212,6 +212,7 @@ where
     /// Calls an inner service that is ready.
     pub(super) fn go(inner: &mut S, request: Request<Body>, next: Next) -> Self {
         match next {
+            Next::Answer(response) => Self::answer(*response, None),
             Next::Call(call) if !call.in_flight.entry().is_usable() => {
                 Self::answer(call.ended(), None)
             }

@@ -119,7 +119,7 @@ impl Opening {
         match intake.take_now() {
             Some(read) if !self.entry().has_store() => Ok(match self.judge(parts, read) {
                 Ok((parts, body)) => self.open(parts, body),
-                Err(response) => response,
+                Err(response) => *response,
             }),
             read => Err(Box::new(Unread {
                 opening: self,
@@ -135,22 +135,23 @@ impl Opening {
         &self,
         parts: Parts,
         read: Result<Bytes, RefusalReason>,
-    ) -> Result<(Parts, Bytes), Response<Body>> {
+    ) -> Result<(Parts, Bytes), Box<Response<Body>>> {
         let entry = self.slot.entry();
         let Ok(body) = read else {
-            return Err(self.request.refuse(RefusalReason::UnusableAnswer, entry));
+            let refusal = self.request.refuse(RefusalReason::UnusableAnswer, entry);
+            return Err(Box::new(refusal));
         };
         match self.request.outcome(&body) {
             Some(Outcome::Result(protocol_version)) => {
                 keep_version(entry, protocol_version);
                 Ok((parts, body))
             }
-            _ => Err(Response::from_parts(parts, Body::from(body))),
+            _ => Err(Box::new(Response::from_parts(parts, Body::from(body)))),
         }
     }
 
-    fn open(self: Box<Self>, mut parts: Parts, body: Bytes) -> Response<Body> {
-        let Self { slot, request, .. } = *self;
+    fn open(self, mut parts: Parts, body: Bytes) -> Response<Body> {
+        let Self { slot, request, .. } = self;
         let entry = slot.entry().clone();
         let Some(in_flight) = slot.open(Phase::Live) else {
             return request.refuse(RefusalReason::SessionEnded, &entry);
@@ -161,7 +162,7 @@ impl Opening {
     }
 
     /// The answer can not be judged by its head.
-    fn unusable(self: Box<Self>, parts: Parts, body: Body) -> Response<Body> {
+    fn unusable(self, parts: Parts, body: Body) -> Response<Body> {
         let reason = RefusalReason::UnusableAnswer;
         let entry = self.slot.entry();
         match entry.observers() {
@@ -183,12 +184,7 @@ impl Opening {
     }
 
     /// The response will pass in the stream: until then the session is provisional.
-    fn conclude_stream(
-        self: Box<Self>,
-        mut parts: Parts,
-        body: Body,
-        traits: AnswerTraits,
-    ) -> Response<Body> {
+    fn conclude_stream(self, mut parts: Parts, body: Body, traits: AnswerTraits) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
@@ -220,7 +216,7 @@ impl Unread {
         let opening = self.opening;
         let (parts, body) = match opening.judge(self.parts, read) {
             Ok(opened) => opened,
-            Err(response) => return response,
+            Err(response) => return *response,
         };
         let entry = opening.entry().clone();
         let Err(unavailable) = entry.keep().await else {

@@ -36,38 +36,36 @@ pub(super) struct Post<'a> {
 
 /// The way that a POST goes.
 enum Way {
-    /// It is answered here.
-    Answer(Response<Body>),
     /// To the inner service, opening a session if that one agrees.
     Open(Arc<Client>, McpMessage),
-    /// To the inner service.
-    Send(Next),
+    Other(Next),
 }
 
-/// What follows the inner service's answer to a message.
+/// What follows a message.
 pub(super) enum Next {
-    /// It passes as it is.
+    /// The answer, instead of the inner service's. In a box, for the others are smaller, and are moved
+    /// with every message.
+    Answer(Box<Response<Body>>),
+    /// The inner service's answer passes as it is.
     Pass(Option<Reported>),
     /// A message of a live session.
     Call(Call),
     Modern(ModernCall),
-    /// In a box, for the others are smaller, and are moved with every message.
+    /// Likewise in a box.
     Open(Box<Opening>),
 }
 
 impl Post<'_> {
-    /// The body came whole (contract rows 12 to 23): what follows, or the answer to give instead of
-    /// the inner service's.
+    /// The body came whole (contract rows 12 to 23).
     #[inline]
-    pub(super) fn judge<S>(mut self, body: &Bytes, inner: &S) -> Result<Next, Response<Body>>
+    pub(super) fn judge<S>(mut self, body: &Bytes, inner: &S) -> Next
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
         S::Future: Send,
     {
         match self.way(body) {
-            Way::Answer(response) => Err(response),
             Way::Open(client, message) => self.open(client, message, body.len(), inner),
-            Way::Send(next) => Ok(next),
+            Way::Other(next) => next,
         }
     }
 
@@ -77,7 +75,7 @@ impl Post<'_> {
         message: McpMessage,
         length: usize,
         inner: &S,
-    ) -> Result<Next, Response<Body>>
+    ) -> Next
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
         S::Future: Send,
@@ -85,10 +83,10 @@ impl Post<'_> {
         let slot = match self.reserve(client) {
             Ok(slot) => slot,
             Err(unavailable) if self.shared.settings.report_only => {
-                return Ok(self.report(unavailable.into()));
+                return self.report(unavailable.into());
             }
             Err(unavailable) => {
-                return Err(self.refuse_with(unavailable.into(), &message));
+                return self.refuse_with(unavailable.into(), &message);
             }
         };
         let Shared {
@@ -113,7 +111,7 @@ impl Post<'_> {
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
         forward::reframe(self.parts, traits, length);
-        Ok(Next::Open(Box::new(opening)))
+        Next::Open(Box::new(opening))
     }
 
     fn way(&mut self, body: &Bytes) -> Way {
@@ -122,7 +120,7 @@ impl Post<'_> {
         let message = match &read {
             Ok(message) => message,
             Err(flaw) if settings.lets_pass(flaw.reason) => {
-                return Way::Send(self.report(flaw.reason));
+                return Way::Other(self.report(flaw.reason));
             }
             Err(flaw) => return self.refuse(flaw.reason, flaw.id),
         };
@@ -148,7 +146,7 @@ impl Post<'_> {
         let verdict = match judged {
             Ok(verdict) => verdict,
             Err(reason) if settings.lets_pass(reason) => {
-                return Way::Send(self.report(reason));
+                return Way::Other(self.report(reason));
             }
             Err(reason) => return self.refuse_message(reason, message),
         };
@@ -165,7 +163,7 @@ impl Post<'_> {
         };
         match verdict {
             MessageVerdict::Forward { names_own } => {
-                Way::Send(self.forward(message, era, names_own, body.len()))
+                Way::Other(self.forward(message, era, names_own, body.len()))
             }
             MessageVerdict::ForwardModern => {
                 self.forward_modern(McpMessage::new(message, era), body.len())
@@ -220,14 +218,14 @@ impl Post<'_> {
         let listener = match listener {
             Ok(listener) => listener,
             Err(reason) if settings.lets_pass(reason) => {
-                return Way::Send(self.report(reason));
+                return Way::Other(self.report(reason));
             }
-            Err(reason) => return Way::Answer(self.refuse_with(reason, &message)),
+            Err(reason) => return Way::Other(self.refuse_with(reason, &message)),
         };
         let call = ModernCall::new(&message, listener, drain.clone());
         forward::prepare_modern(self.parts, message);
         forward::reframe(self.parts, self.admitted.traits, length);
-        Way::Send(Next::Modern(call))
+        Way::Other(Next::Modern(call))
     }
 
     /// A place for the session that an `initialize` is to open.
@@ -258,10 +256,10 @@ impl Post<'_> {
         let requested = era::requested(message, self.admitted.traits.version(&self.parts.headers));
         let requested = requested.as_deref().unwrap_or("unknown");
         let refusal = Refusal::of_message(reason, id).with_versions(&supported, requested);
-        Way::Answer(self.answer(refusal))
+        Way::Other(self.answer(refusal))
     }
 
-    fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> Response<Body> {
+    fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> Next {
         let id = message.request_id().map(Kept::as_bytes);
         let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
@@ -271,12 +269,12 @@ impl Post<'_> {
     }
 
     fn refuse(&self, reason: RefusalReason, id: Option<&[u8]>) -> Way {
-        Way::Answer(self.answer(Refusal::of_message(reason, id)))
+        Way::Other(self.answer(Refusal::of_message(reason, id)))
     }
 
-    fn answer(&self, refusal: Refusal) -> Response<Body> {
+    fn answer(&self, refusal: Refusal) -> Next {
         let refusal = refusal.told(self.shared.registry.observers());
-        refusal.into_response(self.parts.version)
+        Next::Answer(Box::new(refusal.into_response(self.parts.version)))
     }
 
     /// Report-only mode.

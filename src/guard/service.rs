@@ -145,18 +145,18 @@ where
                 };
                 match post.judge(&body, inner) {
                     // As nearly always. What is large is made where it stays.
-                    Ok(Next::Call(call)) if call.in_flight.entry().is_usable() => State::Call {
+                    Next::Call(call) if call.in_flight.entry().is_usable() => State::Call {
                         future: inner.call(Request::from_parts(parts, Body::from(body))),
                         watch: Watch::default(),
                         call: Some(call),
                     },
-                    Ok(next) => {
+                    Next::Answer(response) => {
+                        give_back(inner);
+                        State::answer(*response, None)
+                    }
+                    next => {
                         let request = Request::from_parts(parts, Body::from(body));
                         State::go(inner, request, next)
-                    }
-                    Err(response) => {
-                        give_back(inner);
-                        State::answer(response, None)
                     }
                 }
             }
