@@ -85,9 +85,7 @@ impl Post<'_> {
             Err(unavailable) if self.shared.settings.report_only => {
                 return self.report(unavailable.into());
             }
-            Err(unavailable) => {
-                return self.refuse_with(unavailable.into(), &message);
-            }
+            Err(unavailable) => return self.refuse_with(unavailable.into(), &message),
         };
         let Shared {
             settings,

@@ -22,7 +22,7 @@ use super::post::{Next, Post};
 use super::reason::RefusalReason;
 use super::reported::Reported;
 use crate::extract::Guarded;
-use crate::session::{Caller, Entry, Watch};
+use crate::session::{Caller, Entry, InFlight, Watch};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
@@ -87,7 +87,7 @@ where
     R::Error: Into<BoxError>,
 {
     /// Sends a request on its way; the inner service is ready.
-    #[inline(never)]
+    #[inline(never)] // so that the state is made where it stays
     fn proceed<B>(&mut self, request: Request<B>, asked: Option<Asked>) -> State<S>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -166,28 +166,7 @@ where
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
                 State::call(inner.call(Request::from_parts(parts, body)), call)
             }
-            Admission::End(session) => match Deletion::begin(session) {
-                Ok(deletion) if deletion.entry().inner_id().is_some() => {
-                    forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
-                    let answer = inner.call(Request::from_parts(parts, body));
-                    let heeds_refusal = !settings.end_on_refused_delete;
-                    State::wait(deletion.ask(answer, heeds_refusal, shared.clone()))
-                }
-                Ok(deletion) if shared.registry.link().is_some() => {
-                    let shared = shared.clone();
-                    State::wait(async move { Ok(deletion.end_everywhere(&shared).await) })
-                }
-                deletion => {
-                    let response = match deletion {
-                        Ok(deletion) => deletion.end(),
-                        Err(session) => not_found(parts.version, session.entry()),
-                    };
-                    State::answer(
-                        response,
-                        Intake::new(body, settings).if_must_be_dropped(&parts),
-                    )
-                }
-            },
+            Admission::End(session) => end(session, parts, body, inner, shared),
         }
     }
 
@@ -221,6 +200,39 @@ where
         let state = self.proceed(Request::from_parts(parts, body), Some(asked));
         ResponseFuture { state }.await
     }
+}
+
+/// Ends a session at its client's word.
+fn end<S, R>(
+    session: InFlight,
+    mut parts: Parts,
+    body: Body,
+    inner: &mut S,
+    shared: &Arc<Shared>,
+) -> State<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + 'static,
+    S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let shared = shared.clone();
+    let settings = &shared.settings;
+    let response = match Deletion::begin(session) {
+        Ok(deletion) if deletion.entry().inner_id().is_some() => {
+            forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
+            let answer = inner.call(Request::from_parts(parts, body));
+            let heeds_refusal = !settings.end_on_refused_delete;
+            return State::wait(deletion.ask(answer, heeds_refusal, shared));
+        }
+        Ok(deletion) if shared.registry.link().is_some() => {
+            return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
+        }
+        Ok(deletion) => deletion.end(),
+        Err(session) => not_found(parts.version, session.entry()),
+    };
+    let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
+    State::answer(response, rest)
 }
 
 /// Gives an inner service's place back, where it is limited: it is not called yet, or not at all.
