@@ -17,7 +17,7 @@
 //! | `forward` | what the inner service gets | row 23, §4.4 |
 //! | `opening` | the answer to `initialize` | §4 |
 //! | `answer`, `body` | other answers and their bodies | §5 |
-//! | `listen` | open `subscriptions/listen` streams | §6 |
+//! | `modern_call` | answers of the modern era, `subscriptions/listen` | §5, §6 |
 //! | `delete` | the client ends its session | §5 |
 
 mod admit;
