@@ -181,7 +181,7 @@ impl Entry {
     }
 
     /// A request names this session. `None` if its id is not good.
-    pub(crate) fn begin(self: &Arc<Self>) -> Option<InFlight> {
+    pub(crate) fn begin(self: Arc<Self>) -> Option<InFlight> {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
                 let state = State(word);
@@ -189,7 +189,7 @@ impl Entry {
             })
             .ok()?;
         Some(InFlight {
-            entry: self.clone(),
+            entry: self,
             admitted: false,
             body: false,
         })
@@ -431,7 +431,7 @@ mod tests {
         drop(entry.open(Phase::Live));
         let later = clock::now() + 1;
         let due = entry.expired(later, &limits).unwrap();
-        drop(entry.begin());
+        drop(entry.clone().begin());
         assert!(entry.end_as_seen(&due).is_none());
         let due = entry.expired(later, &limits).unwrap();
         assert!(entry.end_as_seen(&due).is_some());

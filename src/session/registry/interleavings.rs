@@ -209,7 +209,7 @@ fn a_request_that_begins_while_its_session_expires_wins_or_loses_never_both() {
         let entry = opened(&registry, None);
         let (reaper, idle) = (registry.clone(), entry.clone());
         let reaper = spawn(move || expire(&reaper, &idle));
-        let in_flight = entry.begin();
+        let in_flight = entry.clone().begin();
         reaper.join().unwrap();
         assert_eq!(in_flight.is_some(), entry.end_reason().is_none());
         let is_told = told.lock().unwrap().contains(&"ended");
@@ -224,7 +224,7 @@ fn a_request_that_came_and_went_while_its_session_expired_has_saved_it() {
         let entry = opened(&registry, None);
         let (reaper, idle) = (registry.clone(), entry.clone());
         let reaper = spawn(move || expire(&reaper, &idle));
-        let in_flight = entry.begin().map(|mut in_flight| {
+        let in_flight = entry.clone().begin().map(|mut in_flight| {
             in_flight.admit_message();
             drop(in_flight);
         });
@@ -243,13 +243,13 @@ fn after_an_end_nobody_begins_and_what_is_in_flight_returns_to_zero() {
             let ender = spawn(move || {
                 let seen = end(&ender, &ended);
                 // It has ended for whoever was told so.
-                assert!(ended.begin().is_none());
+                assert!(ended.clone().begin().is_none());
                 assert!(ender.get(ended.id.to_header().as_bytes()).is_none());
                 seen
             });
             let user = entry.clone();
             let user = spawn(move || {
-                if let Some(body) = user.begin().map(InFlight::into_body) {
+                if let Some(body) = user.clone().begin().map(InFlight::into_body) {
                     assert!(user.in_flight() >= 1);
                     drop(body);
                 }
@@ -438,7 +438,7 @@ fn a_message_that_comes_while_its_session_must_make_room_saves_it_or_is_too_late
         let unused = opened(&registry, None);
         let user = unused.clone();
         let user = spawn(move || {
-            let mut in_flight = user.begin()?;
+            let mut in_flight = user.clone().begin()?;
             in_flight.admit_message();
             Some(in_flight)
         });

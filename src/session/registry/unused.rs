@@ -112,7 +112,7 @@ mod tests {
         let mut entries = pushed(&mut unused, 3 * PIECE);
         for (number, entry) in entries.iter().enumerate() {
             match number % 4 {
-                0 => entry.begin().unwrap().admit_message(),
+                0 => entry.clone().begin().unwrap().admit_message(),
                 1 => drop(entry.end(crate::EndReason::Revoked)),
                 _ => {}
             }
