@@ -67,11 +67,19 @@ impl<'a> Fields<'a> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
-        while let Some(key) = members.next(scanner)? {
-            match &*key.unescaped()? {
-                b"name" => self.client_name = scanner.text()?,
-                b"version" => self.client_version = scanner.text()?,
-                _ => scanner.skip()?,
+        while members.is_more(scanner)? {
+            let field = match () {
+                () if scanner.take(br#""name":"#) => Some(&mut self.client_name),
+                () if scanner.take(br#""version":"#) => Some(&mut self.client_version),
+                () => match &*scanner.key()?.unescaped()? {
+                    b"name" => Some(&mut self.client_name),
+                    b"version" => Some(&mut self.client_version),
+                    _ => None,
+                },
+            };
+            match field {
+                Some(field) => *field = scanner.text()?,
+                None => scanner.skip()?,
             }
         }
         Ok(())
