@@ -91,7 +91,9 @@ fn gets(runtime: &Runtime) {
 /// `initialize`, and what it costs when no place is left.
 fn openings(runtime: &Runtime) {
     const CAP: usize = 1000;
-    let plenty = guarded(support::guard(10_000_000));
+    /// Ten times the default, and more than are opened here.
+    const PLENTY: usize = 100_000;
+    let plenty = guarded(support::guard(PLENTY));
     let full = guarded(support::guard(CAP));
     let evicting = guarded(support::guard(CAP));
     runtime.block_on(async {
