@@ -928,6 +928,22 @@ async fn headers_of_an_event_stream_that_the_inner_service_set_stay() {
 }
 
 #[tokio::test]
+async fn an_event_stream_is_not_to_be_buffered_whatever_other_headers_it_has() {
+    let world = world(SessionGuardLayer::new(), None, |_| async {
+        let mut response = respond(200, "text/event-stream", "data: {}\n\n");
+        for name in ["x-other", "x-accel-limit-rate", "expires", "vary"] {
+            let value = "1".parse().unwrap();
+            response.headers_mut().insert(name, value);
+        }
+        response
+    });
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), CALL)).await;
+    assert_eq!(answer.headers["cache-control"], "no-cache");
+    assert_eq!(answer.headers["x-accel-buffering"], "no");
+}
+
+#[tokio::test]
 async fn an_answer_whose_type_only_looks_like_an_event_streams_gets_none_of_its_headers() {
     // The second is as long.
     for content_type in ["text/event-streams", "text/event-string"] {

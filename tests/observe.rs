@@ -13,7 +13,7 @@ use axum::body::{Body, to_bytes};
 use axum::response::Response;
 use axum::routing::any;
 use futures_util::stream;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use mcp_session_guard::{
     EndReason, McpSession, Owner, Refusal, RefusalReason, SessionEvent, SessionGuardBuilder,
@@ -282,6 +282,22 @@ async fn hooks_may_panic_and_call_back_into_the_registry() {
             "stream closed",
             "refused session_not_found",
         ]
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_further() {
+    let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
+        if let SessionEvent::Confirmed { session, .. } = event {
+            session.end();
+        }
+    });
+    let world = World::new(guard.build().unwrap());
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), INITIALIZED)).await;
+    assert_eq!(
+        (answer.status, world.inner.count()),
+        (StatusCode::NOT_FOUND, 1)
     );
 }
 
