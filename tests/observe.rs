@@ -4,7 +4,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,12 +23,14 @@ use mcp_session_guard::{
 };
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::sleep;
+use tower::{Layer, ServiceExt, service_fn};
 use tracing::field::Empty;
 use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, info_span};
 
 use support::{
-    INITIALIZE, INITIALIZED, Log, PING, World, bodiless, initialize_result, json_response, post,
+    Answer, INITIALIZE, INITIALIZED, Log, PING, World, bodiless, initialize_result, json_response,
+    post,
 };
 
 type Told = Arc<Mutex<Vec<String>>>;
@@ -292,13 +296,25 @@ async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_fur
             session.end();
         }
     });
-    let world = World::new(guard.build().unwrap());
-    let id = world.open().await;
-    let answer = world.ask(post(Some(&id), INITIALIZED)).await;
-    assert_eq!(
-        (answer.status, world.inner.count()),
-        (StatusCode::NOT_FOUND, 1)
-    );
+    let calls = Arc::new(AtomicUsize::new(0));
+    let inner = service_fn({
+        let calls = calls.clone();
+        // Some services begin before their future is polled.
+        move |_: Request<Body>| {
+            calls.fetch_add(1, Relaxed);
+            ready(Ok::<_, Infallible>(json_response(
+                200,
+                &initialize_result(&0.into()),
+            )))
+        }
+    });
+    let service = guard.build().unwrap().layer(inner);
+    let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
+    let opened = Answer::of(opened.unwrap()).await;
+    let id = &opened.headers["mcp-session-id"];
+    let answer = service.oneshot(post(id.to_str().ok(), INITIALIZED)).await;
+    assert_eq!(answer.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(calls.load(Relaxed), 1);
 }
 
 #[tokio::test]
