@@ -46,10 +46,10 @@ pin_project! {
         Pass { #[pin] future: S::Future, reported: Option<Reported> },
         // The inner service answers a message of the modern era.
         Modern { #[pin] future: S::Future, call: Option<ModernCall> },
-        // A POST's body is read.
-        Read { reading: Option<Reading<S>> },
+        // A POST's body is waited for. In a box, as what follows: seldom, and large.
+        Read { reading: Option<Box<Reading<S>>> },
         // The inner service is asked again whether it is ready for a message.
-        Ready { waiting: Option<(S, Request<Body>, Next)> },
+        Ready { waiting: Option<Box<(S, Request<Body>, Next)>> },
         // The inner service answers in a live session.
         Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
         // The inner service answers an `initialize`.
@@ -109,7 +109,7 @@ where
                         mut parts,
                         admitted,
                         shared,
-                    } = reading.take().expect(POLLED_AGAIN);
+                    } = *reading.take().expect(POLLED_AGAIN);
                     match body {
                         Ok(body) => {
                             let post = Post {
@@ -129,9 +129,9 @@ where
                     }
                 }
                 StateProj::Ready { waiting } => {
-                    let (inner, _, _) = waiting.as_mut().expect(POLLED_AGAIN);
+                    let (inner, _, _) = &mut **waiting.as_mut().expect(POLLED_AGAIN);
                     ready!(inner.poll_ready(cx))?;
-                    let (mut inner, request, next) = waiting.take().expect(POLLED_AGAIN);
+                    let (mut inner, request, next) = *waiting.take().expect(POLLED_AGAIN);
                     State::go(&mut inner, request, next)
                 }
                 StateProj::Call {
@@ -235,13 +235,13 @@ where
 impl<S: Service<Request<Body>>> State<S> {
     pub(super) fn read(reading: Reading<S>) -> Self {
         Self::Read {
-            reading: Some(reading),
+            reading: Some(Box::new(reading)),
         }
     }
 
     pub(super) fn ready(inner: S, request: Request<Body>, next: Next) -> Self {
         Self::Ready {
-            waiting: Some((inner, request, next)),
+            waiting: Some(Box::new((inner, request, next))),
         }
     }
 
