@@ -321,8 +321,23 @@ fn all(headers: &HeaderMap, name: &str) -> Vec<HeaderValue> {
 
 fn claim(message: &Value) -> Option<&str> {
     let claim = message["params"]["_meta"][CLAIM].as_str()?;
-    let is_earlier = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"].contains(&claim);
+    let is_earlier = is_date(claim) && claim < "2026-07-28";
     (!is_earlier).then_some(claim)
+}
+
+/// `YYYY-MM-DD`, of a month and day that there may be.
+fn is_date(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    let [year, month, day] = parts[..] else {
+        return false;
+    };
+    let number = |part: &str, digits: usize| {
+        let is_number = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| part.parse::<u16>().ok()).flatten()
+    };
+    number(year, 4).is_some()
+        && number(month, 2).is_some_and(|month| (1..=12).contains(&month))
+        && number(day, 2).is_some_and(|day| (1..=31).contains(&day))
 }
 
 /// The one version that headers name.
