@@ -30,7 +30,7 @@ use mcp_session_guard::{
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
-use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_http::body::Limited;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -40,7 +40,8 @@ use tower_http::timeout::TimeoutLayer;
 use tower_test::mock::{Mock, Spawn, spawn_layer};
 
 use support::{
-    Answer, INITIALIZE, PING, Recorder, World, bodiless, initialize_result, post, request,
+    Answer, INITIALIZE, INITIALIZED, PING, Recorder, World, bodiless, initialize_result, post,
+    request,
 };
 
 const REQUESTS: [(&str, &str); 16] = [
@@ -412,6 +413,59 @@ async fn refusals_give_the_place_in_the_inner_service_back() {
     ] {
         let answer = timeout(MINUTE, service.clone().oneshot(request)).await;
         assert_eq!(answer.expect("a free place").unwrap().status(), status);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_session_has_just_ended_gives_the_place_in_the_inner_service_back() {
+    let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
+        if let SessionEvent::Confirmed { session, .. } = event {
+            session.end();
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(guard.build().unwrap())
+        .concurrency_limit(1)
+        .service_fn(foreign::<Body>);
+    let opening = service.clone().oneshot(post(None, INITIALIZE));
+    let opened = opening.await.unwrap();
+    let id = session_id(opened.headers()).to_owned();
+    // One service for a connection, which goes on.
+    let mut connection = service.clone();
+    let ready = ServiceExt::<Request<Body>>::ready(&mut connection).await;
+    let answer = Service::call(ready.unwrap(), post(Some(&id), INITIALIZED)).await;
+    assert_eq!(answer.unwrap().status(), 404);
+    let answer = timeout(MINUTE, service.oneshot(post(None, INITIALIZE))).await;
+    assert_eq!(answer.expect("a free place").unwrap().status(), 200);
+    drop(connection);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_goes_on_gives_the_place_back_whatever_was_answered_for_the_inner_service()
+ {
+    let service = ServiceBuilder::new()
+        .layer(SessionGuardLayer::new())
+        .concurrency_limit(1)
+        .service_fn(foreign::<Body>);
+    let opened = service
+        .clone()
+        .oneshot(post(None, INITIALIZE))
+        .await
+        .unwrap();
+    let id = session_id(opened.headers()).to_owned();
+    for (request, status) in [
+        (post(Some("nobody"), PING), 404),
+        (post(None, PING), 400),
+        (bodiless(Method::PUT, None), 405),
+        (bodiless(Method::DELETE, Some(&id)), 204),
+    ] {
+        let mut connection = service.clone();
+        let ready = ServiceExt::<Request<Body>>::ready(&mut connection).await;
+        let answer = Service::call(ready.unwrap(), request).await;
+        assert_eq!(answer.unwrap().status(), status);
+        let answer = timeout(MINUTE, service.clone().oneshot(post(None, INITIALIZE))).await;
+        assert_eq!(answer.expect("a free place").unwrap().status(), 200);
+        drop(connection);
     }
 }
 

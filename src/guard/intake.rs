@@ -1,4 +1,4 @@
-//! Takes a request's body in (contract rows 10 and 11), or drops it unread (§3).
+//! Takes a request's body in (contract rows 10 and 11), or drops it unread (§3); an answer's too.
 //!
 //! A body of one frame is kept as it came, without a copy. No timer is made before the body first
 //! keeps us waiting.

@@ -111,6 +111,7 @@ where
                     let request = Request::from_parts(parts, body);
                     return State::pass(inner.call(request), reported);
                 }
+                give_back(inner);
                 return State::refuse(reason, shared, &parts, Intake::new(body, settings));
             }
         };
@@ -150,6 +151,11 @@ where
                         watch: Watch::default(),
                         call: Some(call),
                     },
+                    // Its session has just ended.
+                    Next::Call(call) => {
+                        give_back(inner);
+                        State::answer(call.ended(), None)
+                    }
                     Next::Answer(response) => {
                         give_back(inner);
                         State::answer(*response, None)
@@ -211,7 +217,7 @@ fn end<S, R>(
     shared: &Arc<Shared>,
 ) -> State<S>
 where
-    S: Service<Request<Body>, Response = Response<R>> + 'static,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + 'static,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
@@ -226,11 +232,13 @@ where
             return State::wait(deletion.ask(answer, heeds_refusal, shared));
         }
         Ok(deletion) if shared.registry.link().is_some() => {
+            give_back(inner);
             return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
         }
         Ok(deletion) => deletion.end(),
         Err(session) => not_found(parts.version, session.entry()),
     };
+    give_back(inner);
     let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
     State::answer(response, rest)
 }
