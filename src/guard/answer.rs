@@ -44,12 +44,8 @@ impl Call {
         settings: &Settings,
     ) -> Self {
         Self {
-            in_flight,
             is_message: false,
-            request: None,
-            resumes: traits.resumes,
-            max_streams: settings.max_streams,
-            version: parts.version,
+            ..Self::post(in_flight, None, traits, parts, settings)
         }
     }
 

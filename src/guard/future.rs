@@ -216,11 +216,7 @@ where
             Next::Call(call) if !call.in_flight.entry().is_usable() => {
                 Self::answer(call.ended(), None)
             }
-            Next::Call(call) => Self::Call {
-                future: inner.call(request),
-                watch: Watch::default(),
-                call: Some(call),
-            },
+            Next::Call(call) => Self::call(inner.call(request), call),
             Next::Modern(call) => Self::modern(inner.call(request), call),
             Next::Pass(reported) => Self::pass(inner.call(request), reported),
             Next::Open(opening) => Self::Open {

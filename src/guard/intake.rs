@@ -34,21 +34,21 @@ pub(crate) struct Intake {
 impl Intake {
     /// Of a request.
     pub(crate) fn new(body: Body, settings: &Settings) -> Self {
-        Self {
-            body,
-            taken: Taken::Nothing,
-            limit: settings.body_limit,
-            pace: Pace::new(settings.progress_timeout, settings.body_timeout),
-        }
+        let pace = Pace::new(settings.progress_timeout, settings.body_timeout);
+        Self::within(body, settings.body_limit, pace)
     }
 
     /// Of an answer, which may have so many bytes and take so long.
     pub(super) fn of_answer(body: Body, limit: usize, time: Duration) -> Self {
+        Self::within(body, limit, Pace::new(time, time))
+    }
+
+    fn within(body: Body, limit: usize, pace: Pace) -> Self {
         Self {
             body,
             taken: Taken::Nothing,
             limit,
-            pace: Pace::new(time, time),
+            pace,
         }
     }
 

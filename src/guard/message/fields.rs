@@ -50,8 +50,8 @@ impl<'a> Fields<'a> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
-        while let Some(key) = members.next(scanner)? {
-            if *key.unescaped()? == *CLAIM {
+        while members.is_more(scanner)? {
+            if *scanner.key()?.unescaped()? == *CLAIM {
                 self.ambiguous |= self.claim.is_some();
                 self.claim = Some(scanner.text()?);
             } else {

@@ -301,18 +301,6 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// The next key; the value behind it is the caller's to read.
-    #[inline(always)]
-    pub(super) fn next<'a>(
-        &mut self,
-        scanner: &mut Scanner<'a>,
-    ) -> Result<Option<Quoted<'a>>, Malformed> {
-        match self.is_more(scanner)? {
-            true => scanner.key().map(Some),
-            false => Ok(None),
-        }
-    }
-
     /// Whether there is one more; its key is the caller's to read, and the value behind it.
     #[inline(always)]
     pub(super) fn is_more(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Malformed> {
