@@ -63,21 +63,20 @@ fn router() -> Router<&'static str> {
 }
 
 fn request(method: &Method, session: &str, accept: &'static str) -> Request {
-    let body = if *method == Method::POST {
-        Body::from(CALL)
-    } else {
-        Body::empty()
-    };
-    Request::builder()
+    let request = Request::builder()
         .method(method)
         .uri("/mcp")
         .header("host", "localhost:8000")
-        .header("content-type", "application/json")
-        .header("content-length", CALL.len())
         .header("accept", accept)
         .header("mcp-session-id", session)
-        .header("mcp-protocol-version", "2025-11-25")
-        .body(body)
+        .header("mcp-protocol-version", "2025-11-25");
+    if *method != Method::POST {
+        return request.body(Body::empty()).unwrap();
+    }
+    request
+        .header("content-type", "application/json")
+        .header("content-length", CALL.len())
+        .body(Body::from(CALL))
         .unwrap()
 }
 

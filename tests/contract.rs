@@ -13,13 +13,14 @@ use axum::BoxError;
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
 use http::request::Parts;
-use http::{Method, Request};
+use http::{HeaderMap, HeaderName, Method, Request};
 use mcp_session_guard::{Era, Owner, Refusal, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::Value;
 
 use support::{INITIALIZE, INITIALIZED, PING, World, post, request};
 
 const H: &str = "host: localhost:8000";
+const P: &str = "origin: http://localhost:8000\naccess-control-request-method: POST";
 const J: &str = "content-type: application/json";
 const RESPONSE: &str = r#"{"jsonrpc":"2.0","id":"srv-1","result":{}}"#;
 const MODERN: &str = r#"{"jsonrpc":"2.0","id":9,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
@@ -39,7 +40,21 @@ macro_rules! rows {
 }
 
 rows! {
-    row_01_options_goes_to_the_inner_service_untouched: send("OPTIONS /mcp\nmcp-session-id: x\nmcp-session-id: y") => untouched();
+    row_01_a_preflight_goes_to_the_inner_service_without_a_body: send("OPTIONS /mcp\n{H}\n{P}") => preflight();
+    row_01_a_preflight_loses_body_session_and_fields_of_both: send("OPTIONS /mcp\n{H}\n{P}\n{J}\ncontent-length: 40\ncontent-language: de\ntransfer-encoding: chunked\ntrailer: x\nexpect: 100-continue\nmcp-session-id: {live}\nmcp-session-id: x\nmcp-protocol-version: 1\nmcp-param-a: b\nmcp_session_id: {live}\nlast-event-id: 7\nlast_event_id: 7\n\n{PING}") => preflight();
+    row_01_a_preflight_from_a_foreign_page: send("OPTIONS /mcp\n{H}\norigin: https://evil.example\naccess-control-request-method: POST") => rpc(403, -32600, ANY, "null");
+    row_01_a_preflight_to_a_foreign_host: send("OPTIONS /mcp\nhost: evil.example\n{P}\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_01_a_preflight_without_host: send("OPTIONS /mcp\n{P}") => problem(400);
+    row_01_a_preflight_on_http_2: send("OPTIONS http://localhost:8000/mcp HTTP/2\n{P}\n\n{PING}") => preflight();
+    row_01_a_preflight_of_nobody_passes_where_owners_are_required: send("OPTIONS /mcp\n{H}\n{P}\n\n{PING}").under(|guard| owned(guard).require_owner()) => preflight();
+    row_01_a_preflight_asks_no_resolver: send("OPTIONS /mcp\n{H}\n{P}\nuser: panics").under(owned) => preflight();
+    row_01_options_without_origin: send("OPTIONS /mcp\n{H}\naccess-control-request-method: POST\n\n{PING}") => problem(405).with("allow: GET, POST, DELETE");
+    row_01_options_without_a_method_to_ask_for: send("OPTIONS /mcp\n{H}\norigin: http://localhost:8000\nmcp-session-id: {live}\n\n{PING}") => problem(405).with("allow: GET, POST, DELETE");
+    row_01_options_with_a_call_of_nobody: send("OPTIONS /mcp\n{H}\n{J}\n\n{PING}").under(|guard| owned(guard).require_owner()) => problem(405).with("allow: GET, POST, DELETE");
+    row_01_options_asks_no_resolver: send("OPTIONS /mcp\n{H}\nuser: panics").under(owned) => problem(405).with("allow: GET, POST, DELETE");
+    row_01_options_to_a_foreign_host: send("OPTIONS /mcp\nhost: evil.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_01_options_from_a_foreign_page: send("OPTIONS /mcp\n{H}\norigin: https://evil.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
+    row_01_options_on_http_2: send("OPTIONS http://localhost:8000/mcp HTTP/2\n{J}\n\n{PING}") => problem(405).with("allow: GET, POST, DELETE");
     row_02_no_host: send("POST /mcp\n{J}\n\n{PING}") => problem(400);
     row_02_no_host_on_http_1_0: send("POST /mcp HTTP/1.0\n{J}\n\n{PING}") => problem(400);
     row_02_no_host_beside_the_absolute_form: send("POST http://localhost:8000/mcp\n{J}\n\n{PING}") => problem(400);
@@ -76,6 +91,7 @@ rows! {
     row_02_a_listed_origin_passes_with_its_default_port: send("POST /mcp\n{H}\n{J}\norigin: HTTPS://App.Example:443\n\n{INITIALIZE}").under(|guard| guard.allowed_origins(["https://app.example"])) => passes();
     row_02_origin_is_judged_before_the_method: send("PUT /mcp\n{H}\norigin: null") => rpc(403, -32600, ANY, "null");
     row_03_put: send("PUT /mcp\n{H}\n{J}\n\n{PING}") => problem(405).with("allow: GET, POST, DELETE");
+    row_03_put_asks_no_resolver: send("PUT /mcp\n{H}\nuser: fails\nmcp-session-id: {live}").under(owned) => problem(405).with("allow: GET, POST, DELETE");
     row_03_head: send("HEAD /mcp\n{H}") => problem(405).with("allow: GET, POST, DELETE");
     row_03_patch_with_a_live_session: send("PATCH /mcp\n{H}\nmcp-session-id: {live}") => problem(405).with("allow: GET, POST, DELETE");
     row_04_two_session_headers: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-session-id: x\n\n{PING}") => problem(400);
@@ -103,6 +119,10 @@ rows! {
     row_08_get_with_an_unknown_version: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-01-01") => problem(400);
     row_08_delete_with_an_unknown_version: send("DELETE /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: latest") => problem(400);
     row_08_two_different_versions: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-06-18") => problem(400);
+    row_08_a_list_of_equal_versions_counts_once: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25, 2025-11-25") => passes_with("mcp-protocol-version: 2025-11-25");
+    row_08_a_list_of_two_versions: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25, 2025-06-18") => problem(400);
+    row_08_delete_with_a_list_of_equal_versions: send("DELETE /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25,2025-11-25") => no_content();
+    row_08_delete_with_a_list_of_two_versions: send("DELETE /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25,latest") => problem(400);
     row_08_a_modern_version_may_use_its_live_session: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp-protocol-version: 2026-07-28") => passes();
     row_09_no_content_type: send("POST /mcp\n{H}\n\n{PING}") => problem(415);
     row_09_two_content_types: send("POST /mcp\n{H}\n{J}\n{J}\n\n{PING}") => problem(415);
@@ -176,6 +196,13 @@ rows! {
     row_17_two_different_versions: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-03-26\n\n{PING}") => rpc(400, -32600, ANY, "1");
     row_17_unknown_version_on_a_notification: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: x\n\n{INITIALIZED}") => rpc(400, -32600, ANY, "null");
     row_17_two_equal_versions_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-11-25\n\n{PING}") => passes();
+    row_17_two_equal_lines_go_inward_as_one: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25\nmcp-protocol-version: 2025-11-25\n\n{PING}") => passes_with("mcp-protocol-version: 2025-11-25");
+    row_17_a_list_of_equal_versions_counts_once: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25, 2025-11-25\n\n{PING}") => passes_with("mcp-protocol-version: 2025-11-25");
+    row_17_lines_and_lists_of_equal_versions_count_once: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: , 2025-06-18 ,\nmcp-protocol-version: 2025-06-18,2025-06-18\n\n{PING}") => passes_with("mcp-protocol-version: 2025-06-18");
+    row_17_a_list_of_equal_versions_on_initialize: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2025-11-25, 2025-11-25\n\n{INITIALIZE}") => passes_with("mcp-protocol-version: 2025-11-25");
+    row_17_a_list_of_two_versions: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2025-11-25, 2025-03-26\n\n{PING}") => rpc(400, -32600, ANY, "1");
+    row_17_a_list_of_equal_unknown_versions: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 1, 1\n\n{PING}") => rpc(400, -32600, ANY, "1");
+    row_17_a_list_of_nothing_is_no_version: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: ,\n\n{PING}") => passes_without("mcp-protocol-version");
     row_17_a_listed_version_that_was_not_negotiated_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp-protocol-version: 2024-11-05\n\n{PING}") => passes();
     row_17_no_version_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes();
     row_17_initialize_with_a_modern_header_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{INITIALIZE}") => passes();
@@ -198,12 +225,32 @@ rows! {
     row_23_a_notification: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{INITIALIZED}") => passes();
     row_23_a_response: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{RESPONSE}") => passes();
     row_23_a_get_stream: send("GET /mcp\n{H}\nmcp-session-id: {live}\naccept: text/event-stream") => passes();
+    row_23_a_get_carries_no_body_inward: send("GET /mcp\n{H}\n{J}\ncontent-length: 40\nmcp-session-id: {live}\n\n{PING}") => passes_without("content-length");
+    row_23_a_get_carries_no_fields_of_a_body_inward: send("GET /mcp\n{H}\n{J}\ncontent-language: de\nmcp-session-id: {live}") => passes_without("content-language");
+    row_23_a_get_carries_no_transfer_coding_inward: send("GET /mcp\n{H}\ntransfer-encoding: chunked\nmcp-session-id: {live}\n\n{PING}") => passes_without("transfer-encoding");
+    row_23_a_get_expects_nothing_inward: send("GET /mcp\n{H}\nexpect: 100-continue\nmcp-session-id: {live}\n\n{PING}") => passes_without("expect");
+    row_23_a_get_announces_no_trailers_inward: send("GET /mcp\n{H}\ntrailer: x\nmcp-session-id: {live}") => passes_without("trailer");
+    row_23_a_get_on_http_2_carries_no_body_inward: send("GET http://localhost:8000/mcp HTTP/2\n{J}\nmcp-session-id: {live}\n\n{PING}") => passes_without("content-type");
+    row_23_a_get_keeps_the_event_that_it_resumes_from: send("GET /mcp\n{H}\nlast-event-id: 7\nmcp-session-id: {live}") => passes_with("last-event-id: 7");
+    row_23_a_session_id_with_an_underscore_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp_session_id: x\n\n{PING}") => passes_without("mcp_session_id");
+    row_23_a_session_id_with_two_signs_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nMcp_Session-Id: x\n\n{PING}") => passes_without("mcp_session-id");
+    row_23_a_version_with_an_underscore_never_gets_inward: send("GET /mcp\n{H}\nmcp-session-id: {live}\nmcp_protocol_version: x") => passes_without("mcp_protocol_version");
+    row_23_a_method_with_an_underscore_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp_method: x\n\n{INITIALIZE}") => passes_without("mcp_method");
+    row_23_a_name_with_a_dot_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp.name: x\n\n{PING}") => passes_without("mcp.name");
+    row_23_a_last_event_id_with_an_underscore_never_gets_inward: send("GET /mcp\n{H}\nmcp-session-id: {live}\nlast_event_id: 7") => passes_without("last_event_id");
+    row_23_a_name_that_only_begins_alike_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\nmcp_names: x\n\n{PING}") => passes_with("mcp_names: x");
     row_23_delete_is_answered_by_the_guard: send("DELETE /mcp\n{H}\nmcp-session-id: {live}") => no_content();
     stateless_a_request_passes: send("POST /mcp\n{H}\n{J}\n\n{PING}").under(SessionGuardBuilder::stateless) => passes();
     stateless_a_notification_passes: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZED}").under(SessionGuardBuilder::stateless) => passes();
     stateless_a_response_passes: send("POST /mcp\n{H}\n{J}\n\n{RESPONSE}").under(SessionGuardBuilder::stateless) => passes();
     stateless_initialize_passes: send("POST /mcp\n{H}\n{J}\n\n{INITIALIZE}").under(SessionGuardBuilder::stateless) => passes();
     stateless_session_headers_are_neither_read_nor_stripped: send("POST /mcp\n{H}\n{J}\nmcp-session-id: a b\nmcp-session-id: c\n\n{PING}").under(SessionGuardBuilder::stateless) => passes();
+    stateless_a_session_id_with_an_underscore_is_left_alone: send("POST /mcp\n{H}\n{J}\nmcp_session_id: c\n\n{PING}").under(SessionGuardBuilder::stateless) => passes_with("mcp_session_id: c");
+    stateless_a_version_with_an_underscore_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp_protocol_version: c\n\n{PING}").under(SessionGuardBuilder::stateless) => passes_without("mcp_protocol_version");
+    stateless_a_list_of_equal_versions_counts_once: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2025-11-25, 2025-11-25\n\n{PING}").under(SessionGuardBuilder::stateless) => passes_with("mcp-protocol-version: 2025-11-25");
+    stateless_a_preflight_passes: send("OPTIONS /mcp\n{H}\n{P}\nmcp-session-id: c\n\n{PING}").under(SessionGuardBuilder::stateless) => preflight();
+    stateless_any_other_options: send("OPTIONS /mcp\n{H}\n{J}\n\n{PING}").under(SessionGuardBuilder::stateless) => problem(405).with("allow: POST");
+    stateless_options_to_a_foreign_host: send("OPTIONS /mcp\nhost: evil.example\n{J}\n\n{PING}").under(SessionGuardBuilder::stateless) => rpc(403, -32600, ANY, "null");
     stateless_get: send("GET /mcp\n{H}").under(SessionGuardBuilder::stateless) => problem(405).with("allow: POST");
     stateless_delete: send("DELETE /mcp\n{H}\nmcp-session-id: x").under(SessionGuardBuilder::stateless) => problem(405).with("allow: POST");
     stateless_host_is_judged: send("POST /mcp\nhost: evil.example\n{J}\n\n{PING}").under(SessionGuardBuilder::stateless) => rpc(403, -32600, ANY, "null");
@@ -215,6 +262,11 @@ rows! {
     section_6_a_request_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
     section_6_a_session_id_is_stripped_whatever_it_is: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp-session-id: nobody\nlast-event-id: 7\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
     section_6_a_live_session_is_not_touched: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes();
+    section_6_a_list_of_equal_versions_counts_once: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28, 2026-07-28\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes_with("mcp-protocol-version: 2026-07-28");
+    section_6_two_equal_versions_count_once: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes_with("mcp-protocol-version: 2026-07-28");
+    section_6_a_list_of_two_versions: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28, 2026-07-29\nmcp-method: tools/list\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_a_name_with_an_underscore_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\nmcp-name: add\nmcp_name: rm\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"add\"}}").under(SessionGuardBuilder::accept_modern) => passes_without("mcp_name");
+    section_6_a_session_id_with_an_underscore_never_gets_inward: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp_session_id: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => passes_without("mcp_session_id");
     section_6_a_claim_that_is_no_string: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":7}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32602, ANY, "9");
     section_6_an_earlier_claim_beside_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2025-11-25\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
     section_6_a_request_without_a_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: ping\n\n{PING}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32602, ANY, "1");
@@ -223,7 +275,7 @@ rows! {
     section_6_a_response_under_a_modern_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{RESPONSE}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32600, ANY, "null");
     section_6_initialize_with_a_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: initialize\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"initialize\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(404, -32601, ANY, "9");
     section_6_no_version_header: send("POST /mcp\n{H}\n{J}\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
-    section_6_two_version_headers: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
+    section_6_two_different_version_headers: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-protocol-version: 2026-07-29\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
     section_6_a_version_header_unlike_the_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-29\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
     section_6_a_legacy_version_header_beside_a_claim: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2025-11-25\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
     section_6_no_method_header: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32020, ANY, "9");
@@ -249,6 +301,8 @@ rows! {
     legacy_refused_a_version_that_can_not_be_shown: send("POST /mcp\n{H}\n{J}\nx: y\n\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"<b>\"}}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32022, ANY, "0").data(r#"{"supported":["2026-07-28"],"requested":"unknown"}"#);
     legacy_refused_a_notification: send("POST /mcp\n{H}\n{J}\nx: y\n\n{INITIALIZED}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32600, ANY, "null");
     legacy_refused_a_response: send("POST /mcp\n{H}\n{J}\nx: y\n\n{RESPONSE}").under(|guard| guard.refuse_legacy().accept_modern()) => rpc(400, -32600, ANY, "null");
+    legacy_refused_a_preflight_passes: send("OPTIONS /mcp\n{H}\n{P}\n\n{PING}").under(|guard| guard.refuse_legacy().accept_modern()) => preflight();
+    legacy_refused_any_other_options: send("OPTIONS /mcp\n{H}\n{J}\n\n{PING}").under(|guard| guard.refuse_legacy().accept_modern()) => problem(405).with("allow: POST");
     legacy_refused_get: send("GET /mcp\n{H}\nmcp-session-id: x").under(|guard| guard.refuse_legacy().accept_modern()) => problem(405).with("allow: POST");
     legacy_refused_delete: send("DELETE /mcp\n{H}").under(|guard| guard.refuse_legacy().accept_modern()) => problem(405).with("allow: POST");
     legacy_refused_a_modern_request_passes: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\nmcp-session-id: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/list\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}").under(|guard| guard.refuse_legacy().accept_modern()) => passes();
@@ -353,7 +407,11 @@ enum Kind {
     },
     Problem,
     Passes,
-    Untouched,
+    /// Passes with this field, as the one of its name; or without any of this name.
+    PassesWith(&'static str),
+    PassesWithout(&'static str),
+    /// Passes with nothing of a body or of a session.
+    Preflight,
     NoContent,
 }
 
@@ -384,12 +442,24 @@ fn passes() -> Answered {
     }
 }
 
-fn untouched() -> Answered {
+fn passes_with(field: &'static str) -> Answered {
     Answered {
-        status: 200,
-        kind: Kind::Untouched,
-        header: None,
-        data: None,
+        kind: Kind::PassesWith(field),
+        ..passes()
+    }
+}
+
+fn passes_without(name: &'static str) -> Answered {
+    Answered {
+        kind: Kind::PassesWithout(name),
+        ..passes()
+    }
+}
+
+fn preflight() -> Answered {
+    Answered {
+        kind: Kind::Preflight,
+        ..passes()
     }
 }
 
@@ -427,7 +497,9 @@ impl fmt::Display for Answered {
             }
             Kind::Problem => write!(f, "{} problem+json", self.status)?,
             Kind::Passes => write!(f, "to inner")?,
-            Kind::Untouched => write!(f, "to inner, untouched")?,
+            Kind::PassesWith(field) => write!(f, "to inner with {field}")?,
+            Kind::PassesWithout(name) => write!(f, "to inner without {name}")?,
+            Kind::Preflight => write!(f, "to inner without a body")?,
             Kind::NoContent => write!(f, "204")?,
         }
         self.header.map_or(Ok(()), |header| write!(f, ", {header}"))
@@ -485,20 +557,22 @@ async fn check(sent: Sent, answered: Answered) {
     let calls = world.inner.calls();
 
     match &answered.kind {
-        Kind::Passes | Kind::Untouched => {
+        Kind::Passes | Kind::PassesWith(_) | Kind::PassesWithout(_) | Kind::Preflight => {
             assert!(refusal.is_none(), "{refusal:?}");
             assert!(response.status().is_success());
             assert_eq!(calls.len(), 1, "the inner service is called once");
-            assert_eq!(
-                calls[0].body, sent_body,
-                "it gets the bytes that were judged"
-            );
-            if matches!(answered.kind, Kind::Untouched) {
-                assert_eq!(calls[0].headers, sent_headers);
-            } else if live.is_some() || is_modern(&calls[0]) {
+            let judged = match calls[0].method {
+                Method::POST => &*sent_body,
+                _ => "",
+            };
+            assert_eq!(calls[0].body, judged, "it gets the bytes that were judged");
+            check_fields(&answered.kind, &calls[0].headers);
+            if live.is_some() || is_modern(&calls[0]) {
                 assert!(!calls[0].headers.contains_key("last-event-id") || !is_modern(&calls[0]));
                 assert!(!calls[0].headers.contains_key("mcp-session-id"));
-            } else if sent_headers.contains_key("mcp-session-id") {
+            } else if sent_headers.contains_key("mcp-session-id")
+                && !matches!(answered.kind, Kind::Preflight)
+            {
                 assert_eq!(calls[0].headers.get_all("mcp-session-id").iter().count(), 2);
             }
             return;
@@ -582,6 +656,25 @@ async fn check(sent: Sent, answered: Answered) {
     }
 }
 
+/// What of a request's fields reaches the inner service.
+fn check_fields(kind: &Kind, headers: &HeaderMap) {
+    match kind {
+        Kind::PassesWith(field) => {
+            let (name, value) = field.split_once(": ").unwrap();
+            let values: Vec<_> = headers.get_all(name).iter().collect();
+            assert_eq!(values, [value]);
+        }
+        Kind::PassesWithout(name) => assert!(!headers.contains_key(*name), "{name}"),
+        Kind::Preflight => {
+            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            names.retain(|name| !["host", "user"].contains(name));
+            names.sort_unstable();
+            assert_eq!(names, ["access-control-request-method", "origin"]);
+        }
+        _ => {}
+    }
+}
+
 fn is_modern(seen: &support::Seen) -> bool {
     seen.era.as_ref().is_some_and(Era::is_modern)
 }
@@ -605,6 +698,7 @@ fn fill(text: &str, live: Option<&str>, ended: Option<&str>) -> String {
         .replace("{LIVE}", &live.to_ascii_uppercase())
         .replace("{ended}", ended.unwrap_or("none"))
         .replace("{H}", H)
+        .replace("{P}", P)
         .replace("{J}", J)
         .replace("{PING}", PING)
         .replace("{INITIALIZE}", INITIALIZE)

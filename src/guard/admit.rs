@@ -1,4 +1,4 @@
-//! A request judged by its head (contract rows 2 to 9): who asks, and for which session.
+//! A request judged by its head (contract rows 1 to 9): who asks, and for which session.
 
 use http::request::Parts;
 
@@ -14,7 +14,9 @@ use crate::session::{Begun, Caller, InFlight};
 pub(crate) enum Admission {
     /// Only the store knows whether it names a session.
     Ask(Caller),
-    End(InFlight),
+    End(InFlight, Traits),
+    /// A CORS preflight, which is of no session.
+    Preflight,
     Read(Admitted),
     Stream(InFlight, Traits),
 }
@@ -35,7 +37,7 @@ pub(crate) struct Asked {
 }
 
 impl Shared {
-    /// Judges a request by its head (contract rows 2 to 9). With a refusal comes the live session that
+    /// Judges a request by its head (contract rows 1 to 9). With a refusal comes the live session that
     /// the request names, if it came so far. `asked` is what the store has said of it.
     pub(crate) fn admit(
         &self,
@@ -47,7 +49,12 @@ impl Shared {
         let (caller, found) = match asked {
             Some(asked) => (asked.caller, asked.found),
             None => {
-                origin::verify(&head, parts, settings).map_err(|reason| (reason, None))?;
+                origin::verify(&head, parts, settings)
+                    .and_then(|()| judge::verb(head.verb, settings))
+                    .map_err(|reason| (reason, None))?;
+                if head.verb == Verb::Preflight {
+                    return Ok(Admission::Preflight);
+                }
                 // Who asks is settled before any session is looked up.
                 let caller = match settings.legacy {
                     LegacyEra::Sessions => settings.owners.resolve(parts),
@@ -80,7 +87,9 @@ impl Shared {
             Ok(HeadVerdict::Stream) => session
                 .map(|session| Admission::Stream(session, head.traits))
                 .ok_or_else(gone),
-            Ok(HeadVerdict::End) => session.map(Admission::End).ok_or_else(gone),
+            Ok(HeadVerdict::End) => session
+                .map(|session| Admission::End(session, head.traits))
+                .ok_or_else(gone),
         }
     }
 

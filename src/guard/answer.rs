@@ -7,7 +7,9 @@ use axum::BoxError;
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRAILER,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame};
@@ -17,10 +19,12 @@ use tokio::time::timeout;
 use super::body::{Role, SessionBody, Tail};
 use super::head::{SESSION_ID, Single, Traits, names_encoding};
 use super::kept::Kept;
+use super::lost;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
+use super::trailers;
 use crate::config::Settings;
-use crate::session::{EndReason, Entry, InFlight};
+use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
 
 /// A request of a live session that the inner service is answering.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Call {
     /// The request carries `Last-Event-ID`: it resumes a stream.
     resumes: bool,
     max_streams: usize,
+    /// Of a GET whose answer is waited for.
+    place: Option<StreamPlace>,
     version: Version,
 }
 
@@ -63,18 +69,49 @@ impl Call {
             request: request_id.map(Kept::new),
             resumes: traits.resumes,
             max_streams: settings.max_streams,
+            place: None,
             version: parts.version,
         }
     }
 
-    /// The answer where the session ended before the inner service had begun one. 404 would make
-    /// one client repeat the call, so a request gets an error of its own.
+    /// The inner service has not answered at once: a GET counts among the streams of its session.
+    #[inline]
+    pub(crate) fn wait(&mut self) {
+        if !self.is_message && self.place.is_none() {
+            let entry = self.in_flight.entry().clone();
+            let (kind, limit) = self.stream_limit();
+            self.place = Some(StreamPlace::wait(entry, kind, limit));
+        }
+    }
+
+    /// Whether nobody waits for the answer any more: the session has ended, or a GET had to make room.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        !self.in_flight.entry().is_usable() || self.place.as_ref().is_some_and(StreamPlace::is_lost)
+    }
+
+    /// The answer where it was over before the inner service had begun one. 404 would make one client
+    /// repeat the call, so a request gets an error of its own; and a GET that had to make room an event
+    /// stream that is over.
     pub(crate) fn ended(&self) -> Response<Body> {
+        let entry = self.in_flight.entry();
         match &self.request {
             Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
-                .told_by(self.in_flight.entry())
+                .told_by(entry)
                 .into_response(self.version),
-            None => not_found(self.version, self.in_flight.entry()),
+            None if self.place.is_some() && entry.is_usable() => empty_stream(),
+            None => not_found(self.version, entry),
+        }
+    }
+
+    /// What of its session's streams a GET counts as, and how many of these there may be.
+    fn stream_limit(&self) -> (StreamKind, usize) {
+        match self.resumes {
+            false => (StreamKind::Plain, self.max_streams),
+            true => (
+                StreamKind::Resumed,
+                LEAST_RESUMED.max(RESUMED_FOR_EACH * self.max_streams),
+            ),
         }
     }
 
@@ -91,6 +128,9 @@ impl Call {
         }
         if traits.is_event_stream {
             traits.never_buffer(response.headers_mut());
+            if !self.is_message && response.status().is_success() {
+                self.in_flight.entry().mark_streamed();
+            }
         }
         let hint = response.body().size_hint();
         let is_sized = hint.exact().is_some();
@@ -109,24 +149,25 @@ impl Call {
             }
             None => {}
         }
-        if is_sized && hint.lower() <= SMALL {
+        let may_have_trailers = trailers::may_follow(response.body(), traits, self.version);
+        if is_sized && hint.lower() <= SMALL && !may_have_trailers {
             return Ok(response);
         }
         let role = match self.request {
             _ if !traits.may_end_early(response.body()) => Role::Plain,
-            None if self.is_message || self.resumes => Role::Stream { number: None },
+            None if self.is_message => Role::Stream { place: None },
             None => {
-                let extras = &self.in_flight.entry().extras;
-                Role::Stream {
-                    number: Some(extras.add_stream(self.max_streams)),
-                }
+                let entry = self.in_flight.entry().clone();
+                let (kind, limit) = self.stream_limit();
+                let place = StreamPlace::open(entry, kind, limit, self.place);
+                Role::Stream { place: Some(place) }
             }
             Some(request) if !traits.is_encoded => Role::Call {
                 request,
                 tail: Tail::default(),
                 is_held: false,
             },
-            Some(_) => Role::Stream { number: None },
+            Some(_) => Role::Stream { place: None },
         };
         // In the box that axum's body is made of: it would map the errors of any other, which are
         // its own already, once more for each frame.
@@ -138,9 +179,11 @@ impl Call {
 
     #[inline]
     fn question(&self, status: StatusCode, traits: AnswerTraits) -> Option<Question> {
+        // An encoded answer to a message may be one that only looks like a loss.
+        let may_be_read = !self.is_message || !traits.is_encoded;
         if status == StatusCode::NOT_FOUND
             && !self.resumes
-            && !traits.is_encoded
+            && may_be_read
             && self.in_flight.entry().inner_id().is_some()
         {
             return Some(Question::IsSessionLost);
@@ -148,6 +191,29 @@ impl Call {
         let expects_no_answer = self.is_message && self.request.is_none();
         let may_be_empty = status.is_success() && status != StatusCode::ACCEPTED;
         (expects_no_answer && may_be_empty && !traits.is_event_stream).then_some(Question::IsEmpty)
+    }
+}
+
+impl Call {
+    /// Whether the inner service's 404 means that its session is lost.
+    fn is_session_lost(&self, body: &[u8]) -> bool {
+        match self.is_message {
+            true => lost::by_message(body, self.request.as_ref()),
+            false => lost::by_stream(body, self.in_flight.entry().has_streamed()),
+        }
+    }
+
+    /// The inner service's session is lost, so ours ends.
+    fn lost(&self) -> Response<Body> {
+        let entry = self.in_flight.entry();
+        entry.leave(EndReason::InnerLost);
+        not_found(self.version, entry)
+    }
+
+    fn no_stream(&self) -> Response<Body> {
+        Refusal::of_head(RefusalReason::NoStream)
+            .told_by(self.in_flight.entry())
+            .into_response(self.version)
     }
 }
 
@@ -165,7 +231,7 @@ enum Question {
     /// Is a 2xx to a notification or response empty? Then it becomes 202: one client opens its
     /// GET stream only on that.
     IsEmpty,
-    /// Is a 404 the end of the inner service's own session, or an unknown method?
+    /// Is a 404 the end of the inner service's own session, an answer, or a GET without a stream?
     IsSessionLost,
 }
 
@@ -193,12 +259,11 @@ impl Unclear {
             Question::IsSessionLost => {
                 let read = timeout(PATIENCE, to_bytes(body, LARGEST_ERROR)).await;
                 let read = read.ok().and_then(Result::ok).unwrap_or_default();
-                if is_unknown_method(&read) {
-                    return Response::from_parts(parts, Body::from(read));
+                match self.call.is_session_lost(&read) {
+                    true => self.call.lost(),
+                    false if self.call.is_message => Response::from_parts(parts, Body::from(read)),
+                    false => self.call.no_stream(),
                 }
-                let entry = self.call.in_flight.entry();
-                entry.leave(EndReason::InnerLost);
-                not_found(self.call.version, entry)
             }
         }
     }
@@ -230,6 +295,7 @@ pub(super) struct AnswerTraits {
     pub(super) has_session_id: bool,
     pub(super) is_encoded: bool,
     pub(super) is_event_stream: bool,
+    pub(super) has_trailer: bool,
     has_accel_buffering: bool,
     has_cache_control: bool,
     has_length: bool,
@@ -252,6 +318,7 @@ impl<'a> AnswerHead<'a> {
                 name if *name == CONTENT_TYPE => {
                     head.content_type = head.content_type.or(Some(value));
                 }
+                name if *name == TRAILER => traits.has_trailer = true,
                 name if *name == SESSION_ID => head.session_id.add(value),
                 name if *name == X_ACCEL_BUFFERING => traits.has_accel_buffering = true,
                 _ => {}
@@ -307,16 +374,22 @@ fn is_empty<B: HttpBody>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-fn is_unknown_method(body: &[u8]) -> bool {
-    let error = serde_json::from_slice::<serde_json::Value>(body);
-    error.is_ok_and(|value| value["error"]["code"] == METHOD_NOT_FOUND)
+/// What a client takes for a stream that has just ended: it opens another when it likes.
+fn empty_stream() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    AnswerTraits::default().never_buffer(headers);
+    response
 }
 
 static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-const METHOD_NOT_FOUND: i64 = -32601;
 /// A body of known length up to this fits the socket's buffer: it is over with its head, and is
 /// passed on as it is.
 const SMALL: u64 = 64 << 10;
 const LARGEST_ERROR: usize = 64 << 10;
+/// A client with many calls under way resumes all of their streams at once when its network is back.
+const LEAST_RESUMED: usize = 32;
+const RESUMED_FOR_EACH: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);

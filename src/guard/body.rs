@@ -15,8 +15,9 @@ use super::kept::Kept;
 use super::opening::stream::OpeningStream;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
+use super::trailers;
 use crate::observe::Observers;
-use crate::session::{EndReason, Entry, InFlight, McpSession, Watch};
+use crate::session::{EndReason, Entry, InFlight, McpSession, StreamPlace, Watch};
 
 pin_project! {
     /// A response body that is in flight until its end.
@@ -91,9 +92,9 @@ where
                 Some(_) => None,
                 None => this.tie.role.poll_held(entry, cx),
             };
-            let polled = match held {
+            let mut polled = match held {
                 Some(Poll::Ready(Some(data))) => {
-                    this.tie.role = Role::Stream { number: None };
+                    this.tie.role = Role::Stream { place: None };
                     if this.inner.is_end_stream() {
                         this.tie.finish();
                     }
@@ -102,8 +103,9 @@ where
                 Some(_) => Poll::Pending,
                 None => polled.unwrap_or_else(|| this.inner.as_mut().poll_frame(cx)),
             };
-            match &polled {
+            match &mut polled {
                 Poll::Ready(Some(Ok(frame))) => {
+                    trailers::strip(frame);
                     if this.tie.carried(frame.data_ref()) == Passage::Held {
                         return self.poll_frame(cx);
                     }
@@ -157,7 +159,8 @@ where
             true => this.inner.as_mut().poll_frame(cx),
             false => Poll::Pending,
         };
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled {
+            trailers::strip(frame);
             this.tie.passed(frame.data_ref());
             // The consumer may not ask again.
             if this.inner.is_end_stream() && !this.tie.may_hold() {
@@ -202,9 +205,9 @@ pub(crate) enum Role {
     OpeningStream(Box<OpeningStream>),
     /// Anything but an event stream: runs to its own end.
     Plain,
-    /// A GET event stream, with its number where it counts against the limit; or an event stream
-    /// whose end needs no word.
-    Stream { number: Option<u32> },
+    /// A GET event stream, with its place among those of its session; or an event stream whose end
+    /// needs no word.
+    Stream { place: Option<StreamPlace> },
 }
 
 impl Role {
@@ -217,12 +220,10 @@ impl Role {
         match self {
             Self::Opening | Self::Plain => false,
             Self::Call { is_held: true, .. } if !entry.is_deleting() => true,
-            Self::Call { .. } | Self::OpeningStream(_) | Self::Stream { number: None } => {
+            Self::Call { .. } | Self::OpeningStream(_) | Self::Stream { place: None } => {
                 !entry.is_usable()
             }
-            Self::Stream {
-                number: Some(number),
-            } => !entry.is_usable() || entry.extras.is_evicted(*number),
+            Self::Stream { place: Some(place) } => !entry.is_usable() || place.is_evicted(),
         }
     }
 
@@ -304,7 +305,7 @@ impl Tie {
             return false;
         };
         match &self.role {
-            Role::Call { is_held: false, .. } | Role::Stream { number: None } => {
+            Role::Call { is_held: false, .. } | Role::Stream { place: None } => {
                 in_flight.entry().is_usable()
             }
             role => !role.may_hold_back() && !role.is_over(in_flight.entry()),
@@ -333,7 +334,7 @@ impl Tie {
         };
         let passage = opening.carried(data, in_flight.entry());
         if passage == Passage::Answered {
-            self.role = Role::Stream { number: None };
+            self.role = Role::Stream { place: None };
         }
         passage
     }
@@ -343,13 +344,9 @@ impl Tie {
         let Some(in_flight) = self.in_flight.take() else {
             return;
         };
-        match &self.role {
+        match &mut self.role {
             Role::OpeningStream(opening) => opening.ended(in_flight.entry()),
-            Role::Stream {
-                number: Some(number),
-            } => {
-                in_flight.entry().extras.remove_stream(*number);
-            }
+            Role::Stream { place } => drop(place.take()),
             Role::Opening => in_flight.entry().confirm(),
             _ => {}
         }

@@ -11,9 +11,11 @@ use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
+use super::answer::AnswerHead;
 use super::head::SESSION_ID;
 use super::layer::Shared;
 use super::refusal::Refusal;
+use super::trailers::without_session_id;
 use crate::session::{EndReason, Entry, InFlight};
 
 /// The one DELETE of a session that is under way. It ends the session, also if its client is gone
@@ -71,11 +73,11 @@ impl Deletion {
     }
 
     /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
-    /// refused and `heeds_refusal`. Errors and silence are no refusals.
+    /// refused and that counts. Errors and silence are no refusals. `version` is the request's.
     pub(crate) async fn ask<R, E>(
         mut self,
         answer: impl Future<Output = Result<Response<R>, E>>,
-        heeds_refusal: bool,
+        version: Version,
         shared: Arc<Shared>,
     ) -> Result<Response<Body>, E>
     where
@@ -84,12 +86,14 @@ impl Deletion {
     {
         if let Ok(Ok(response)) = timeout(PATIENCE, answer).await {
             let status = response.status();
-            if heeds_refusal && status.is_client_error() && status != StatusCode::NOT_FOUND {
+            let is_refusal = status.is_client_error() && status != StatusCode::NOT_FOUND;
+            if is_refusal && !shared.settings.end_on_refused_delete {
                 // 405 says that clients may not end it: the session goes on.
                 self.is_refused = true;
                 let mut response = response.map(Body::new);
+                let traits = AnswerHead::read(response.headers()).traits;
                 response.headers_mut().remove(&SESSION_ID);
-                return Ok(response);
+                return Ok(response.map(|body| without_session_id(body, traits, version)));
             }
         }
         Ok(self.end_everywhere(&shared).await)

@@ -159,6 +159,12 @@ pub(crate) fn known(version: &str) -> Cow<'static, str> {
     }
 }
 
+/// Whether this is a version that the guard knows by name.
+#[inline]
+pub(crate) fn is_usual(version: &[u8]) -> bool {
+    usual(version).is_some()
+}
+
 #[inline]
 fn usual(version: &[u8]) -> Option<&'static str> {
     let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);

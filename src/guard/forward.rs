@@ -1,14 +1,20 @@
-//! What the inner service gets: the handle in the extensions, its own session id or none, and
-//! exactly the bytes that were judged (contract row 23, §4.4).
+//! What the inner service gets: the handle in the extensions, its own session id or none, the guard's
+//! own reading of the headers, and exactly the bytes that were judged (contract row 23, §4.4). Only a
+//! POST carries a body inward.
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, EXPECT, TRAILER, TRANSFER_ENCODING};
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request};
 
 use super::answer::LAST_EVENT_ID;
 use super::era::Era;
-use super::head::{SESSION_ID, Traits};
+use super::head::{PROTOCOL_VERSION, SESSION_ID, Traits, VersionHeader, is_alias, is_alias_of};
+use crate::config::Settings;
 use crate::extract::{Content, Guarded, McpMessage};
 use crate::observe;
 use crate::session::{Entry, McpSession};
@@ -28,6 +34,7 @@ pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage
 pub(crate) fn prepare_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Traits) {
     observe::record(Some(entry), None);
     attach_stream(parts, entry, traits);
+    remove_content(&mut parts.headers, traits);
 }
 
 /// The same, for what nobody looks at from outside.
@@ -49,10 +56,28 @@ fn readdress(parts: &mut Parts, entry: &Entry, traits: Traits) {
         None if traits.lacks_session_id => {}
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
+    settle(&mut parts.headers, traits, is_alias);
 }
 
-/// Makes a message ready where there are no sessions: the session header stays as it is.
-pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage) {
+/// Makes a message ready where there are no sessions: the session header stays as it is, in every
+/// spelling.
+pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage, traits: Traits) {
+    let is_session_id = |name: &str| is_alias_of(name, SESSION_ID.as_str());
+    settle(&mut parts.headers, traits, |name| {
+        is_alias(name) && !is_session_id(name)
+    });
+    attach_message(parts, message);
+}
+
+/// Makes a message of the modern era ready, which knows neither sessions nor resumed streams.
+pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, traits: Traits) {
+    parts.headers.remove(&SESSION_ID);
+    parts.headers.remove(LAST_EVENT_ID);
+    settle(&mut parts.headers, traits, is_alias);
+    attach_message(parts, message);
+}
+
+fn attach_message(parts: &mut Parts, message: McpMessage) {
     observe::record(None, Some(&message));
     parts.extensions.insert(Guarded {
         content: Content::Message(message),
@@ -60,11 +85,14 @@ pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage) {
     });
 }
 
-/// Makes a message of the modern era ready, which knows neither sessions nor resumed streams.
-pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage) {
-    parts.headers.remove(&SESSION_ID);
+/// Makes a CORS preflight ready, which is of no session and has no body. The extractors know that it
+/// was guarded.
+pub(crate) fn prepare_preflight(parts: &mut Parts) {
+    remove_where(&mut parts.headers, |name| {
+        is_of_content(name) || is_of_framing(name) || is_mcp(name) || is_alias(name)
+    });
     parts.headers.remove(LAST_EVENT_ID);
-    prepare_stateless(parts, message);
+    parts.extensions.insert(Guarded::default());
 }
 
 /// Describes a body of `length` bytes that stands there whole; `traits` is what the head says of it.
@@ -78,4 +106,71 @@ pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize) {
     if traits.length != Some(length as u64) {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
+}
+
+/// A message on its way inward. axum's own limit, 2 MB unless it was set, must not undercut the guard's:
+/// extractors would refuse what was let through. One that is set inside wins.
+#[inline]
+pub(crate) fn message(parts: Parts, body: Bytes, settings: &Settings) -> Request<Body> {
+    let is_large = body.len() > SURELY_BELOW_ANY_LIMIT;
+    let mut request = Request::from_parts(parts, Body::from(body));
+    if is_large {
+        DefaultBodyLimit::max(settings.body_limit).apply(&mut request);
+    }
+    request
+}
+
+/// Leaves one line of the version header, as the guard read it, and no field that `is_alias` of ours.
+#[inline]
+fn settle(headers: &mut HeaderMap, traits: Traits, is_alias: impl Fn(&str) -> bool) {
+    if traits.repeats_version {
+        let version = match VersionHeader::read(headers) {
+            VersionHeader::Named(version) => HeaderValue::from_bytes(version).ok(),
+            VersionHeader::Absent | VersionHeader::Conflicting => None,
+        };
+        match version {
+            Some(version) => drop(headers.insert(&PROTOCOL_VERSION, version)),
+            None => drop(headers.remove(&PROTOCOL_VERSION)),
+        }
+    }
+    if traits.has_aliases {
+        remove_where(headers, is_alias);
+    }
+}
+
+/// A request without a body says nothing of one: hyper's client sends such a `Content-Length` and no
+/// bytes, and the next request on the connection is read as the body.
+#[inline]
+fn remove_content(headers: &mut HeaderMap, traits: Traits) {
+    if traits.describes_content || traits.is_foreign {
+        remove_where(headers, |name| is_of_content(name) || is_of_framing(name));
+    }
+}
+
+#[cold]
+fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
+    let names = headers.keys().filter(|name| goes(name.as_str()));
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn is_of_content(name: &str) -> bool {
+    name.starts_with("content-")
+}
+
+fn is_of_framing(name: &str) -> bool {
+    [TRANSFER_ENCODING, TRAILER, EXPECT]
+        .iter()
+        .any(|framing| name == framing.as_str())
+}
+
+/// To tell the extractors of a limit costs a small message 2 % of its way, and no limit is as small.
+const SURELY_BELOW_ANY_LIMIT: usize = 64 << 10;
+
+/// Whether this is one of the protocol's names, with any sign for the hyphen.
+fn is_mcp(name: &str) -> bool {
+    name.strip_prefix("mcp")
+        .is_some_and(|rest| rest.starts_with(|sign: char| !sign.is_ascii_alphanumeric()))
 }

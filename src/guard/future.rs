@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +16,7 @@ use tower_service::Service;
 
 use super::admit::Admitted;
 use super::answer::Call;
+use super::forward;
 use super::intake::Intake;
 use super::layer::Shared;
 use super::modern_call::ModernCall;
@@ -22,7 +24,7 @@ use super::opening::Opening;
 use super::post::{Next, Post};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use super::reported::Reported;
+use super::reported::Passing;
 use crate::session::{EndReason, Watch};
 
 pin_project! {
@@ -43,13 +45,13 @@ pin_project! {
         S: Service<Request<Body>>,
     {
         // The inner service's answer passes as it is.
-        Pass { #[pin] future: S::Future, reported: Option<Reported> },
+        Pass { #[pin] future: S::Future, passing: Passing },
         // The inner service answers a message of the modern era.
         Modern { #[pin] future: S::Future, call: Option<ModernCall> },
         // A POST's body is waited for. In a box, as what follows: seldom, and large.
         Read { reading: Option<Box<Reading<S>>> },
-        // The inner service is asked again whether it is ready for a message.
-        Ready { waiting: Option<Box<(S, Request<Body>, Next)>> },
+        // The inner service is asked again whether it is ready for a request.
+        Ready { waiting: Option<Box<Waiting<S>>> },
         // The inner service answers in a live session.
         Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
         // The inner service answers an `initialize`.
@@ -71,6 +73,15 @@ pub(super) struct Reading<S> {
     pub(super) shared: Arc<Shared>,
 }
 
+/// A request that waits for an inner service that is not ready.
+pub(super) struct Waiting<S> {
+    /// What is dropped first: only a POST carries a body inward.
+    rest: Option<Intake>,
+    inner: S,
+    request: Request<Body>,
+    next: Next,
+}
+
 type BoxFuture<S> = Pin<
     Box<dyn Future<Output = Result<Response<Body>, <S as Service<Request<Body>>>::Error>> + Send>,
 >;
@@ -88,12 +99,9 @@ where
         let mut state = self.project().state;
         loop {
             let next = match state.as_mut().project() {
-                StateProj::Pass { future, reported } => {
+                StateProj::Pass { future, passing } => {
                     let response = ready!(future.poll(cx))?;
-                    return Poll::Ready(Ok(match reported.take() {
-                        Some(reported) => reported.pass(response),
-                        None => response.map(Body::new),
-                    }));
+                    return Poll::Ready(Ok(mem::take(passing).pass(response)));
                 }
                 StateProj::Modern { future, call } => {
                     let response = ready!(future.poll(cx))?;
@@ -120,8 +128,8 @@ where
                             match post.judge(&body, &inner) {
                                 Next::Answer(response) => State::answer(*response, None),
                                 next => {
-                                    let request = Request::from_parts(parts, Body::from(body));
-                                    State::ready(inner, request, next)
+                                    let request = forward::message(parts, body, &shared.settings);
+                                    State::ready(inner, request, next, None)
                                 }
                             }
                         }
@@ -129,24 +137,31 @@ where
                     }
                 }
                 StateProj::Ready { waiting } => {
-                    let (inner, _, _) = &mut **waiting.as_mut().expect(POLLED_AGAIN);
+                    let Waiting { rest, inner, .. } = &mut **waiting.as_mut().expect(POLLED_AGAIN);
+                    if let Some(unread) = rest {
+                        ready!(unread.poll_drop(cx));
+                        *rest = None;
+                    }
                     ready!(inner.poll_ready(cx))?;
-                    let (mut inner, request, next) = *waiting.take().expect(POLLED_AGAIN);
-                    State::go(&mut inner, request, next)
+                    let mut waited = *waiting.take().expect(POLLED_AGAIN);
+                    State::go(&mut waited.inner, waited.request, waited.next)
                 }
                 StateProj::Call {
                     future,
                     watch,
                     call,
                 } => {
-                    let entry = call.as_ref().expect(POLLED_AGAIN).in_flight.entry();
-                    let answer = match entry.is_usable() {
-                        true => future.poll(cx),
-                        false => Poll::Pending,
+                    let awaited = call.as_mut().expect(POLLED_AGAIN);
+                    let answer = match awaited.is_over() {
+                        true => Poll::Pending,
+                        false => future.poll(cx),
                     };
                     if answer.is_pending() {
-                        ready!(watch.poll(|| entry.extras.bell(), || !entry.is_usable(), cx));
+                        awaited.wait();
+                        let bell = || awaited.in_flight.entry().extras.bell();
+                        ready!(watch.poll(bell, || awaited.is_over(), cx));
                     }
+                    let entry = awaited.in_flight.entry();
                     // An answer that came in this very poll passes even if its handler ended the
                     // session; but after a DELETE has been answered nothing does.
                     let is_deleted = entry.end_reason() == Some(EndReason::Deleted);
@@ -204,21 +219,26 @@ impl<S: Service<Request<Body>>> fmt::Debug for ResponseFuture<S> {
 
 impl<S, R> State<S>
 where
-    S: Service<Request<Body>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>> + Clone,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    /// Calls an inner service that is ready.
+    /// Calls an inner service that is ready, or answers for it.
     pub(super) fn go(inner: &mut S, request: Request<Body>, next: Next) -> Self {
         match next {
-            Next::Answer(response) => Self::answer(*response, None),
+            Next::Answer(response) => {
+                give_back(inner);
+                Self::answer(*response, None)
+            }
+            // Its session has just ended.
             Next::Call(call) if !call.in_flight.entry().is_usable() => {
+                give_back(inner);
                 Self::answer(call.ended(), None)
             }
             Next::Call(call) => Self::call(inner.call(request), call),
             Next::Modern(call) => Self::modern(inner.call(request), call),
-            Next::Pass(reported) => Self::pass(inner.call(request), reported),
+            Next::Pass(passing) => Self::pass(inner.call(request), passing),
             Next::Open(opening) => Self::Open {
                 future: inner.call(request),
                 watch: Watch::default(),
@@ -235,14 +255,25 @@ impl<S: Service<Request<Body>>> State<S> {
         }
     }
 
-    pub(super) fn ready(inner: S, request: Request<Body>, next: Next) -> Self {
+    /// Waits until `inner` is ready, once the rest of the request's body was dropped.
+    pub(super) fn ready(
+        inner: S,
+        request: Request<Body>,
+        next: Next,
+        rest: Option<Intake>,
+    ) -> Self {
         Self::Ready {
-            waiting: Some(Box::new((inner, request, next))),
+            waiting: Some(Box::new(Waiting {
+                rest,
+                inner,
+                request,
+                next,
+            })),
         }
     }
 
-    pub(super) fn pass(future: S::Future, reported: Option<Reported>) -> Self {
-        Self::Pass { future, reported }
+    pub(super) fn pass(future: S::Future, passing: Passing) -> Self {
+        Self::Pass { future, passing }
     }
 
     pub(super) fn modern(future: S::Future, call: ModernCall) -> Self {
@@ -290,6 +321,13 @@ impl<S: Service<Request<Body>>> State<S> {
             answer: Some((response, rest)),
         }
     }
+}
+
+/// Gives an inner service's place back, where it is limited: it is not called yet, or not at all.
+/// Returns one that is not ready.
+pub(super) fn give_back<S: Clone>(inner: &mut S) -> S {
+    *inner = inner.clone();
+    inner.clone()
 }
 
 const POLLED_AGAIN: &str = "ResponseFuture polled after completion";

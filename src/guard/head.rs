@@ -1,13 +1,13 @@
 //! Reads once from a request's head what contract rows 3 to 9 judge.
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, ORIGIN,
-    TRAILER, TRANSFER_ENCODING,
+    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    EXPECT, HOST, HeaderName, ORIGIN, TRAILER, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::era::LEGACY_REVISIONS;
+use super::era::{self, LEGACY_REVISIONS};
 use crate::session::is_well_formed;
 
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -32,11 +32,13 @@ impl<'a> Head<'a> {
     pub(crate) fn read(parts: &'a Parts, longest_id: usize) -> Self {
         let mut session = Single::Absent;
         let mut length = Single::Absent;
+        let mut has_version = false;
         let mut head = Self {
             verb: match parts.method {
                 Method::POST => Verb::Post,
                 Method::GET => Verb::Get,
                 Method::DELETE => Verb::Delete,
+                Method::OPTIONS if is_preflight(&parts.headers) => Verb::Preflight,
                 _ => Verb::Other,
             },
             host: Single::Absent,
@@ -54,9 +56,18 @@ impl<'a> Head<'a> {
                 name if *name == CONNECTION => {
                     head.has_hop_by_hop_mcp_header |= names_mcp_header(value);
                 }
-                name if *name == CONTENT_ENCODING => head.is_encoded |= names_encoding(value),
-                name if *name == CONTENT_LENGTH => length.add(value),
-                name if *name == CONTENT_TYPE => head.content_type.add(value),
+                name if *name == CONTENT_ENCODING => {
+                    head.is_encoded |= names_encoding(value);
+                    head.traits.describes_content = true;
+                }
+                name if *name == CONTENT_LENGTH => {
+                    length.add(value);
+                    head.traits.describes_content = true;
+                }
+                name if *name == CONTENT_TYPE => {
+                    head.content_type.add(value);
+                    head.traits.describes_content = true;
+                }
                 name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
                     head.traits.is_foreign = true;
                 }
@@ -64,8 +75,14 @@ impl<'a> Head<'a> {
                 name if *name == ORIGIN => head.origin.add(value),
                 name => match name.as_str() {
                     "last-event-id" => head.traits.resumes = true,
-                    "mcp-protocol-version" => head.version.add(value),
+                    "mcp-protocol-version" => {
+                        let is_bare = head.version.add(value);
+                        head.traits.repeats_version |= !is_bare || has_version;
+                        has_version = true;
+                    }
                     "mcp-session-id" => session.add(value),
+                    other if is_alias(other) => head.traits.has_aliases = true,
+                    other if other.starts_with("content-") => head.traits.describes_content = true,
                     _ => {}
                 },
             }
@@ -99,10 +116,16 @@ pub(crate) struct Traits {
     pub(crate) length: Option<u64>,
     /// Whether a field tells how the body comes, which the inner service must not see.
     pub(crate) is_foreign: bool,
+    /// There is a `Content-*` field.
+    pub(crate) describes_content: bool,
     /// `Last-Event-ID` resumes a stream.
     pub(crate) resumes: bool,
     /// There is no session header, not even an empty one.
     pub(crate) lacks_session_id: bool,
+    /// The version header is not one line with one version.
+    pub(crate) repeats_version: bool,
+    /// A field has a name that some servers read as one of ours.
+    pub(crate) has_aliases: bool,
     /// The version header, unless it names a version that is not known.
     version: Option<VersionHeader<'static>>,
 }
@@ -122,7 +145,38 @@ pub(crate) enum Verb {
     Get,
     Other,
     Post,
+    /// The OPTIONS that a browser sends before a call to another origin.
+    Preflight,
 }
+
+/// A CORS preflight has both headers (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
+fn is_preflight(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Whether CGI, WSGI or PHP would give the inner service this field under the name of one of ours:
+/// they write `_` for `-`, and some of them for any other sign.
+#[inline]
+pub(crate) fn is_alias(name: &str) -> bool {
+    // Nearly every name differs in its first letter or its length.
+    matches!(name.as_bytes().first(), Some(b'm' | b'l'))
+        && ALIASED.iter().any(|ours| is_alias_of(name, ours))
+}
+
+/// Whether this is `ours` with another sign for a hyphen.
+pub(crate) fn is_alias_of(name: &str, ours: &str) -> bool {
+    let reads_same =
+        |(byte, ours): (u8, u8)| byte == ours || ours == b'-' && !byte.is_ascii_alphanumeric();
+    name.len() == ours.len() && name != ours && name.bytes().zip(ours.bytes()).all(reads_same)
+}
+
+const ALIASED: [&str; 5] = [
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+];
 
 /// A header that may stand once. "First wins" would let two readers see two values.
 #[derive(Clone, Copy, Debug)]
@@ -184,7 +238,8 @@ impl<'a> SessionHeader<'a> {
     }
 }
 
-/// `MCP-Protocol-Version`. Equal ones count once.
+/// `MCP-Protocol-Version`. Equal ones count once, be they lines or members of a list: a client that
+/// sets the header twice has its platform join the two.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum VersionHeader<'a> {
     Absent,
@@ -221,10 +276,22 @@ impl<'a> VersionHeader<'a> {
         }
     }
 
-    fn add(&mut self, value: &'a HeaderValue) {
+    /// Takes a line in. Whether it is one bare version.
+    #[inline]
+    fn add(&mut self, line: &'a HeaderValue) -> bool {
+        if era::is_usual(line.as_bytes()) {
+            self.add_member(line.as_bytes());
+            return true;
+        }
+        tokens(line).for_each(|member| self.add_member(member));
+        tokens(line).eq([line.as_bytes()])
+    }
+
+    #[inline]
+    fn add_member(&mut self, member: &'a [u8]) {
         *self = match self {
-            Self::Absent => Self::Named(value.as_bytes()),
-            Self::Named(first) if value == *first => return,
+            Self::Absent => Self::Named(member),
+            Self::Named(first) if member == *first => return,
             Self::Named(_) | Self::Conflicting => Self::Conflicting,
         };
     }

@@ -1,5 +1,5 @@
-//! Every decision of the guard about a request, in two pure functions: by its [`head`] (contract
-//! rows 3 to 9) and by its [`message`] (rows 15 to 23). Row 2 is `origin.rs`, rows 10 and 11 are
+//! Every decision of the guard about a request, in three pure functions: by its [`verb`] (contract
+//! rows 1 and 3), by its [`head`] (rows 4 to 9) and by its [`message`] (rows 15 to 23). Row 2 is `origin.rs`, rows 10 and 11 are
 //! `intake.rs`, rows 12 to 14 `message.rs`. First match wins.
 
 use http::HeaderMap;
@@ -87,7 +87,18 @@ impl<'a> LiveSession<'a> {
     }
 }
 
-/// Judges a request by its head. `session` is what the registry knows under its session id, or why
+/// Judges a request's method (contract rows 1 and 3), which needs neither owner nor session.
+#[inline]
+pub(crate) fn verb(verb: Verb, settings: &Settings) -> Result<(), RefusalReason> {
+    match (verb, settings.legacy) {
+        (Verb::Post | Verb::Preflight, _) => Ok(()),
+        (Verb::Get | Verb::Delete, LegacyEra::Sessions) => Ok(()),
+        (Verb::Other, LegacyEra::Sessions) => Err(RefusalReason::MethodNotAllowed),
+        (_, LegacyEra::Stateless | LegacyEra::Refused) => Err(RefusalReason::OnlyPost),
+    }
+}
+
+/// Judges a request of an admitted [`verb`] by its head. `session` is what the registry knows under its session id, or why
 /// that can not be told.
 #[inline]
 pub(crate) fn head(
@@ -96,13 +107,8 @@ pub(crate) fn head(
     session: Result<Option<LiveSession<'_>>, RefusalReason>,
     settings: &Settings,
 ) -> Result<HeadVerdict, RefusalReason> {
-    match (settings.legacy, head.verb) {
-        (LegacyEra::Stateless | LegacyEra::Refused, Verb::Post) => {
-            return read_body(head, SessionMark::Absent, settings);
-        }
-        (LegacyEra::Stateless | LegacyEra::Refused, _) => return Err(RefusalReason::OnlyPost),
-        (LegacyEra::Sessions, Verb::Other) => return Err(RefusalReason::MethodNotAllowed),
-        (LegacyEra::Sessions, Verb::Delete | Verb::Get | Verb::Post) => {}
+    if settings.legacy != LegacyEra::Sessions {
+        return read_body(head, SessionMark::Absent, settings);
     }
     let is_post = head.verb == Verb::Post;
     let is_modern = || era::header_names_modern(head.version);
@@ -173,8 +179,10 @@ pub(crate) fn message(
             ModernEra::Accepted if owner == OwnerCheck::Missing => {
                 Err(RefusalReason::OwnerRequired)
             }
-            ModernEra::Accepted => modern::verify(message, headers, &settings.modern_versions)
-                .map(|()| MessageVerdict::ForwardModern),
+            ModernEra::Accepted => {
+                modern::verify(message, version, headers, &settings.modern_versions)
+                    .map(|()| MessageVerdict::ForwardModern)
+            }
             ModernEra::Refused => Err(RefusalReason::ModernEra),
         };
     }

@@ -3,10 +3,10 @@
 //! | file | decides or does | contract |
 //! |---|---|---|
 //! | `layer`, `service`, `future` | the middleware's frame | |
-//! | `admit` | who asks, for which session | rows 2 to 9 |
+//! | `admit` | who asks, for which session | rows 1 to 9 |
 //! | `origin` | may this host and page reach the endpoint | row 2 |
 //! | `head` | reads the head, once | rows 3 to 9 |
-//! | `judge` | every decision, two pure functions | rows 3 to 9, 15 to 23 |
+//! | `judge` | every decision, three pure functions | rows 1, 3 to 9, 15 to 23 |
 //! | `intake` | takes the body, or drops it | rows 10, 11, §3 |
 //! | `post` | a POST once its body came | |
 //! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
@@ -16,7 +16,8 @@
 //! | `reported` | what report-only mode lets pass | §2 |
 //! | `forward` | what the inner service gets | row 23, §4.4 |
 //! | `opening` | the answer to `initialize` | §4 |
-//! | `answer`, `body` | other answers and their bodies | §5 |
+//! | `answer`, `lost` | other answers, and what a 404 among them means | §5 |
+//! | `body`, `trailers` | the bodies of answers | §4.4, §5 |
 //! | `modern_call` | answers of the modern era, `subscriptions/listen` | §5, §6 |
 //! | `delete` | the client ends its session | §5 |
 
@@ -35,6 +36,7 @@ mod intake;
 mod judge;
 pub(crate) mod kept;
 mod layer;
+mod lost;
 pub(crate) mod message;
 mod modern;
 mod modern_call;
@@ -45,6 +47,7 @@ mod reason;
 mod refusal;
 mod reported;
 mod service;
+mod trailers;
 
 pub use self::era::Era;
 pub use self::future::ResponseFuture;

@@ -8,13 +8,14 @@ use http::HeaderMap;
 use http::header::HeaderName;
 
 use super::era;
-use super::head::{PROTOCOL_VERSION, Single};
+use super::head::{Single, VersionHeader};
 use super::message::{Claim, Message, MessageKind};
 use super::reason::RefusalReason;
 
 /// Judges a message of the modern era. `versions` are those that are served; empty: all.
 pub(crate) fn verify(
     message: &Message<'_>,
+    version: VersionHeader<'_>,
     headers: &HeaderMap,
     versions: &[String],
 ) -> Result<(), RefusalReason> {
@@ -33,7 +34,7 @@ pub(crate) fn verify(
     if is_request && claim.is_none() {
         return Err(RefusalReason::ClaimMissing);
     }
-    let version = Repeated::read(headers, &PROTOCOL_VERSION);
+    let version = Repeated::of_version(version);
     let name = match method {
         b"tools/call" | b"prompts/get" => message.name(),
         b"resources/read" => message.uri(),
@@ -69,6 +70,18 @@ impl<'a> Repeated<'a> {
             Single::Absent => Self::Absent,
             Single::Once(value) => value.to_str().map_or(Self::Unusable, Self::Once),
             Single::Repeated => Self::Unusable,
+        }
+    }
+
+    /// Equal versions count once, unlike other headers that stand twice.
+    fn of_version(version: VersionHeader<'a>) -> Self {
+        match version {
+            VersionHeader::Absent => Self::Absent,
+            VersionHeader::Conflicting => Self::Unusable,
+            VersionHeader::Named(_) => match version.text() {
+                Some(text) if text.is_ascii() => Self::Once(text),
+                _ => Self::Unusable,
+            },
         }
     }
 

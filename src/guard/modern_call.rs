@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -22,6 +22,7 @@ use super::head::SESSION_ID;
 use super::kept::Kept;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
+use super::trailers;
 use crate::extract::McpMessage;
 use crate::session::{Drain, Held, Watch};
 
@@ -35,16 +36,23 @@ pub(crate) struct ModernCall {
     drain: Arc<Drain>,
     /// A drain waits for it.
     held: Held,
+    version: Version,
 }
 
 impl ModernCall {
-    pub(crate) fn new(message: &McpMessage, listener: Option<Listener>, drain: Arc<Drain>) -> Self {
+    pub(crate) fn new(
+        message: &McpMessage,
+        listener: Option<Listener>,
+        drain: Arc<Drain>,
+        version: Version,
+    ) -> Self {
         let request = message.request_id().filter(|_| listener.is_none());
         Self {
             request: request.cloned(),
             listener,
             held: drain.calls().hold(),
             drain,
+            version,
         }
     }
 
@@ -61,6 +69,7 @@ impl ModernCall {
         }
         let body = Body::new(body);
         if !traits.may_end_early(&body) {
+            let body = trailers::without_session_id(body, traits, self.version);
             return Response::from_parts(parts, body);
         }
         let stream = ModernStream {
@@ -121,9 +130,12 @@ impl HttpBody for ModernStream {
             return Poll::Ready(None);
         }
         if !this.drain.is_over() {
-            if let Poll::Ready(frame) = Pin::new(&mut *this.body).poll_frame(cx) {
-                match &frame {
-                    Some(Ok(frame)) => this.tail.push(frame.data_ref().map_or(&[], |data| data)),
+            if let Poll::Ready(mut frame) = Pin::new(&mut *this.body).poll_frame(cx) {
+                match &mut frame {
+                    Some(Ok(frame)) => {
+                        trailers::strip(frame);
+                        this.tail.push(frame.data_ref().map_or(&[], |data| data));
+                    }
                     Some(Err(_)) | None => *this.held = None,
                 }
                 return Poll::Ready(frame);

@@ -16,7 +16,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::{HeaderValue, Response, Version};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
 use http_body_util::Full;
 
@@ -24,12 +24,13 @@ use self::stream::OpeningStream;
 use super::answer::{AnswerHead, AnswerTraits};
 use super::body::{Role, SessionBody};
 use super::era;
-use super::head::{SESSION_ID, Single};
+use super::head::SESSION_ID;
 use super::intake::Intake;
 use super::kept::Kept;
 use super::message::{self, Bounds, Message, MessageKind};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
+use super::trailers::without_session_id;
 use crate::extract::McpMessage;
 use crate::observe;
 use crate::session::{Client, Entry, Farewell, Phase, Registry, Slot};
@@ -85,11 +86,10 @@ impl Opening {
         let head = AnswerHead::read(&parts.headers);
         let traits = head.traits;
         let is_json = head.is_of("application/json");
-        let inner_id = match head.session_id {
-            Single::Absent => None,
-            // A copy: it must not keep the whole head alive as long as the session lives.
-            Single::Once(id) if !id.is_empty() => HeaderValue::from_bytes(id.as_bytes()).ok(),
-            Single::Once(_) | Single::Repeated => return Ok(self.unusable(parts, Body::new(body))),
+        let inner_id = match traits.has_session_id.then(|| inner_id(&parts.headers)) {
+            None => None,
+            Some(Some(id)) => Some(id),
+            Some(None) => return Ok(self.unusable(parts, Body::new(body))),
         };
         if traits.has_session_id {
             parts.headers.remove(&SESSION_ID);
@@ -107,6 +107,10 @@ impl Opening {
             || !(is_json || traits.is_event_stream)
             || body.is_end_stream()
         {
+            if parts.status.is_success() && is_json {
+                self.opened_none("its body is empty");
+            }
+            let body = without_session_id(body, traits, self.request.version);
             return Ok(Response::from_parts(parts, body));
         }
         if traits.is_encoded {
@@ -141,12 +145,24 @@ impl Opening {
             let refusal = self.request.refuse(RefusalReason::UnusableAnswer, entry);
             return Err(Box::new(refusal));
         };
-        match self.request.outcome(&body) {
-            Some(Outcome::Result(protocol_version)) => {
+        // A mark that clients skip.
+        match self
+            .request
+            .outcome(body.strip_prefix(BOM).unwrap_or(&body))
+        {
+            Outcome::Result(protocol_version) => {
                 keep_version(entry, protocol_version);
-                Ok((parts, body))
+                return Ok((parts, body));
             }
-            _ => Err(Box::new(Response::from_parts(parts, Body::from(body)))),
+            Outcome::Error => {}
+            Outcome::Unrelated(why) => self.opened_none(why),
+        }
+        Err(Box::new(Response::from_parts(parts, Body::from(body))))
+    }
+
+    fn opened_none(&self, why: &'static str) {
+        if let Some(observers) = self.entry().observers() {
+            observers.opened_none(why);
         }
     }
 
@@ -242,21 +258,30 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Reads one of the inner service's messages. `None` if it is not the response: that is the
-    /// message without a method whose id equals the request's, or an error without an id.
-    fn outcome(&self, body: &[u8]) -> Option<Outcome> {
-        let message = message::read(body, Bounds::OF_ANSWERS).ok()?;
+    /// Reads one of the inner service's messages. The response is the message without a method whose
+    /// id equals the request's, or an error without an id.
+    fn outcome(&self, body: &[u8]) -> Outcome {
+        let message = match message::read(body, Bounds::OF_ANSWERS) {
+            Ok(message) => message,
+            Err(flaw) if flaw.reason == RefusalReason::ParseError => {
+                return Outcome::Unrelated("its body is not JSON");
+            }
+            Err(_) => return Outcome::Unrelated("its body is not one JSON-RPC message"),
+        };
         let answers = match message.id {
             Some(id) => is_same_id(id, self.id.as_bytes()),
             None => message.is_error,
         };
-        if message.kind != MessageKind::Response || !answers {
-            return None;
+        match message.kind {
+            MessageKind::Response if answers && message.is_error => Outcome::Error,
+            MessageKind::Response if answers => {
+                Outcome::Result(message.protocol_version().as_deref().map(era::known))
+            }
+            MessageKind::Response => Outcome::Unrelated("its id is not that of the request"),
+            MessageKind::Request | MessageKind::Notification => {
+                Outcome::Unrelated("its message has a method and is no response")
+            }
         }
-        Some(match message.is_error {
-            true => Outcome::Error,
-            false => Outcome::Result(message.protocol_version().as_deref().map(era::known)),
-        })
     }
 
     fn refuse(&self, reason: RefusalReason, entry: &Entry) -> Response<Body> {
@@ -274,6 +299,29 @@ enum Outcome {
     Error,
     /// Opened, with this protocol version.
     Result(Option<Cow<'static, str>>),
+    /// Nothing, and why.
+    Unrelated(&'static str),
+}
+
+/// The session id that the inner service names. Equal ones count once, be they lines or, as proxies
+/// join them, a list. `None` where there are two, or an empty one.
+fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers
+        .get_all(&SESSION_ID)
+        .iter()
+        .map(HeaderValue::as_bytes);
+    let first = lines.next()?;
+    if first.is_empty() || lines.any(|line| line != first) {
+        return None;
+    }
+    let mut members = first.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let member = members.next()?;
+    let id = match members.next() {
+        Some(next) if next == member && members.all(|next| next == member) => member,
+        _ => first,
+    };
+    // A copy: it must not keep the whole head alive as long as the session lives.
+    HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty())
 }
 
 /// Keeps the version that a result names, whatever it is, unless it is longer than any can be.
@@ -325,3 +373,4 @@ fn is_same_id(one: &[u8], other: &[u8]) -> bool {
 const PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 1 << 20;
 const LONGEST_CLIENT_TEXT: usize = 128;
+const BOM: &[u8] = b"\xef\xbb\xbf";

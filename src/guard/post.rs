@@ -22,7 +22,7 @@ use super::modern_call::{Listener, ModernCall};
 use super::opening::{self, Opening};
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use super::reported::Reported;
+use super::reported::{Passing, Reported};
 use crate::extract::McpMessage;
 use crate::observe;
 use crate::session::{Caller, Client, Opener, Slot, Unavailable};
@@ -46,8 +46,8 @@ pub(super) enum Next {
     /// The answer, instead of the inner service's. In a box, for the others are smaller, and are moved
     /// with every message.
     Answer(Box<Response<Body>>),
-    /// The inner service's answer passes as it is.
-    Pass(Option<Reported>),
+    /// The request is of no session.
+    Pass(Passing),
     /// A message of a live session.
     Call(Call),
     Modern(ModernCall),
@@ -177,8 +177,9 @@ impl Post<'_> {
         let traits = self.admitted.traits;
         forward::reframe(self.parts, traits, length);
         let Some(mut session) = self.admitted.session.take() else {
-            forward::prepare_stateless(self.parts, McpMessage::new(message, era));
-            return Next::Pass(None);
+            let handle = McpMessage::new(message, era);
+            forward::prepare_stateless(self.parts, handle, traits);
+            return Next::Pass(Passing::Untouched);
         };
         session.admit_message();
         let entry = session.entry();
@@ -220,9 +221,10 @@ impl Post<'_> {
             }
             Err(reason) => return Way::Other(self.refuse_with(reason, &message)),
         };
-        let call = ModernCall::new(&message, listener, drain.clone());
-        forward::prepare_modern(self.parts, message);
-        forward::reframe(self.parts, self.admitted.traits, length);
+        let call = ModernCall::new(&message, listener, drain.clone(), self.parts.version);
+        let traits = self.admitted.traits;
+        forward::prepare_modern(self.parts, message, traits);
+        forward::reframe(self.parts, traits, length);
         Way::Other(Next::Modern(call))
     }
 

@@ -93,13 +93,15 @@ pub enum RefusalReason {
     /// The inner service's answer to `initialize` can not be judged: encoded, over 1 MiB, or with
     /// an empty or repeated session id (502).
     UnusableAnswer,
+    /// The inner service has no event stream for a GET (405).
+    NoStream,
     /// The session ended before the request was answered (200 with a JSON-RPC error, so that no
     /// client repeats the call).
     SessionEnded,
 }
 
 impl RefusalReason {
-    pub(crate) const ALL: [Self; 42] = [
+    pub(crate) const ALL: [Self; 43] = [
         Self::HostMalformed,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
@@ -141,6 +143,7 @@ impl RefusalReason {
         Self::StoreUnavailable,
         Self::IdGeneratorFailed,
         Self::UnusableAnswer,
+        Self::NoStream,
         Self::SessionEnded,
     ];
 
@@ -189,6 +192,7 @@ impl RefusalReason {
             Self::StoreUnavailable => "store_unavailable",
             Self::IdGeneratorFailed => "id_generator_failed",
             Self::UnusableAnswer => "unusable_answer",
+            Self::NoStream => "no_stream",
             Self::SessionEnded => "session_ended",
         }
     }
@@ -201,7 +205,9 @@ impl RefusalReason {
             }
             Self::OwnerUnresolved => StatusCode::INTERNAL_SERVER_ERROR,
             Self::SessionNotFound | Self::ModernInitialize => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed | Self::OnlyPost => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed | Self::OnlyPost | Self::NoStream => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
             Self::BodyLate => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -240,6 +246,7 @@ impl RefusalReason {
         match self {
             Self::MethodNotAllowed => Some("GET, POST, DELETE"),
             Self::OnlyPost => Some("POST"),
+            Self::NoStream => Some("POST, DELETE"),
             _ => None,
         }
     }
@@ -339,6 +346,7 @@ impl RefusalReason {
             Self::UnusableAnswer => {
                 "The server's answer to initialize is encoded, too large or has a bad session id."
             }
+            Self::NoStream => "This server has no event stream: its answers come to POST alone.",
             Self::SessionEnded => "Session ended",
         }
     }

@@ -5,17 +5,44 @@
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::Response;
 use http::request::Parts;
+use http::{Method, Response, Version};
 use http_body::Body as HttpBody;
 
+use super::answer::AnswerHead;
 use super::body::{Role, SessionBody};
 use super::head::SESSION_ID;
 use super::layer::Shared;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
+use super::trailers;
 use crate::extract::Guarded;
 use crate::session::InFlight;
+
+/// How an answer to a request of no session comes back.
+#[derive(Debug, Default)]
+pub(crate) enum Passing {
+    #[default]
+    Untouched,
+    /// Without the inner service's session id.
+    Preflight,
+    Reported(Reported),
+}
+
+impl Passing {
+    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let response = response.map(Body::new);
+        match self {
+            Self::Untouched => response,
+            Self::Preflight => without_session_id(response),
+            Self::Reported(reported) => reported.pass(response),
+        }
+    }
+}
 
 /// A request of a live session that was let pass.
 #[derive(Debug)]
@@ -28,23 +55,21 @@ impl Reported {
         parts: &mut Parts,
         session: Option<InFlight>,
         shared: &Shared,
-    ) -> Option<Self> {
+    ) -> Passing {
         Refusal::report(reason, shared.registry.observers());
         parts.extensions.insert(Guarded::default());
-        let mut session = session.or_else(|| named(parts, shared))?;
+        let Some(mut session) = session.or_else(|| named(parts, shared)) else {
+            return Passing::Untouched;
+        };
         session.admit_message();
         if let Some(id) = session.entry().inner_id() {
             parts.headers.insert(&SESSION_ID, id.clone());
         }
-        Some(Self(session))
+        Passing::Reported(Self(session))
     }
 
     /// Passes the answer on.
-    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    fn pass(self, response: Response<Body>) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
         if self.0.entry().inner_id().is_some() {
             parts.headers.remove(&SESSION_ID);
@@ -55,12 +80,22 @@ impl Reported {
 }
 
 /// The live session of this guard that a request names, whoever sends it and whatever else is wrong
-/// with it.
+/// with it. An OPTIONS is of none.
 fn named(parts: &Parts, shared: &Shared) -> Option<InFlight> {
+    if parts.method == Method::OPTIONS {
+        return None;
+    }
     let id = parts.headers.get(&SESSION_ID)?;
     let entry = shared.registry.get(id.as_bytes())?;
     match entry.scope == shared.settings.scope {
         true => entry.begin(),
         false => None,
     }
+}
+
+/// The answer without the inner service's session id, in its head or behind its body.
+fn without_session_id(mut response: Response<Body>) -> Response<Body> {
+    let traits = AnswerHead::read(response.headers()).traits;
+    response.headers_mut().remove(&SESSION_ID);
+    response.map(|body| trailers::without_session_id(body, traits, Version::HTTP_2))
 }

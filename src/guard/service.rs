@@ -6,7 +6,7 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
@@ -14,14 +14,13 @@ use super::admit::{Admission, Asked};
 use super::answer::{Call, not_found};
 use super::delete::Deletion;
 use super::forward;
-use super::future::{Reading, ResponseFuture, State};
+use super::future::{Reading, ResponseFuture, State, give_back};
 use super::head::{Head, Traits};
 use super::intake::Intake;
 use super::layer::Shared;
 use super::post::{Next, Post};
 use super::reason::RefusalReason;
-use super::reported::Reported;
-use crate::extract::Guarded;
+use super::reported::{Passing, Reported};
 use crate::session::{Caller, Entry, InFlight, Watch};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
@@ -95,21 +94,15 @@ where
     {
         let (mut parts, body) = request.into_parts();
         let body = Body::new(body);
-        if parts.method == Method::OPTIONS {
-            // A CORS preflight is the inner service's: untouched both ways. The extractors
-            // know that it was guarded.
-            parts.extensions.insert(Guarded::default());
-            return State::pass(self.inner.call(Request::from_parts(parts, body)), None);
-        }
         let Self { inner, shared } = self;
         let settings = &shared.settings;
         let admission = match shared.admit(&parts, asked) {
             Ok(admission) => admission,
             Err((reason, session)) => {
                 if settings.lets_pass(reason) {
-                    let reported = Reported::prepare(reason, &mut parts, session, shared);
+                    let passing = Reported::prepare(reason, &mut parts, session, shared);
                     let request = Request::from_parts(parts, body);
-                    return State::pass(inner.call(request), reported);
+                    return State::pass(inner.call(request), passing);
                 }
                 give_back(inner);
                 return State::refuse(reason, shared, &parts, Intake::new(body, settings));
@@ -147,21 +140,12 @@ where
                 match post.judge(&body, inner) {
                     // As nearly always. What is large is made where it stays.
                     Next::Call(call) if call.in_flight.entry().is_usable() => State::Call {
-                        future: inner.call(Request::from_parts(parts, Body::from(body))),
+                        future: inner.call(forward::message(parts, body, settings)),
                         watch: Watch::default(),
                         call: Some(call),
                     },
-                    // Its session has just ended.
-                    Next::Call(call) => {
-                        give_back(inner);
-                        State::answer(call.ended(), None)
-                    }
-                    Next::Answer(response) => {
-                        give_back(inner);
-                        State::answer(*response, None)
-                    }
                     next => {
-                        let request = Request::from_parts(parts, Body::from(body));
+                        let request = forward::message(parts, body, settings);
                         State::go(inner, request, next)
                     }
                 }
@@ -169,10 +153,16 @@ where
             Admission::Stream(mut session, traits) => {
                 session.admit();
                 let call = Call::stream(session, traits, &parts, settings);
+                let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                State::call(inner.call(Request::from_parts(parts, body)), call)
+                go_without_body(inner, parts, Next::Call(call), rest)
             }
-            Admission::End(session) => end(session, parts, body, inner, shared),
+            Admission::Preflight => {
+                let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
+                forward::prepare_preflight(&mut parts);
+                go_without_body(inner, parts, Next::Pass(Passing::Preflight), rest)
+            }
+            Admission::End(session, traits) => end(session, traits, parts, body, inner, shared),
         }
     }
 
@@ -208,44 +198,83 @@ where
     }
 }
 
+/// Sends a request inward that carries no body; `rest` is its own, which is dropped first.
+fn go_without_body<S, R>(inner: &mut S, parts: Parts, next: Next, rest: Option<Intake>) -> State<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let request = Request::from_parts(parts, Body::empty());
+    match rest {
+        None => State::go(inner, request, next),
+        // Not ready meanwhile: who sends slowly must not hold a place in a limited service.
+        rest => State::ready(give_back(inner), request, next, rest),
+    }
+}
+
 /// Ends a session at its client's word.
 fn end<S, R>(
     session: InFlight,
+    traits: Traits,
     mut parts: Parts,
     body: Body,
     inner: &mut S,
     shared: &Arc<Shared>,
 ) -> State<S>
 where
-    S: Service<Request<Body>, Response = Response<R>> + Clone + 'static,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
     let shared = shared.clone();
-    let settings = &shared.settings;
+    let rest = Intake::new(body, &shared.settings).if_must_be_dropped(&parts);
     let response = match Deletion::begin(session) {
         Ok(deletion) if deletion.entry().inner_id().is_some() => {
-            forward::prepare_stream(&mut parts, deletion.entry(), Traits::default());
-            let answer = inner.call(Request::from_parts(parts, body));
-            let heeds_refusal = !settings.end_on_refused_delete;
-            return State::wait(deletion.ask(answer, heeds_refusal, shared));
+            let version = parts.version;
+            forward::prepare_stream(&mut parts, deletion.entry(), traits);
+            let request = Request::from_parts(parts, Body::empty());
+            return match rest {
+                None => State::wait(deletion.ask(inner.call(request), version, shared)),
+                Some(rest) => {
+                    let answer = call_behind(rest, give_back(inner), request);
+                    State::wait(deletion.ask(answer, version, shared))
+                }
+            };
         }
         Ok(deletion) if shared.registry.link().is_some() => {
             give_back(inner);
-            return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
+            return State::wait(async move {
+                let response = deletion.end_everywhere(&shared).await;
+                drop_rest(rest).await;
+                Ok(response)
+            });
         }
         Ok(deletion) => deletion.end(),
         Err(session) => not_found(parts.version, session.entry()),
     };
     give_back(inner);
-    let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
     State::answer(response, rest)
 }
 
-/// Gives an inner service's place back, where it is limited: it is not called yet, or not at all.
-/// Returns one that is not ready.
-fn give_back<S: Clone>(inner: &mut S) -> S {
-    *inner = inner.clone();
-    inner.clone()
+/// Calls an inner service once the rest of a body was dropped.
+async fn call_behind<S>(
+    rest: Intake,
+    mut inner: S,
+    request: Request<Body>,
+) -> Result<S::Response, S::Error>
+where
+    S: Service<Request<Body>>,
+{
+    drop_rest(Some(rest)).await;
+    poll_fn(|cx| inner.poll_ready(cx)).await?;
+    inner.call(request).await
+}
+
+async fn drop_rest(rest: Option<Intake>) {
+    if let Some(mut rest) = rest {
+        poll_fn(|cx| rest.poll_drop(cx)).await;
+    }
 }

@@ -5,6 +5,7 @@
 mod hooks;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod minutely;
 mod stats;
 mod trace;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::hooks::{SessionEvent, SessionHook};
+use self::minutely::Minutely;
 use self::stats::Counters;
 pub use self::stats::SessionStats;
 #[cfg(feature = "redb")]
@@ -29,6 +31,8 @@ use crate::unwind::unless_it_panics;
 pub(crate) struct Observers {
     pub(crate) counters: Counters,
     hooks: Vec<Arc<dyn SessionHook>>,
+    /// Answers to `initialize` that opened no session.
+    fruitless: Minutely,
 }
 
 impl Observers {
@@ -40,12 +44,21 @@ impl Observers {
         Self {
             counters: Counters::default(),
             hooks: all,
+            fruitless: Minutely::default(),
         }
     }
 
     pub(crate) fn opened(&self, session: &McpSession) {
         self.counters.opened();
         self.tell(&SessionEvent::Opened { session });
+    }
+
+    /// The inner service's answer to `initialize` opened no session and is no error either: whoever set
+    /// it up should see why.
+    pub(crate) fn opened_none(&self, why: &'static str) {
+        if let Some(count) = self.fruitless.note() {
+            trace::opened_none(why, count);
+        }
     }
 
     pub(crate) fn restored(&self, session: &McpSession) {

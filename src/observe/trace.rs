@@ -100,6 +100,11 @@ pub(crate) fn version_without_initialize(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
 }
 
+/// The inner service's answer to `initialize` opened no session. Nothing of it is shown.
+pub(super) fn opened_none(why: &'static str, count: u64) {
+    warn!(target: TARGET, why, count, "the inner service answered initialize with JSON that opens no session");
+}
+
 /// What is known of a session is too long for a store.
 pub(crate) fn record_too_long(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "what is known of the session is too long to be stored: shorten its owner");

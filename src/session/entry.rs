@@ -277,6 +277,18 @@ impl Entry {
         self.state.load(Acquire) & (State::DELETING | State::UNHEARD) == State::DELETING
     }
 
+    /// The inner service has answered a GET with an event stream.
+    pub(crate) fn mark_streamed(&self) {
+        if !self.has_streamed() {
+            self.state.fetch_or(State::STREAMED, AcqRel);
+        }
+    }
+
+    /// Whether the inner service has ever answered a GET with an event stream.
+    pub(crate) fn has_streamed(&self) -> bool {
+        self.state.load(Acquire) & State::STREAMED != 0
+    }
+
     /// Whether a DELETE is under way, or has ended the session.
     pub(crate) fn is_deleting(&self) -> bool {
         self.state.load(Acquire) & State::DELETING != 0

@@ -1,8 +1,8 @@
-//! What few sessions need, allocated by the first use: the bell that tells of the end, the list of
-//! open GET streams, the user's state, the word that the inner service awaits.
+//! What few sessions need, allocated by the first use: the bell that tells of the end, the lists of
+//! GET streams, the user's state, the word that the inner service awaits.
 
 use std::any::{Any, TypeId};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
@@ -11,10 +11,8 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::entry::Entry;
-use crate::sync::atomic::{
-    AtomicU32,
-    Ordering::{Acquire, Release},
-};
+use super::streams::{Gone, StreamKind, Streams};
+use crate::sync::atomic::{AtomicU32, Ordering::Release};
 use crate::sync::{Mutex, MutexGuard, Notify, OwnedNotified};
 use crate::unwind::unless_it_panics;
 
@@ -24,17 +22,16 @@ type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 #[derive(Default)]
 pub(crate) struct Extras {
     lazy: Mutex<Option<Box<Lazy>>>,
-    /// GET streams up to this number had to make room.
-    evicted: AtomicU32,
+    /// Open GET streams up to this number had to make room, by their kind.
+    evicted: [AtomicU32; 2],
 }
 
 #[derive(Default)]
 struct Lazy {
     /// Rung when the session ends, one of its GET streams has to, or a DELETE was refused.
     bell: Arc<Notify>,
-    /// The GET streams that count against the limit, oldest first.
-    streams: VecDeque<u32>,
-    last_stream: u32,
+    /// The GET streams, by their kind.
+    streams: [Streams; 2],
     state: State,
     farewell: Option<Farewell>,
 }
@@ -54,17 +51,27 @@ impl Extras {
         }
     }
 
-    /// Takes a new GET stream into the list; beyond `limit` the oldest is taken out and told.
-    pub(crate) fn add_stream(&self, limit: usize) -> u32 {
+    /// Takes in a GET whose answer has not begun; beyond `limit` the oldest of these is taken out and
+    /// told.
+    pub(super) fn add_waiting(&self, kind: StreamKind, limit: usize) -> u32 {
+        self.with_streams(kind, |streams| streams.wait(limit))
+    }
+
+    /// Takes in an open GET stream, in place of the GET that `waited`; beyond `limit` the oldest is
+    /// taken out and told.
+    pub(super) fn add_stream(&self, kind: StreamKind, waited: Option<u32>, limit: usize) -> u32 {
+        self.with_streams(kind, |streams| streams.open(waited, limit))
+    }
+
+    /// Adds a stream, and tells whoever watches where another had to go.
+    fn with_streams(&self, kind: StreamKind, add: impl FnOnce(&mut Streams) -> (u32, Gone)) -> u32 {
         let mut lock = self.lock();
         let lazy = lock.get_or_insert_default();
-        let number = lazy.last_stream.saturating_add(1);
-        lazy.last_stream = number;
-        lazy.streams.push_back(number);
-        if lazy.streams.len() > limit {
-            if let Some(oldest) = lazy.streams.pop_front() {
-                self.evicted.fetch_max(oldest, Release);
-            }
+        let (number, gone) = add(&mut lazy.streams[kind as usize]);
+        if let Gone::Open(oldest) = gone {
+            self.evicted(kind).fetch_max(oldest, Release);
+        }
+        if gone != Gone::None {
             let bell = lazy.bell.clone();
             drop(lock);
             bell.notify_waiters();
@@ -72,21 +79,33 @@ impl Extras {
         number
     }
 
-    /// Whether a stream had to make room. Asked for every frame, so without the lock.
-    pub(crate) fn is_evicted(&self, number: u32) -> bool {
-        number <= self.evicted.load(Acquire)
+    /// Whether a GET whose answer has not begun has its place still.
+    pub(super) fn waits(&self, kind: StreamKind, number: u32) -> bool {
+        let lock = self.lock();
+        let lazy = lock.as_ref();
+        lazy.is_some_and(|lazy| lazy.streams[kind as usize].waits(number))
+    }
+
+    /// Up to which number open streams had to make room.
+    #[inline]
+    pub(super) fn evicted(&self, kind: StreamKind) -> &AtomicU32 {
+        &self.evicted[kind as usize]
     }
 
     /// The stream is over, however it ended.
-    pub(crate) fn remove_stream(&self, number: u32) {
+    pub(super) fn remove_stream(&self, kind: StreamKind, number: u32) {
         if let Some(lazy) = &mut *self.lock() {
-            lazy.streams.retain(|open| *open != number);
+            lazy.streams[kind as usize].remove(number);
         }
     }
 
-    /// How many GET streams are in the list.
+    /// How many plain GET streams are open.
     pub(crate) fn streams(&self) -> usize {
-        self.lock().as_ref().map_or(0, |lazy| lazy.streams.len())
+        let lock = self.lock();
+        let lazy = lock.as_ref();
+        lazy.map_or(0, |lazy| {
+            lazy.streams[StreamKind::Plain as usize].open_len()
+        })
     }
 
     /// The value of this type, if the session holds one.
@@ -137,7 +156,7 @@ impl Extras {
     pub(crate) fn tidy(&self) {
         let mut lock = self.lock();
         let is_unused = lock.as_ref().is_some_and(|lazy| {
-            let is_empty = lazy.streams.is_empty() && lazy.state.is_empty();
+            let is_empty = lazy.streams.iter().all(Streams::is_empty) && lazy.state.is_empty();
             is_empty && lazy.farewell.is_none() && Arc::strong_count(&lazy.bell) == 1
         });
         if is_unused {

@@ -11,6 +11,7 @@ mod owner;
 mod reaper;
 mod registry;
 mod state;
+mod streams;
 mod tally;
 
 use std::any::Any;
@@ -30,6 +31,7 @@ pub(crate) use self::owner::{Caller, OwnerSource, Scope};
 pub use self::owner::{Owner, OwnerResolver};
 pub(crate) use self::registry::{Begun, Opener, Registry, RegistrySettings, Slot, Unavailable};
 pub(crate) use self::state::Phase;
+pub(crate) use self::streams::{StreamKind, StreamPlace};
 pub(crate) use self::tally::{Held, Tally};
 
 use crate::observe::SessionStats;

@@ -30,6 +30,8 @@ impl State {
     pub(super) const TOLD: u64 = 1 << 5;
     /// The client left before the inner service had answered its DELETE.
     pub(super) const UNHEARD: u64 = 1 << 6;
+    /// The inner service has answered a GET with an event stream.
+    pub(super) const STREAMED: u64 = 1 << 7;
     pub(super) const REASON_SHIFT: u32 = 8;
     pub(super) const IN_FLIGHT_SHIFT: u32 = 16;
     pub(super) const ONE_IN_FLIGHT: u64 = 1 << Self::IN_FLIGHT_SHIFT;

@@ -48,7 +48,12 @@ impl OpeningStream {
         self.passed = self.passed.saturating_add(data.len());
         let mut response = None;
         self.reader.push(data, |message| {
-            response = response.take().or_else(|| self.request.outcome(message));
+            if response.is_none() {
+                response = match self.request.outcome(message) {
+                    Outcome::Unrelated(_) => None,
+                    outcome => Some(outcome),
+                };
+            }
         });
         if let Some(Outcome::Result(protocol_version)) = response {
             keep_version(entry, protocol_version);

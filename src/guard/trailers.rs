@@ -1,0 +1,62 @@
+//! Trailers of an answer: like its head they never name a session of the inner service's
+//! (contract §4.4).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::Version;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::answer::AnswerTraits;
+use super::head::SESSION_ID;
+
+/// Takes the session id out of a frame of trailers.
+#[inline]
+pub(crate) fn strip(frame: &mut Frame<Bytes>) {
+    if let Some(trailers) = frame.trailers_mut() {
+        trailers.remove(&SESSION_ID);
+    }
+}
+
+/// Whether trailers of this body can reach a client of this version. hyper sends none behind a body of
+/// known length on HTTP/1, and on HTTP/1 none that the head does not announce.
+#[inline]
+pub(crate) fn may_follow(body: &Body, traits: AnswerTraits, version: Version) -> bool {
+    version > Version::HTTP_11 || traits.has_trailer || body.size_hint().exact().is_none()
+}
+
+/// The same body, with trailers that name no session.
+pub(crate) fn without_session_id(body: Body, traits: AnswerTraits, version: Version) -> Body {
+    match may_follow(&body, traits, version) && !body.is_end_stream() {
+        true => Body::new(Stripped(body)),
+        false => body,
+    }
+}
+
+struct Stripped(Body);
+
+impl HttpBody for Stripped {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut polled = Pin::new(&mut self.0).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled {
+            strip(frame);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,189 @@
+//! The GET streams of a session. Plain ones and resumptions (`Last-Event-ID`) have a limit each, and
+//! make room for newer ones of their own kind alone.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::entry::Entry;
+use crate::sync::atomic::Ordering::Acquire;
+
+/// What a GET asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StreamKind {
+    Plain,
+    /// A stream that broke off, from the last event on that its client has.
+    Resumed,
+}
+
+/// Which stream had to make room for a new one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Gone {
+    None,
+    /// A GET whose answer has not begun.
+    Waiting,
+    /// The open stream of this number.
+    Open(u32),
+}
+
+/// The streams of one kind, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    /// GETs whose answer has not begun.
+    waiting: VecDeque<u32>,
+    open: VecDeque<u32>,
+    last: u32,
+}
+
+impl Streams {
+    /// A GET waits for its answer. Beyond the limit the oldest that waits has to go; open streams
+    /// stay until there is an answer, for that may be no stream.
+    pub(super) fn wait(&mut self, limit: usize) -> (u32, Gone) {
+        let number = self.next();
+        let gone = match self.len() >= limit {
+            true => self.drop_waiting(),
+            false => Gone::None,
+        };
+        self.waiting.push_back(number);
+        (number, gone)
+    }
+
+    /// A stream has begun, of the GET that `waited` if it did.
+    pub(super) fn open(&mut self, waited: Option<u32>, limit: usize) -> (u32, Gone) {
+        if let Some(waited) = waited {
+            self.remove(waited);
+        }
+        let number = self.next();
+        self.open.push_back(number);
+        let gone = match self.open.front() {
+            Some(oldest) if self.open.len() > limit => Gone::Open(*oldest),
+            _ if self.len() > limit => self.drop_waiting(),
+            _ => Gone::None,
+        };
+        if let Gone::Open(_) = gone {
+            self.open.pop_front();
+        }
+        (number, gone)
+    }
+
+    fn drop_waiting(&mut self) -> Gone {
+        match self.waiting.pop_front() {
+            Some(_) => Gone::Waiting,
+            None => Gone::None,
+        }
+    }
+
+    pub(super) fn waits(&self, number: u32) -> bool {
+        self.waiting.contains(&number)
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        self.waiting.retain(|waiting| *waiting != number);
+        self.open.retain(|open| *open != number);
+    }
+
+    /// How many wait or are open.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.open.len()
+    }
+
+    /// How many are open.
+    pub(super) fn open_len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn next(&mut self) -> u32 {
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+}
+
+/// A GET's place among the streams of its session, given back on drop.
+#[derive(Debug)]
+pub(crate) struct StreamPlace {
+    entry: Arc<Entry>,
+    kind: StreamKind,
+    number: u32,
+}
+
+impl StreamPlace {
+    /// For a GET whose answer has not begun.
+    pub(crate) fn wait(entry: Arc<Entry>, kind: StreamKind, limit: usize) -> Self {
+        let number = entry.extras.add_waiting(kind, limit);
+        Self {
+            entry,
+            kind,
+            number,
+        }
+    }
+
+    /// For a stream that has begun. `waited` is the place of its GET, if it waited.
+    pub(crate) fn open(
+        entry: Arc<Entry>,
+        kind: StreamKind,
+        limit: usize,
+        waited: Option<Self>,
+    ) -> Self {
+        let number = waited.as_ref().map(|place| place.number);
+        let number = entry.extras.add_stream(kind, number, limit);
+        Self {
+            entry,
+            kind,
+            number,
+        }
+    }
+
+    /// Whether the GET, whose answer has not begun, had to make room.
+    pub(crate) fn is_lost(&self) -> bool {
+        !self.entry.extras.waits(self.kind, self.number)
+    }
+
+    /// Whether the open stream had to make room. Asked for every frame, so without the lock.
+    #[inline]
+    pub(crate) fn is_evicted(&self) -> bool {
+        self.number <= self.entry.extras.evicted(self.kind).load(Acquire)
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.entry.extras.remove_stream(self.kind, self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limit_the_oldest_that_waits_goes_and_open_streams_stay() {
+        let mut streams = Streams::default();
+        let (first, _) = streams.open(None, 2);
+        let (second, gone) = streams.open(None, 2);
+        assert_eq!(gone, Gone::None);
+        let (waiting, gone) = streams.wait(2);
+        assert_eq!(gone, Gone::None);
+        assert!(streams.waits(waiting));
+        let (newer, gone) = streams.wait(2);
+        assert_eq!(gone, Gone::Waiting);
+        assert!(!streams.waits(waiting) && streams.waits(newer));
+        assert_eq!(streams.open_len(), 2);
+        let (_, gone) = streams.open(Some(newer), 2);
+        assert_eq!(gone, Gone::Open(first));
+        streams.remove(second);
+        assert_eq!((streams.open_len(), streams.is_empty()), (1, false));
+    }
+
+    #[test]
+    fn a_stream_that_begins_at_once_takes_the_place_of_the_oldest_that_waits() {
+        let mut streams = Streams::default();
+        let waiting = [streams.wait(2).0, streams.wait(2).0];
+        assert!(waiting.iter().all(|number| streams.waits(*number)));
+        let (_, gone) = streams.open(None, 2);
+        assert_eq!(gone, Gone::Waiting);
+        assert!(!streams.waits(waiting[0]) && streams.waits(waiting[1]));
+    }
+}
