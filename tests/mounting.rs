@@ -44,7 +44,7 @@ use support::{
     request,
 };
 
-const REQUESTS: [(&str, &str); 16] = [
+const REQUESTS: [(&str, &str); 17] = [
     ("ping", "POST {mcp}\n{J}\n\n{PING}"),
     ("init", "POST {mcp}\n{J}\n\n{INITIALIZE}"),
     ("ping+", "POST {mcp}\n{J}\n{S}\n\n{PING}"),
@@ -54,7 +54,11 @@ const REQUESTS: [(&str, &str); 16] = [
     ("DEL+", "DELETE {mcp}\n{S}"),
     ("PUT", "PUT {mcp}\n{J}\n\n{PING}"),
     ("HEAD", "HEAD {mcp}"),
-    ("OPT", "OPTIONS {mcp}"),
+    ("OPT", "OPTIONS {mcp}\n{J}\n\n{PING}"),
+    (
+        "pre",
+        "OPTIONS {mcp}\norigin: http://localhost\naccess-control-request-method: POST",
+    ),
     ("health", "POST /health\n{J}\n\n{PING}"),
     ("GET", "GET /health"),
     ("nope", "POST {nope}\n{J}\n\n{PING}"),
@@ -78,40 +82,40 @@ macro_rules! mounts {
 }
 
 mounts! {
-    "any, route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+    "any, route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(only_mcp().route_layer(guard));
-    "post.get.layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
+    "post.get.layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).layer(guard)));
-    "post.get, route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
+    "post.get, route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp)).route_layer(guard));
-    "post.get.delete.route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405a 405g 405a | 200h 200h | 404a 404a | 404a 404a | 1"
+    "post.get.delete.route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405a 405g 405a 405a | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).delete(mcp).route_layer(guard)));
-    "route_service" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+    "route_service" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(Router::new().route_service("/mcp", ServiceBuilder::new().layer(guard).service_fn(foreign::<Body>)));
-    "nest(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+    "nest(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(Router::new().nest("/api", only_mcp().layer(guard)));
-    "merge(route_layer)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+    "merge(route_layer)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| with_health(Router::new()).merge(only_mcp().route_layer(guard));
-    "layer, merge(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
+    "layer, merge(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| only_mcp().layer(guard).merge(with_health(Router::new()));
     // Wrong, each in its way: DELETE is lost, other paths are judged, or the endpoint is not.
-    "post.get.route_layer" "/mcp" "400g 200m 200m 400g 200m 405a 405a 405a 405g 405a | 200h 200h | 404a 404a | 404a 404a | 2"
+    "post.get.route_layer" "/mcp" "400g 200m 200m 400g 200m 405a 405a 405a 405g 405a 405a | 200h 200h | 404a 404a | 404a 404a | 2"
         |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).route_layer(guard)));
-    "nest_service(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 400g 400g | 404a 404a | 1"
+    "nest_service(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 400g 400g | 404a 404a | 1"
         |guard| with_health(Router::new().nest_service("/api", only_mcp().layer(guard)));
-    "merge(layer)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 400g 400g | 400g 400g | 1"
+    "merge(layer)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 400g 400g | 400g 400g | 1"
         |guard| with_health(Router::new()).merge(only_mcp().layer(guard));
-    "layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 400g 400g | 400g 400g | 400g 400g | 1"
+    "layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 400g 400g | 400g 400g | 400g 400g | 1"
         |guard| with_health(only_mcp()).layer(guard);
-    "layer, route(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 400g 400g | 400g 400g | 1"
+    "layer, route(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 400g 400g | 400g 400g | 1"
         |guard| with_health(only_mcp().layer(guard));
-    "layer, route(mcp)" "/mcp" "200m 200m 200m 200m 200m 200m 200m 200m 200m 200m | 200h 200h | 400g 400g | 400g 400g | 0"
+    "layer, route(mcp)" "/mcp" "200m 200m 200m 200m 200m 200m 200m 200m 200m 200m 200m | 200h 200h | 400g 400g | 400g 400g | 0"
         |guard| with_health(Router::new().layer(guard).route("/mcp", any(mcp)));
-    "route(health), route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 400g 400g | 404a 404a | 404a 404a | 1"
+    "route(health), route_layer" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 400g 400g | 404a 404a | 404a 404a | 1"
         |guard| with_health(only_mcp()).route_layer(guard);
-    "guard.layer(router)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 400g 400g | 400g 400g | 400g 400g | 1"
+    "guard.layer(router)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 400g 400g | 400g 400g | 400g 400g | 1"
         |guard| Router::new().fallback_service(guard.layer(with_health(only_mcp())));
-    "one guard twice" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 2"
+    "one guard twice" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 2"
         |guard| with_health(only_mcp().route_layer(guard.clone()).route_layer(guard));
 }
 
@@ -156,9 +160,9 @@ async fn what_every_mount_answers() {
     assert!(wrong.is_empty(), "should be {wrong:#?}");
 }
 
-fn table_line(cells: &[String; 16], open: &str) -> String {
-    let endpoint = cells[..10].iter().map(|cell| format!("{cell:<6}"));
-    let others = cells[10..]
+fn table_line(cells: &[String; 17], open: &str) -> String {
+    let endpoint = cells[..11].iter().map(|cell| format!("{cell:<6}"));
+    let others = cells[11..]
         .chunks(2)
         .map(|cells| format!("| {:<7}{:<5}", cells[0], cells[1]));
     endpoint.chain(others).collect::<String>() + "| " + open
@@ -334,7 +338,7 @@ async fn errors_of_the_inner_service_pass_through() {
     for request in [
         post(Some(id), PING),
         bodiless(Method::GET, Some(id)),
-        bodiless(Method::OPTIONS, None),
+        request(PREFLIGHT),
     ] {
         assert_eq!(send(request).await.unwrap_err(), Down);
     }
@@ -375,9 +379,10 @@ async fn the_service_that_was_polled_ready_is_the_one_called() {
         (Method::DELETE, ""),
     ] {
         let session = Some(id.as_str()).filter(|id| !id.is_empty());
-        let request = match method == Method::POST {
-            true => post(session, comes_late(message)),
-            false => bodiless(method.clone(), session),
+        let request = match method {
+            Method::POST => post(session, comes_late(message)),
+            Method::OPTIONS => request(PREFLIGHT),
+            _ => bodiless(method.clone(), session),
         };
         inner.allow(1);
         assert_eq!(readiness(&mut guard), Poll::Ready(Ok(())));
@@ -538,21 +543,21 @@ async fn cors_outside_answers_preflights_and_dresses_refusals() {
 }
 
 #[tokio::test]
-async fn cors_inside_gets_preflights_untouched_but_never_sees_refusals() {
-    let untouched = AllowOrigin::predicate(|origin, parts| {
-        let sessions: Vec<_> = parts.headers.get_all("mcp-session-id").iter().collect();
-        match parts.method {
-            Method::OPTIONS => origin == "https://evil.example" && sessions == ["x", "y"],
-            _ => sessions.is_empty(),
-        }
-    });
-    let cors = CorsLayer::new().allow_origin(untouched);
+async fn cors_inside_answers_preflights_of_allowed_pages_but_never_sees_refusals() {
+    let of_no_session =
+        AllowOrigin::predicate(|_, parts| !parts.headers.contains_key("mcp-session-id"));
+    let cors = CorsLayer::new().allow_origin(of_no_session);
     let world = World::around(SessionGuardLayer::new(), only_mcp().layer(cors));
 
     let answer = world.ask(request(PREFLIGHT)).await;
     assert_eq!(answer.status, 200);
     let allowed = &answer.headers["access-control-allow-origin"];
-    assert_eq!(allowed, "https://evil.example");
+    assert_eq!(allowed, "http://localhost:5173");
+    let foreign = PREFLIGHT.replace("http://localhost:5173", "https://evil.example");
+    let answer = world.ask(request(&foreign)).await;
+    assert_eq!(answer.status, 403);
+    let headers = answer.headers;
+    assert!(!headers.contains_key("access-control-allow-origin"));
 
     for (message, status, is_dressed) in [(PING, 400, false), (INITIALIZE, 200, true)] {
         let answer = world
@@ -665,6 +670,7 @@ async fn extractors_tell_what_is_missing() {
     ] {
         let request = match method {
             "POST" => post(Some(&live), PING),
+            "OPTIONS" => request(PREFLIGHT),
             _ => bodiless(method.parse().unwrap(), Some(&live)),
         };
         let answer = world.ask(at(path, request)).await;
@@ -676,7 +682,7 @@ async fn extractors_tell_what_is_missing() {
 const NO_GUARD: &str = "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it.";
 const NO_MESSAGE: &str = "This request has no message: extract Option<McpMessage>.";
 const NO_SESSION: &str = "This request has no session: extract Option<McpSession>.";
-const PREFLIGHT: &str = "OPTIONS /mcp\nhost: evil.example\norigin: https://evil.example\nmcp-session-id: x\nmcp-session-id: y\naccess-control-request-method: POST";
+const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:5173\nmcp-session-id: x\nmcp-session-id: y\naccess-control-request-method: POST";
 const OWN_ID: [(&str, &str); 1] = [("mcp-session-id", "own")];
 const MINUTE: Duration = Duration::from_secs(60);
 

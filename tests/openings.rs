@@ -203,7 +203,7 @@ async fn answers_that_can_not_be_judged_are_502() {
             .append("mcp-session-id", "a".parse().unwrap());
         response
             .headers_mut()
-            .append("mcp-session-id", "a".parse().unwrap());
+            .append("mcp-session-id", "b".parse().unwrap());
         response
     };
     let empty_id = || {

@@ -1,0 +1,236 @@
+//! What a 404 of an inner service with session ids of its own means: its session is lost, this GET has no
+//! stream, or it is an answer like any other.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::stream;
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use mcp_session_guard::{EndReason, McpSession, Refusal, RefusalReason, SessionGuardLayer};
+use serde_json::json;
+
+use support::{
+    Answer, INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post,
+};
+
+const NOT_FOUND: &str =
+    r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
+
+/// A guard around an inner service with an id of its own that answers `GET` and messages by `answer`.
+fn world(
+    own: Option<&'static str>,
+    answer: impl Fn(&Request<Body>) -> Response + Clone + Send + Sync + 'static,
+) -> World {
+    let inner = async move |request: Request<Body>| {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        if body != INITIALIZE {
+            return answer(&Request::from_parts(parts, Body::from(body)));
+        }
+        let mut response = json_response(200, &initialize_result(&json!(0)));
+        if let Some(own) = own {
+            let own = own.parse().unwrap();
+            response.headers_mut().insert("mcp-session-id", own);
+        }
+        response
+    };
+    let app = Router::new().route("/mcp", any(inner));
+    World::around(SessionGuardLayer::new(), app)
+}
+
+fn not_found(content_type: &str, body: impl Into<Body>) -> Response {
+    let response = Response::builder().status(404);
+    let response = response.header("content-type", content_type);
+    response.body(body.into()).unwrap()
+}
+
+fn rpc_error(code: i64, id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"?"}},"id":{id}}}"#)
+}
+
+async fn open(world: &World) -> (String, McpSession) {
+    let id = world.open().await;
+    let session = world.sessions.get(&id).unwrap();
+    (id, session)
+}
+
+#[tokio::test]
+async fn a_404_to_a_get_that_tells_of_no_session_is_405_and_the_session_goes_on() {
+    for body in [
+        String::new(),
+        "Not Found".to_owned(),
+        "404 page not found\n".to_owned(),
+        "<!DOCTYPE html><pre>Cannot GET /mcp</pre>".to_owned(),
+        r#"{"detail":"Not Found"}"#.to_owned(),
+        rpc_error(-32601, "null"),
+        rpc_error(-32603, "null"),
+        "x".repeat(70_000),
+    ] {
+        let text = body.clone();
+        let world = world(Some("own"), move |request| match *request.method() {
+            Method::GET => not_found("text/plain", text.clone()),
+            _ => json_response(200, &json!({"jsonrpc": "2.0", "id": 1, "result": {}})),
+        });
+        let (id, session) = open(&world).await;
+        let response = world.send(bodiless(Method::GET, Some(&id))).await;
+        let reason = response.extensions().get::<Refusal>().map(Refusal::reason);
+        assert_eq!(reason, Some(RefusalReason::NoStream), "{body}");
+        let answer = Answer::of(response).await;
+        assert_eq!(answer.status, 405, "{body}");
+        assert_eq!(answer.headers["allow"], "POST, DELETE");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(session.end_reason(), None, "{body}");
+        assert_eq!(world.ping(&id).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_404_to_a_get_that_tells_of_a_session_ends_it() {
+    for body in [
+        "Session not found".to_owned(),
+        "no such SESSION".to_owned(),
+        r#"{"detail":"unknown session id"}"#.to_owned(),
+        rpc_error(-32600, "null"),
+        rpc_error(-32000, "null"),
+        rpc_error(-32001, "\"server-error\""),
+    ] {
+        let text = body.clone();
+        let world = world(Some("own"), move |_| {
+            not_found("application/json", text.clone())
+        });
+        let (id, session) = open(&world).await;
+        let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
+        assert_eq!(session.end_reason(), Some(EndReason::InnerLost), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_404_to_a_get_where_there_was_a_stream_once_ends_the_session() {
+    for resumed in [false, true] {
+        let is_gone = Arc::new(AtomicBool::new(false));
+        let gone = is_gone.clone();
+        let world = world(Some("own"), move |_| {
+            if gone.load(SeqCst) {
+                return not_found("text/plain", "");
+            }
+            let event = Ok::<_, Infallible>(Bytes::from("data: {}\n\n"));
+            let response = Response::builder().header("content-type", "text/event-stream");
+            let body = Body::from_stream(stream::iter([event]));
+            response.body(body).unwrap()
+        });
+        let (id, session) = open(&world).await;
+        let mut first = bodiless(Method::GET, Some(&id));
+        if resumed {
+            let id = "7".parse().unwrap();
+            first.headers_mut().insert("last-event-id", id);
+        }
+        assert_eq!(world.ask(first).await.text(), "data: {}\n\n");
+        is_gone.store(true, SeqCst);
+        let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+        assert_eq!(answer.text(), NOT_FOUND);
+        assert_eq!(session.end_reason(), Some(EndReason::InnerLost));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_answered_a_post_tells_nothing_of_gets() {
+    let world = world(Some("own"), |request| match *request.method() {
+        Method::GET => not_found("text/plain", ""),
+        _ => {
+            let event = Ok::<_, Infallible>(Bytes::from("data: {}\n\n"));
+            let response = Response::builder().header("content-type", "text/event-stream");
+            let body = Body::from_stream(stream::iter([event]));
+            response.body(body).unwrap()
+        }
+    });
+    let (id, session) = open(&world).await;
+    assert_eq!(world.ping(&id).await, 200);
+    let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+    assert_eq!((answer.status.as_u16(), session.end_reason()), (405, None));
+}
+
+#[tokio::test]
+async fn an_encoded_404_to_a_get_tells_of_no_session() {
+    let world = world(Some("own"), |_| {
+        let mut response = not_found("text/plain", &b"\x1f\x8b\x08"[..]);
+        let gzip = "gzip".parse().unwrap();
+        response.headers_mut().insert("content-encoding", gzip);
+        response
+    });
+    let (id, session) = open(&world).await;
+    let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+    assert_eq!((answer.status.as_u16(), session.end_reason()), (405, None));
+    assert!(!answer.headers.contains_key("content-encoding"));
+}
+
+#[tokio::test]
+async fn a_404_to_a_resumption_and_one_without_an_id_of_its_own_pass() {
+    for (own, last_event) in [(Some("own"), Some("7")), (None, Some("7")), (None, None)] {
+        let world = world(own, |_| not_found("text/plain", "no session, no event"));
+        let (id, session) = open(&world).await;
+        let mut request = bodiless(Method::GET, Some(&id));
+        if let Some(event) = last_event {
+            let event = event.parse().unwrap();
+            request.headers_mut().insert("last-event-id", event);
+        }
+        let answer = world.ask(request).await;
+        let seen = (answer.status.as_u16(), answer.text());
+        assert_eq!(seen, (404, "no session, no event"));
+        assert_eq!(session.end_reason(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_404_to_a_post_with_an_error_of_its_own_is_an_answer() {
+    for (code, id) in [
+        (-32602, "1"),
+        (-32002, "1"),
+        (-32603, "1"),
+        (-32601, "1"),
+        (-32601, "null"),
+        (-32601, "2"),
+    ] {
+        let error = rpc_error(code, id);
+        let text = error.clone();
+        let world = world(Some("own"), move |_| {
+            not_found("application/json", text.clone())
+        });
+        let (id, session) = open(&world).await;
+        let answer = world.ask(post(Some(&id), PING)).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (404, &*error));
+        assert_eq!(session.end_reason(), None);
+        assert!(!answer.headers.contains_key("mcp-session-id"));
+    }
+}
+
+#[tokio::test]
+async fn any_other_404_to_a_post_ends_the_session() {
+    for (message, body) in [
+        (PING, rpc_error(-32600, "1")),
+        (PING, rpc_error(-32000, "1")),
+        (PING, rpc_error(-32001, "1")),
+        (PING, rpc_error(-32602, "null")),
+        (PING, rpc_error(-32602, "2")),
+        (PING, "Not Found".to_owned()),
+        (PING, r#"{"jsonrpc":"2.0","result":{},"id":1}"#.to_owned()),
+        (INITIALIZED, rpc_error(-32602, "null")),
+    ] {
+        let text = body.clone();
+        let world = world(Some("own"), move |_| {
+            not_found("application/json", text.clone())
+        });
+        let (id, session) = open(&world).await;
+        let answer = world.ask(post(Some(&id), message)).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
+        assert_eq!(session.end_reason(), Some(EndReason::InnerLost), "{body}");
+    }
+}

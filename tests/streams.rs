@@ -1,0 +1,233 @@
+//! How many GET streams a session may have: plain ones, resumed ones, and those whose answer has not begun.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use axum::routing::any;
+use futures_util::{FutureExt, stream};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use mcp_session_guard::{McpMessage, SessionGuardBuilder, SessionGuardLayer};
+use serde_json::json;
+use tokio::task::{JoinHandle, yield_now};
+
+use support::{Answer, World, bodiless, initialize_result, json_response, post};
+
+/// An inner service whose event streams stay open, and whose GETs have no answer while `is_silent`.
+struct Inner {
+    world: World,
+    id: String,
+    is_silent: Arc<AtomicBool>,
+}
+
+impl Inner {
+    async fn new(guard: SessionGuardBuilder) -> Self {
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = is_silent.clone();
+        let inner = async move |message: Option<McpMessage>| {
+            if message.is_some() {
+                return json_response(200, &initialize_result(&json!(0)));
+            }
+            if silent.load(SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            let quiet = stream::pending::<Result<Bytes, Infallible>>();
+            let response = Response::builder().header("content-type", "text/event-stream");
+            response.body(Body::from_stream(quiet)).unwrap()
+        };
+        let world = World::around(
+            guard.build().unwrap(),
+            Router::new().route("/mcp", any(inner)),
+        );
+        let id = world.open().await;
+        Self {
+            world,
+            id,
+            is_silent,
+        }
+    }
+
+    fn request(&self, last_event: Option<&str>) -> Request<Body> {
+        let mut request = bodiless(Method::GET, Some(&self.id));
+        if let Some(id) = last_event {
+            let id = id.parse().unwrap();
+            request.headers_mut().insert("last-event-id", id);
+        }
+        request
+    }
+
+    async fn open(&self, last_event: Option<&str>) -> Body {
+        let response = self.world.send(self.request(last_event)).await;
+        assert_eq!(response.status(), 200);
+        response.into_body()
+    }
+
+    async fn open_many(&self, streams: usize, last_event: Option<&str>) -> Vec<Body> {
+        let mut open = Vec::new();
+        for _ in 0..streams {
+            open.push(self.open(last_event).await);
+        }
+        open
+    }
+
+    /// A GET that the inner service has got and does not answer.
+    async fn ask(&self, last_event: Option<&str>) -> JoinHandle<Answer> {
+        self.is_silent.store(true, SeqCst);
+        let (world, request) = (self.world.clone(), self.request(last_event));
+        let asked = tokio::spawn(async move { world.ask(request).await });
+        yield_now().await;
+        asked
+    }
+
+    fn in_flight(&self) -> usize {
+        self.world.sessions.get(&self.id).unwrap().in_flight()
+    }
+}
+
+/// Lets every task that was woken run.
+async fn settle() {
+    for _ in 0..100 {
+        yield_now().await;
+    }
+}
+
+/// How many of these streams have not ended.
+fn still_open(streams: &mut [Body]) -> usize {
+    let are_open = streams
+        .iter_mut()
+        .map(|stream| stream.frame().now_or_never().is_none());
+    are_open.filter(|is_open| *is_open).count()
+}
+
+#[tokio::test]
+async fn the_header_of_a_resumption_does_not_lift_the_limit() {
+    let inner = Inner::new(SessionGuardLayer::builder()).await;
+    let mut streams = inner.open_many(300, Some("x")).await;
+    assert_eq!(still_open(&mut streams), 128);
+    assert_eq!(still_open(&mut streams[..172]), 0, "the oldest ended");
+    assert_eq!(inner.in_flight(), 128);
+}
+
+#[tokio::test]
+async fn thirty_three_resumed_calls_do_not_chase_one_another() {
+    let inner = Inner::new(SessionGuardLayer::builder()).await;
+    let mut streams = inner.open_many(33, Some("7")).await;
+    assert_eq!(still_open(&mut streams), 33);
+}
+
+#[tokio::test]
+async fn a_session_may_resume_at_least_32_streams_whatever_its_limit_of_others() {
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(1)).await;
+    let mut streams = inner.open_many(33, Some("7")).await;
+    assert_eq!(still_open(&mut streams), 32);
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(9)).await;
+    let mut streams = inner.open_many(37, Some("7")).await;
+    assert_eq!(still_open(&mut streams), 36);
+}
+
+#[tokio::test]
+async fn an_empty_last_event_id_lifts_no_limit_either() {
+    let inner = Inner::new(SessionGuardLayer::builder()).await;
+    let mut streams = inner.open_many(130, Some("")).await;
+    assert_eq!(still_open(&mut streams), 128);
+}
+
+#[tokio::test]
+async fn neither_kind_of_stream_ends_those_of_the_other() {
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(2)).await;
+    let mut plain = inner.open_many(2, None).await;
+    let mut resumed = inner.open_many(40, Some("7")).await;
+    assert_eq!((still_open(&mut plain), still_open(&mut resumed)), (2, 32));
+    let mut more = inner.open_many(3, None).await;
+    assert_eq!((still_open(&mut plain), still_open(&mut more)), (0, 2));
+    assert_eq!(still_open(&mut resumed), 32);
+}
+
+#[tokio::test]
+async fn a_stream_that_ended_gives_its_place_back() {
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(2)).await;
+    for last_event in [None, Some("7")] {
+        for _ in 0..100 {
+            drop(inner.open(last_event).await);
+        }
+    }
+    let mut streams = inner.open_many(2, None).await;
+    streams.extend(inner.open_many(32, Some("7")).await);
+    assert_eq!(still_open(&mut streams), 34);
+}
+
+#[tokio::test]
+async fn gets_without_an_answer_count_and_the_oldest_gets_a_stream_that_is_over() {
+    for (last_event, limit) in [(None, 32), (Some("7"), 128)] {
+        let inner = Inner::new(SessionGuardLayer::builder()).await;
+        let mut asked = Vec::new();
+        for _ in 0..300 {
+            asked.push(inner.ask(last_event).await);
+        }
+        settle().await;
+        assert_eq!(inner.in_flight(), limit);
+        let over = asked.remove(0).await.unwrap();
+        assert_eq!(over.status, 200);
+        assert_eq!(over.headers["content-type"], "text/event-stream");
+        assert_eq!(over.headers["cache-control"], "no-cache");
+        assert_eq!(over.text(), "");
+        let waiting = asked.iter().filter(|asked| !asked.is_finished()).count();
+        assert_eq!(waiting, limit);
+        assert!(!asked[298].is_finished(), "the newest waits");
+        asked.iter().for_each(JoinHandle::abort);
+    }
+}
+
+#[tokio::test]
+async fn a_get_that_waits_ends_no_open_stream_until_it_is_answered() {
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(2)).await;
+    let mut streams = inner.open_many(2, None).await;
+    let first = inner.ask(None).await;
+    assert!(!first.is_finished());
+    let second = inner.ask(None).await;
+    settle().await;
+    assert!(first.is_finished(), "the older of those that wait goes");
+    assert!(!second.is_finished());
+    assert_eq!(still_open(&mut streams), 2);
+    second.abort();
+    let _ = second.await;
+    assert_eq!(inner.in_flight(), 2);
+    inner.is_silent.store(false, SeqCst);
+    streams.push(inner.open(None).await);
+    assert_eq!(still_open(&mut streams[..1]), 0, "the oldest open one");
+    assert_eq!(still_open(&mut streams[1..]), 2);
+}
+
+#[tokio::test]
+async fn a_get_whose_client_leaves_before_its_answer_gives_its_place_back() {
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(1)).await;
+    for _ in 0..20 {
+        let asked = inner.ask(None).await;
+        assert!(!asked.is_finished());
+        asked.abort();
+        let _ = asked.await;
+    }
+    assert_eq!(inner.in_flight(), 0);
+    assert_eq!(
+        inner
+            .world
+            .ask(post(Some(&inner.id), support::PING))
+            .await
+            .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_get_without_an_answer_ends_with_its_session() {
+    let inner = Inner::new(SessionGuardLayer::builder()).await;
+    let asked = inner.ask(None).await;
+    assert!(inner.world.sessions.end(&inner.id));
+    assert_eq!(asked.await.unwrap().status, 404);
+}
