@@ -165,6 +165,17 @@ fn a_wildcard_that_is_none_cannot_be_listed() {
 }
 
 #[test]
+fn an_error_names_the_entry_and_says_how_to_write_it() {
+    let error = AllowedHosts::listed(["*.example.com", "https://mcp.example"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "allowed_hosts cannot hold \"https://mcp.example\": write `host` or `host:port`, IPv6 as \
+         `[::1]`, without a scheme or a path; a wildcard is `*.` before at least two labels, as in \
+         `*.example.com`"
+    );
+}
+
+#[test]
 fn a_wildcard_matches_one_label_and_no_address() {
     let hosts = hosts(&["*.example.com"]);
     for text in [
