@@ -566,6 +566,9 @@ impl SessionGuardBuilder {
     /// **Any web page can send `null`**: a sandboxed frame of any page does. With this setting every
     /// page that the user visits can call the endpoint. Use it only if each request also needs a
     /// secret that no page knows, for example a bearer token, and if `Host` is still checked.
+    ///
+    /// The layer of `cors` (feature `cors`) never allows `null`: such a page can call, but a browser
+    /// lets it read nothing until that layer gets an `AllowOrigin` of your own.
     pub fn dangerously_allow_null_origin(mut self) -> Self {
         self.null_origin = true;
         self

@@ -139,7 +139,9 @@ fn is_usual_port(port: &[u8]) -> bool {
 
 /// Allows hosts that are not in the list, by name and port.
 #[derive(Clone)]
-pub(crate) struct HostPredicate(Arc<dyn Fn(&str, Option<u16>) -> bool + Send + Sync>);
+pub(crate) struct HostPredicate(Arc<AllowsHost>);
+
+type AllowsHost = dyn Fn(&str, Option<u16>) -> bool + Send + Sync;
 
 impl HostPredicate {
     pub(crate) fn new(

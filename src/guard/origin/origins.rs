@@ -112,7 +112,9 @@ impl OriginPattern {
 
 /// Allows origins that are not in the list, by scheme, name and port.
 #[derive(Clone)]
-pub(crate) struct OriginPredicate(Arc<dyn Fn(&str, &str, Option<u16>) -> bool + Send + Sync>);
+pub(crate) struct OriginPredicate(Arc<AllowsOrigin>);
+
+type AllowsOrigin = dyn Fn(&str, &str, Option<u16>) -> bool + Send + Sync;
 
 impl OriginPredicate {
     pub(crate) fn new(
