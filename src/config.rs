@@ -13,7 +13,7 @@ use http::request::Parts;
 
 pub use self::error::{ConfigError, ConfigErrorKind};
 pub(crate) use self::settings::{LegacyEra, ModernEra, Settings};
-use crate::guard::origin::{AllowedHosts, AllowedOrigins};
+use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPredicate, OriginPredicate};
 use crate::observe::SessionHook;
 use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource, Sessions};
 use crate::store::McpSessionStore;
@@ -80,7 +80,10 @@ pub struct SessionGuardBuilder {
     /// A setter that concerns the store, if one was called.
     of_store: Option<&'static str>,
     hosts: Result<AllowedHosts, ConfigError>,
+    hosts_where: Option<HostPredicate>,
     origins: Result<AllowedOrigins, ConfigError>,
+    origins_where: Option<OriginPredicate>,
+    null_origin: bool,
 }
 
 impl SessionGuardBuilder {
@@ -117,7 +120,10 @@ impl SessionGuardBuilder {
             of_sessions: None,
             of_store: None,
             hosts: Ok(AllowedHosts::loopback()),
+            hosts_where: None,
             origins: Ok(AllowedOrigins::loopback()),
+            origins_where: None,
+            null_origin: false,
         }
     }
 
@@ -438,9 +444,20 @@ impl SessionGuardBuilder {
         self
     }
 
-    /// The names under which this endpoint may be reached, instead of the loopback names: `host`
-    /// (every port) or `host:port`. Default: `localhost`, `127.0.0.1`, `[::1]`; the list replaces
-    /// them. An empty list refuses every request.
+    /// The names under which this endpoint may be reached, instead of the loopback names. Default:
+    /// `localhost`, `127.0.0.1`, `[::1]`; the list replaces them. An empty list refuses every request.
+    ///
+    /// | entry | matches |
+    /// |---|---|
+    /// | `mcp.example.com`, `192.0.2.1`, `[2001:db8::1]` | this host with any port or none |
+    /// | `mcp.example.com:8443` | this host with this port |
+    /// | `mcp.example.com:443`, `mcp.example.com:80` | this host with this port or none, for clients leave out the port that their URL's scheme implies |
+    /// | `*.example.com`, `*.example.com:8443` | exactly one label in front: `a.example.com`, but neither `example.com` nor `a.b.example.com`. At least two labels must follow `*.` |
+    /// | `localhost`, `localhost:8080` | the same of `127.0.0.1` and `[::1]` too |
+    ///
+    /// A page of a host that is listed by its name may call it: see
+    /// [`allowed_origins`](Self::allowed_origins). For names that no list can hold, see
+    /// [`allowed_hosts_where`](Self::allowed_hosts_where).
     ///
     /// An inner service may check `Host` too, as rmcp does: give it the same names. A 403 without
     /// a [`Refusal`](crate::Refusal) in the response's extensions is the inner service's.
@@ -456,15 +473,104 @@ impl SessionGuardBuilder {
         self
     }
 
+    /// Allows hosts by a predicate too. Default: none. It adds to the list of
+    /// [`allowed_hosts`](Self::allowed_hosts), or to the loopback names where none is set, and is
+    /// called only for a host that the list does not match. A second predicate replaces the first.
+    ///
+    /// The predicate gets the name, in lower case and without a trailing dot, and the port if
+    /// the request has one. An IP address comes in its canonical form, IPv6 in brackets. A
+    /// predicate that panics refuses the request. It runs on the request path, so it must not block.
+    ///
+    /// ```
+    /// use mcp_session_guard::SessionGuardLayer;
+    ///
+    /// // tenant-1.example.com, tenant-2.example.com, ...
+    /// let guard = SessionGuardLayer::builder()
+    ///     .allowed_hosts_where(|name, port| {
+    ///         let number = name
+    ///             .strip_prefix("tenant-")
+    ///             .and_then(|name| name.strip_suffix(".example.com"));
+    ///         let is_tenant = number.is_some_and(|number| number.parse::<u32>().is_ok());
+    ///         is_tenant && matches!(port, None | Some(443))
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), mcp_session_guard::ConfigError>(())
+    /// ```
+    ///
+    /// A suffix alone is rarely enough: `name.ends_with("example.com")` is true of
+    /// `evil-example.com` too.
+    pub fn allowed_hosts_where(
+        mut self,
+        predicate: impl Fn(&str, Option<u16>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.hosts_where = Some(HostPredicate::new(predicate));
+        self
+    }
+
     /// The origins of pages that may call this endpoint, instead of loopback ones:
-    /// `scheme://host` or `scheme://host:port`. Default: http and https on a loopback name. The
-    /// endpoint's own origin always passes; requests without `Origin` are not concerned.
+    /// `scheme://host` or `scheme://host:port`. Default: http and https on a loopback name, any port.
+    /// Requests without `Origin` are not concerned.
+    ///
+    /// Scheme, host and port must match; a port that is left out is the scheme's. As in
+    /// [`allowed_hosts`](Self::allowed_hosts), `https://*.example.com` matches exactly one label in
+    /// front, and `http://localhost:3000` stands for `http://127.0.0.1:3000` and
+    /// `http://[::1]:3000` too.
+    ///
+    /// The endpoint's own origin passes without being listed: http or https with the host and port
+    /// that the request names, where that host is listed by its name. A host that a wildcard or a
+    /// predicate let in may be somebody else's, so its pages need an entry here.
     pub fn allowed_origins<I>(mut self, origins: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
         self.origins = AllowedOrigins::listed("allowed_origins", origins);
+        self
+    }
+
+    /// Allows origins of pages by a predicate too. Default: none. It adds to the list of
+    /// [`allowed_origins`](Self::allowed_origins), or to the loopback origins where none is set, and
+    /// is called only for an origin that is neither listed nor the endpoint's own. A second
+    /// predicate replaces the first.
+    ///
+    /// The predicate gets the scheme and the name, both in lower case, the name without a trailing
+    /// dot, and the port if the origin has one: none where the page uses the scheme's own port.
+    /// An IP address comes in its canonical form, IPv6 in brackets. It is never called for `null`,
+    /// for a malformed origin, or for two. A predicate that panics refuses the request. It runs on the
+    /// request path, so it must not block.
+    ///
+    /// ```
+    /// use mcp_session_guard::SessionGuardLayer;
+    ///
+    /// // Any page that a developer serves on a private address.
+    /// let guard = SessionGuardLayer::builder()
+    ///     .allowed_origins_where(|scheme, name, port| {
+    ///         let address = name.parse::<std::net::Ipv4Addr>();
+    ///         scheme == "http" && port == Some(5173) && address.is_ok_and(|ip| ip.is_private())
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), mcp_session_guard::ConfigError>(())
+    /// ```
+    pub fn allowed_origins_where(
+        mut self,
+        predicate: impl Fn(&str, &str, Option<u16>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.origins_where = Some(OriginPredicate::new(predicate));
+        self
+    }
+
+    /// Accepts `Origin: null` and `Origin: file://`, which pages in desktop apps and pages that were
+    /// opened from a file send. Default: refused. It adds to
+    /// [`allowed_origins`](Self::allowed_origins).
+    ///
+    /// **Any web page can send `null`**: a sandboxed frame of any page does. With this setting every
+    /// page that the user visits can call the endpoint. Use it only if each request also needs a
+    /// secret that no page knows, for example a bearer token, and if `Host` is still checked.
+    ///
+    /// The layer of `cors` (feature `cors`) never allows `null`: such a page can call, but a browser
+    /// lets it read nothing until that layer gets an `AllowOrigin` of your own.
+    pub fn dangerously_allow_null_origin(mut self) -> Self {
+        self.null_origin = true;
         self
     }
 

@@ -30,9 +30,12 @@ use crate::guard::origin::{AllowedOrigins, Origin};
 /// post(mcp).get(events).layer(guard)).route_layer(cors(origins)?)`.
 ///
 /// The guard judges the `Origin` of the calls themselves: list the same origins in
-/// [`allowed_origins`](crate::SessionGuardBuilder::allowed_origins). Both read them alike. A page on
+/// [`allowed_origins`](crate::SessionGuardBuilder::allowed_origins). Both read them alike, wildcards
+/// (`https://*.example.com`) and `localhost`, which stands for the loopback addresses too. A page on
 /// this list alone gets a 403 that it can read; a page on the guard's list alone can call but read
-/// nothing.
+/// nothing. A page that
+/// [`allowed_origins_where`](crate::SessionGuardBuilder::allowed_origins_where) lets in is such a page:
+/// give the returned layer the same predicate by `.allow_origin(AllowOrigin::predicate(..))`.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::any};
@@ -97,8 +100,8 @@ use crate::guard::origin::{AllowedOrigins, Origin};
 ///
 /// # Errors
 ///
-/// An origin is not `scheme://host` or `scheme://host:port`; `*` and `null` are none. An empty list
-/// is none either, but lets no page in.
+/// An origin is not `scheme://host` or `scheme://host:port`; `*` and `null` are none. A wildcard does
+/// not stand before at least two labels. An empty list is no error, but lets no page in.
 pub fn cors<I>(origins: I) -> Result<CorsLayer, ConfigError>
 where
     I: IntoIterator,
@@ -106,7 +109,7 @@ where
 {
     let allowed = AllowedOrigins::listed("cors", origins)?;
     let allow_origin = AllowOrigin::predicate(move |origin, _| {
-        Origin::parse(origin.as_bytes()).is_some_and(|origin| allowed.contains(&origin))
+        Origin::parse(origin.as_bytes()).is_some_and(|origin| allowed.lists(&origin))
     });
     Ok(CorsLayer::new()
         .allow_origin(allow_origin)

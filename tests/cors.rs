@@ -211,7 +211,11 @@ fn an_origin_that_can_not_be_one_is_an_error() {
         "1https://app.example.com",
         "https://",
         "https://*",
-        "https://*.example.com",
+        "https://*.com",
+        "https://*.example.com/",
+        "https://app.*.com",
+        "https://*app.example.com",
+        "https://app.example.com:",
         "https://app.example.com/",
         "https://app.example.com/page",
         "https://user@app.example.com",
@@ -224,8 +228,8 @@ fn an_origin_that_can_not_be_one_is_an_error() {
         assert_eq!(error.kind(), ConfigErrorKind::Origin);
         assert_eq!(error.setting(), "cors");
         let message = format!(
-            "cors can not hold {origin:?}: write `scheme://host` or `scheme://host:port`, without \
-             a path or a wildcard"
+            "cors cannot hold {origin:?}: write `scheme://host` or `scheme://host:port`, without a \
+             path; a wildcard is `*.` before at least two labels, as in `*.example.com`"
         );
         assert_eq!(error.to_string(), message);
     }
@@ -239,6 +243,9 @@ async fn the_guard_and_the_layer_read_origins_alike() {
         "http://192.0.2.1:8080",
         "http://[2001:DB8::1]",
         "chrome-extension://abcdefghijklmnop",
+        "https://*.pages.example",
+        "http://*.Pages.Example.:8080",
+        "http://localhost:5173",
     ];
     let world = world(&listed);
     let origins = [
@@ -255,6 +262,24 @@ async fn the_guard_and_the_layer_read_origins_alike() {
         ("chrome-extension://abcdefghijklmnop", true),
         ("chrome-extension://ponmlkjihgfedcba", false),
         ("https://app.example.com/", false),
+        ("https://one.pages.example", true),
+        ("https://ONE.pages.example.:443", true),
+        ("http://one.pages.example:8080", true),
+        ("http://one.pages.example", false),
+        ("https://one.pages.example:8080", false),
+        ("https://pages.example", false),
+        ("https://one.two.pages.example", false),
+        ("https://onepages.example", false),
+        ("https://one.pages.example.evil.example", false),
+        ("http://localhost:5173", true),
+        ("http://127.0.0.1:5173", true),
+        ("http://[::1]:5173", true),
+        ("http://127.0.0.1:5174", false),
+        ("http://127.0.0.1", false),
+        ("https://[::1]:5173", false),
+        ("http://localhost:", false),
+        ("null", false),
+        ("file://", false),
         ("*", false),
     ];
     for (origin, passes) in origins {
@@ -263,6 +288,31 @@ async fn the_guard_and_the_layer_read_origins_alike() {
         let allowed = answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN);
         let expected = passes.then(|| HeaderValue::from_static(origin));
         assert_eq!(allowed, expected.as_ref(), "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_listed_address_does_not_stand_for_localhost() {
+    let world = world(&["http://127.0.0.1:5173"]);
+    for origin in ["http://localhost:5173", "http://[::1]:5173"] {
+        assert_unreadable(&world.ask(preflight(origin, "POST", "content-type")).await);
+        let refused = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        assert_eq!(refused.status, 403, "{origin}");
+    }
+    assert_eq!(world.inner.count(), 0);
+}
+
+/// The guard lets these pages call, and only a layer that is told so lets them read.
+#[tokio::test]
+async fn what_adds_to_the_guards_list_does_not_add_to_the_layers() {
+    let guard = SessionGuardLayer::builder()
+        .allowed_origins_where(|_, name, _| name == "app.example.com")
+        .dangerously_allow_null_origin();
+    let world = behind(World::new(guard.build().unwrap()), cors([FOREIGN]).unwrap());
+    for origin in [PAGE, "null"] {
+        let answer = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        assert_eq!(answer.status, 200, "{origin}");
+        assert_unreadable(&answer);
     }
 }
 

@@ -869,13 +869,37 @@ fn settings_that_can_not_work_are_errors_when_building() {
             build().allowed_hosts(["https://mcp.example"]),
         ),
         ("allowed_hosts", build().allowed_hosts(["*.example"])),
+        ("allowed_hosts", build().allowed_hosts(["*"])),
+        ("allowed_hosts", build().allowed_hosts(["a.*.example.com"])),
+        ("allowed_hosts", build().allowed_hosts(["mcp.example:"])),
+        (
+            "allowed_hosts",
+            build()
+                .allowed_hosts_where(|_, _| true)
+                .allowed_hosts(["*.1.2"]),
+        ),
         ("allowed_origins", build().allowed_origins(["mcp.example"])),
         (
             "allowed_origins",
             build().allowed_origins(["https://mcp.example/"]),
         ),
+        (
+            "allowed_origins",
+            build().allowed_origins(["https://*.example"]),
+        ),
+        (
+            "allowed_origins",
+            build()
+                .allowed_origins_where(|_, _, _| true)
+                .dangerously_allow_null_origin()
+                .allowed_origins(["null"]),
+        ),
     ] {
         assert_eq!(builder.build().unwrap_err().setting(), setting);
     }
     assert!(build().json_depth(127).build().is_ok());
+    let wildcards = build()
+        .allowed_hosts(["*.example.com", "*.example.com:8443"])
+        .allowed_origins(["https://*.example.com", "https://*.example.com:8443"]);
+    assert!(wildcards.build().is_ok());
 }

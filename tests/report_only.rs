@@ -175,6 +175,45 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
     }
 }
 
+#[tokio::test]
+async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
+    use RefusalReason::*;
+    let (world, reported) = world(
+        reporting()
+            .allowed_hosts_where(|name, _| match name {
+                "broken.example" => panic!("no answer"),
+                _ => name == "mcp.example",
+            })
+            .allowed_origins_where(|_, name, _| match name {
+                "broken.example" => panic!("no answer"),
+                _ => name == "app.example",
+            })
+            .stateless(),
+    );
+    for (head, reason) in [
+        ("host: mcp.example", None),
+        ("host: other.example", Some(HostNotAllowed)),
+        ("host: broken.example", Some(HostNotAllowed)),
+        ("host: mcp.example\norigin: https://app.example", None),
+        // A predicate for hosts does not say that their pages are the endpoint's own.
+        (
+            "host: mcp.example\norigin: https://mcp.example",
+            Some(OriginNotAllowed),
+        ),
+        (
+            "host: mcp.example\norigin: https://broken.example",
+            Some(OriginNotAllowed),
+        ),
+    ] {
+        let asked = request(&format!("POST /mcp\n{head}\n{J}\n{PING}"));
+        assert!(world.ask(asked).await.status.is_success(), "{head}");
+        assert_eq!(world.inner.count(), 1, "{head}");
+        world.inner.clear();
+        let reported = std::mem::take(&mut *reported.lock().unwrap());
+        assert_eq!(reported, Vec::from_iter(reason), "{head}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_can_not_be_read_is_refused_all_the_same() {
     let world = World::new(reporting().body_limit(200).build().unwrap());

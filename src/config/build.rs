@@ -118,8 +118,8 @@ impl SessionGuardBuilder {
             owners: self.owners,
             scope: Scope::named(&self.scope),
             longest_id: registry.longest_id(),
-            hosts: self.hosts?,
-            origins: self.origins?,
+            hosts: self.hosts?.or(self.hosts_where),
+            origins: self.origins?.or(self.origins_where, self.null_origin),
         };
         Ok(SessionGuardLayer::from_parts(settings, registry))
     }

@@ -1,0 +1,131 @@
+//! The origins of pages that may call the endpoint.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::parse::{LOOPBACK, Origin, default_port, split_scheme};
+use super::pattern::{HostPattern, read_all};
+use crate::config::{ConfigError, ConfigErrorKind};
+use crate::unwind::unless_it_panics;
+
+/// The listed origins, and what adds to them.
+#[derive(Clone, Debug)]
+pub(crate) struct AllowedOrigins {
+    pub(super) any: bool,
+    /// Pages that have no origin of their own.
+    pub(super) null: bool,
+    loopback: bool,
+    listed: Vec<OriginPattern>,
+    predicate: Option<OriginPredicate>,
+}
+
+impl AllowedOrigins {
+    pub(crate) fn loopback() -> Self {
+        Self {
+            loopback: true,
+            ..Self::of(Vec::new())
+        }
+    }
+
+    pub(crate) fn any() -> Self {
+        Self {
+            any: true,
+            ..Self::of(Vec::new())
+        }
+    }
+
+    /// `setting` is what an error names.
+    pub(crate) fn listed<I>(setting: &'static str, origins: I) -> Result<Self, ConfigError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let kind = ConfigErrorKind::Origin;
+        let listed = read_all(setting, origins, kind, OriginPattern::parse)?;
+        Ok(Self::of(listed))
+    }
+
+    fn of(listed: Vec<OriginPattern>) -> Self {
+        Self {
+            any: false,
+            null: false,
+            loopback: false,
+            listed,
+            predicate: None,
+        }
+    }
+
+    /// Allows what `predicate` allows too, and the origin `null` if `null`.
+    pub(crate) fn or(self, predicate: Option<OriginPredicate>, null: bool) -> Self {
+        Self {
+            null,
+            predicate,
+            ..self
+        }
+    }
+
+    pub(crate) fn lists(&self, origin: &Origin<'_>) -> bool {
+        if self.loopback {
+            return origin.is_web() && LOOPBACK.contains(&origin.host.name);
+        }
+        self.listed.iter().any(|listed| listed.matches(origin))
+    }
+
+    pub(super) fn predicate_allows(&self, origin: &Origin<'_>) -> bool {
+        let Some(OriginPredicate(predicate)) = &self.predicate else {
+            return false;
+        };
+        // A predicate may compare from either end, and must not meet a dot there.
+        if !origin.host.name.has_whole_labels() {
+            return false;
+        }
+        let scheme = origin.scheme.to_ascii_lowercase();
+        let name = origin.host.name.to_string().to_ascii_lowercase();
+        unless_it_panics(|| predicate(&scheme, &name, origin.host.port)).unwrap_or(false)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct OriginPattern {
+    scheme: String,
+    host: HostPattern,
+}
+
+impl OriginPattern {
+    fn parse(text: &[u8]) -> Option<Vec<Self>> {
+        let (scheme, hosts) = split_scheme(text)?;
+        let with_scheme = |host| Self {
+            scheme: scheme.into(),
+            host,
+        };
+        let hosts = HostPattern::parse(hosts)?;
+        Some(hosts.into_iter().map(with_scheme).collect())
+    }
+
+    /// The scheme is known here, so a port that is left out is the scheme's own, never any.
+    fn matches(&self, origin: &Origin<'_>) -> bool {
+        self.scheme.eq_ignore_ascii_case(origin.scheme)
+            && self.host.name.matches(&origin.host.name)
+            && self.host.port.or(default_port(&self.scheme)) == origin.port()
+    }
+}
+
+/// Allows origins that are not in the list, by scheme, name and port.
+#[derive(Clone)]
+pub(crate) struct OriginPredicate(Arc<AllowsOrigin>);
+
+type AllowsOrigin = dyn Fn(&str, &str, Option<u16>) -> bool + Send + Sync;
+
+impl OriginPredicate {
+    pub(crate) fn new(
+        predicate: impl Fn(&str, &str, Option<u16>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(predicate))
+    }
+}
+
+impl fmt::Debug for OriginPredicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad("OriginPredicate")
+    }
+}

@@ -1,0 +1,183 @@
+//! Reads hosts and origins, once, into what compares as the contract says.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The names of this machine on the loopback interface.
+pub(super) const LOOPBACK: [Name<&str>; 3] = [
+    Name::Dns("localhost"),
+    Name::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+    Name::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+];
+
+/// A host with its port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Host<T> {
+    pub(super) name: Name<T>,
+    pub(super) port: Option<u16>,
+}
+
+impl<'a> Host<&'a str> {
+    /// Reads a host as `Origin` and the settings carry it. `None` where it is malformed: userinfo,
+    /// a bad port, nothing at all, characters of no host name.
+    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+        let (name, port) = split(text)?;
+        let port = match port {
+            Some(digits) => Some(parse_port(digits)?),
+            None => None,
+        };
+        let name = Name::parse(name)?;
+        Some(Self { name, port })
+    }
+
+    /// Reads a host as `Host`, `:authority` and the absolute form carry it. Unlike in `Origin`, an
+    /// empty port is sound there and means none (RFC 3986 §3.2.3).
+    pub(super) fn of_request(text: &'a [u8]) -> Option<Self> {
+        let (name, port) = split(text)?;
+        let port = match port {
+            Some("") | None => None,
+            Some(digits) => Some(parse_port(digits)?),
+        };
+        let name = Name::parse(name)?;
+        Some(Self { name, port })
+    }
+}
+
+/// Splits a host into its name and, behind a colon, its port.
+fn split(text: &[u8]) -> Option<(&str, Option<&str>)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let end = match text.strip_prefix('[') {
+        Some(rest) => rest.find(']')? + 2,
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (name, port) = text.split_at(end);
+    match port.strip_prefix(':') {
+        None if !port.is_empty() => None,
+        port => Some((name, port)),
+    }
+}
+
+fn parse_port(digits: &str) -> Option<u16> {
+    // The parser of the standard library takes a sign too.
+    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok())?
+}
+
+/// A name compares without case and without a trailing dot, an IP literal by value.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Name<T> {
+    Dns(T),
+    Ip(IpAddr),
+}
+
+impl<'a> Name<&'a str> {
+    fn parse(name: &'a str) -> Option<Self> {
+        if let Some(literal) = name
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            return Some(Self::Ip(IpAddr::V6(literal.parse().ok()?)));
+        }
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let is_valid = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        if name.is_empty() || !is_valid {
+            return None;
+        }
+        // Only a name that ends in a digit can be an address.
+        match name
+            .ends_with(|last: char| last.is_ascii_digit())
+            .then(|| name.parse())
+        {
+            Some(Ok(address)) => Some(Self::Ip(IpAddr::V4(address))),
+            _ => Some(Self::Dns(name)),
+        }
+    }
+
+    pub(super) fn to_owned(self) -> Name<String> {
+        match self {
+            Self::Dns(name) => Name::Dns(name.into()),
+            Self::Ip(address) => Name::Ip(address),
+        }
+    }
+
+    /// Whether there is a label between all dots. DNS knows no other name.
+    pub(super) fn has_whole_labels(&self) -> bool {
+        match self {
+            Self::Dns(name) => name.split('.').all(|label| !label.is_empty()),
+            Self::Ip(_) => true,
+        }
+    }
+}
+
+impl Name<String> {
+    pub(super) fn borrowed(&self) -> Name<&str> {
+        match self {
+            Self::Dns(name) => Name::Dns(name),
+            Self::Ip(address) => Name::Ip(*address),
+        }
+    }
+}
+
+impl PartialEq for Name<&str> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dns(one), Self::Dns(other)) => one.eq_ignore_ascii_case(other),
+            (Self::Ip(one), Self::Ip(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
+/// As a URL carries it: IPv6 in brackets.
+impl<T: fmt::Display> fmt::Display for Name<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => name.fmt(f),
+            Self::Ip(IpAddr::V4(address)) => address.fmt(f),
+            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// `scheme://host[:port]`, nothing behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin<'a> {
+    pub(super) scheme: &'a str,
+    pub(super) host: Host<&'a str>,
+}
+
+impl<'a> Origin<'a> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
+        let (scheme, host) = split_scheme(text)?;
+        let host = Host::parse(host)?;
+        Some(Self { scheme, host })
+    }
+
+    pub(super) fn is_web(&self) -> bool {
+        default_port(self.scheme).is_some()
+    }
+
+    pub(super) fn port(&self) -> Option<u16> {
+        self.host.port.or(default_port(self.scheme))
+    }
+}
+
+/// Splits an origin into its scheme and what follows `://`.
+pub(super) fn split_scheme(text: &[u8]) -> Option<(&str, &[u8])> {
+    let (scheme, host) = std::str::from_utf8(text).ok()?.split_once("://")?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    is_scheme.then_some((scheme, host.as_bytes()))
+}
+
+pub(super) fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        _ if scheme.eq_ignore_ascii_case("http") => Some(80),
+        _ if scheme.eq_ignore_ascii_case("https") => Some(443),
+        _ => None,
+    }
+}

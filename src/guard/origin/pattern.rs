@@ -1,0 +1,142 @@
+//! The entries of the lists of hosts and origins.
+
+use super::parse::{Host, LOOPBACK, Name};
+use crate::config::{ConfigError, ConfigErrorKind};
+
+/// A host in a list, with its port if it has one.
+#[derive(Clone, Debug)]
+pub(super) struct HostPattern {
+    pub(super) name: NamePattern,
+    pub(super) port: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum NamePattern {
+    Exact(Name<String>),
+    /// Any one label in front of this, which begins with its dot.
+    OneLabel(String),
+}
+
+impl HostPattern {
+    /// Reads an entry. A listed `localhost` gives three patterns: clients of one server reach it by
+    /// any of the loopback names.
+    pub(super) fn parse(text: &[u8]) -> Option<Vec<Self>> {
+        let (host, names) = match text.strip_prefix(b"*.") {
+            Some(rest) => {
+                let host = Host::parse(rest)?;
+                (host, vec![NamePattern::one_label(host.name)?])
+            }
+            None => {
+                let host = Host::parse(text)?;
+                (host, NamePattern::exact(host.name))
+            }
+        };
+        let with_port = |name| Self {
+            name,
+            port: host.port,
+        };
+        Some(names.into_iter().map(with_port).collect())
+    }
+
+    /// The name that this pattern alone matches.
+    pub(super) fn exact_name(&self) -> Option<Name<&str>> {
+        match &self.name {
+            NamePattern::Exact(name) => Some(name.borrowed()),
+            NamePattern::OneLabel(_) => None,
+        }
+    }
+
+    /// Whether a request to `host` names a listed host.
+    pub(super) fn matches(&self, host: &Host<&str>) -> bool {
+        let port_matches = match (self.port, host.port) {
+            (None, _) => true,
+            (Some(listed), None) => is_default_port(listed),
+            (Some(listed), Some(port)) => listed == port,
+        };
+        port_matches && self.name.matches(&host.name)
+    }
+}
+
+/// Whether clients leave this port out of `Host`. They do so by the URL's scheme, which a guard
+/// behind a TLS proxy does not know.
+pub(super) fn is_default_port(port: u16) -> bool {
+    matches!(port, 80 | 443)
+}
+
+impl NamePattern {
+    fn exact(name: Name<&str>) -> Vec<Self> {
+        let names = match name == LOOPBACK[0] {
+            true => &LOOPBACK[..],
+            false => &[name],
+        };
+        names
+            .iter()
+            .map(|&name| Self::Exact(name.to_owned()))
+            .collect()
+    }
+
+    /// `None` where the wildcard would reach beyond one owner (`*.com`), or `name` is no DNS name.
+    fn one_label(name: Name<&str>) -> Option<Self> {
+        let Name::Dns(base) = name else { return None };
+        let (_, last) = base.rsplit_once('.')?;
+        let is_name = name.has_whole_labels() && !is_number(last);
+        is_name.then(|| Self::OneLabel(format!(".{base}")))
+    }
+
+    pub(super) fn matches(&self, name: &Name<&str>) -> bool {
+        match (self, name) {
+            (Self::Exact(listed), name) => listed.borrowed() == *name,
+            (Self::OneLabel(suffix), Name::Dns(name)) => {
+                let label = name.len().checked_sub(suffix.len());
+                label
+                    .and_then(|length| name.split_at_checked(length))
+                    .is_some_and(|(label, rest)| {
+                        rest.eq_ignore_ascii_case(suffix)
+                            && !label.is_empty()
+                            && !label.contains('.')
+                    })
+            }
+            (Self::OneLabel(_), Name::Ip(_)) => false,
+        }
+    }
+}
+
+/// Whether a name that ends in this label is an IPv4 address to a browser, however short
+/// ([URL](https://url.spec.whatwg.org/#ends-in-a-number-checker)).
+fn is_number(label: &str) -> bool {
+    match label.strip_prefix("0x").or(label.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    }
+}
+
+/// Reads a configured list; the error names the first entry that cannot be read.
+pub(super) fn read_all<I, T>(
+    setting: &'static str,
+    texts: I,
+    kind: ConfigErrorKind,
+    read: impl Fn(&[u8]) -> Option<Vec<T>>,
+) -> Result<Vec<T>, ConfigError>
+where
+    I: IntoIterator,
+    I::Item: AsRef<str>,
+{
+    let form = match kind {
+        ConfigErrorKind::Host => {
+            "`host` or `host:port`, IPv6 as `[::1]`, without a scheme or a path"
+        }
+        _ => "`scheme://host` or `scheme://host:port`, without a path",
+    };
+    let mut patterns = Vec::new();
+    for text in texts {
+        let text = text.as_ref();
+        patterns.extend(read(text.as_bytes()).ok_or_else(|| {
+            let message = format!(
+                "cannot hold {text:?}: write {form}; a wildcard is `*.` before at least two \
+                 labels, as in `*.example.com`"
+            );
+            ConfigError::new(kind, setting, message)
+        })?);
+    }
+    Ok(patterns)
+}
