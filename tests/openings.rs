@@ -21,9 +21,10 @@ use mcp_session_guard::{
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
+use tracing::instrument::WithSubscriber;
 
 use support::{
-    INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post,
+    INITIALIZE, INITIALIZED, Log, PING, World, bodiless, initialize_result, json_response, post,
 };
 
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"x","version":"1"}}}"#;
@@ -244,6 +245,131 @@ async fn answers_that_can_not_be_judged_are_502() {
             assert!(!refused.headers.contains_key("mcp-session-id"));
         }
         assert_eq!(world.sessions.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_the_answer_is_skipped() {
+    let text = format!("\u{feff}{RESULT}");
+    let body = text.clone();
+    let world = one_place(move || answer(200, "application/json", body.clone()));
+    let opened = world.ask(post(None, INITIALIZE)).await;
+    assert!(opened.headers.contains_key("mcp-session-id"));
+    assert_eq!(opened.text(), text, "it passes as it came");
+    assert_eq!(world.sessions.len(), 1);
+    // In an answer that comes late, too.
+    let body = format!("\u{feff}{RESULT}");
+    let world = one_place(move || {
+        let (one, other) = body.as_bytes().split_at(2);
+        let parts = [one.to_vec(), other.to_vec()].map(Ok::<_, std::io::Error>);
+        answer(
+            200,
+            "application/json",
+            Body::from_stream(stream::iter(parts)),
+        )
+    });
+    let opened = world.ask(post(None, INITIALIZE)).await;
+    assert!(opened.headers.contains_key("mcp-session-id"));
+}
+
+#[tokio::test]
+async fn an_inner_id_that_comes_twice_and_equal_counts_once() {
+    for values in [&["own", "own"][..], &["own, own"], &["own,own", "own,own"]] {
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = seen.clone();
+        let inner = async move |request: Request<Body>| {
+            let id = request.headers().get("mcp-session-id").cloned();
+            log.lock().unwrap().push(id);
+            let mut response = answer(200, "application/json", RESULT);
+            for value in values {
+                let value = value.parse().unwrap();
+                response.headers_mut().append("mcp-session-id", value);
+            }
+            response
+        };
+        let app = Router::new().route("/mcp", any(inner));
+        let world = World::around(SessionGuardLayer::new(), app);
+        let id = world.open().await;
+        assert_eq!(world.ping(&id).await, 200);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen[1].as_ref().unwrap(), "own", "{values:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_json_that_opens_no_session_is_a_warning_once_a_minute_that_says_why() {
+    for (status, content_type, body, why) in [
+        (200, "application/json", "", "its body is empty"),
+        (200, "application/json", "<html>", "its body is not JSON"),
+        (
+            200,
+            "application/json",
+            "[]",
+            "its body is not one JSON-RPC message",
+        ),
+        (
+            201,
+            "application/json",
+            r#"{"ok":true}"#,
+            "its body is not one JSON-RPC message",
+        ),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":"0","result":{}}"#,
+            "its id is not that of the request",
+        ),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#,
+            "its message has a method and is no response",
+        ),
+    ] {
+        let log = Log::default();
+        let run = async {
+            let world = one_place(move || answer(status, content_type, body));
+            for _ in 0..3 {
+                let passed = world.ask(post(None, INITIALIZE)).await;
+                assert_eq!((passed.status.as_u16(), passed.text()), (status, body));
+            }
+            sleep(Duration::from_secs(60)).await;
+            world.ask(post(None, INITIALIZE)).await;
+        };
+        run.with_subscriber(log.subscriber()).await;
+        let text = log.text();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("opens no session"))
+            .collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        for (line, count) in lines.iter().zip(["count=1", "count=3"]) {
+            assert!(line.contains("WARN"), "{line}");
+            assert!(line.contains(why) && line.contains(count), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_an_error_and_an_answer_that_is_no_json_are_no_warning() {
+    for (status, content_type, body) in [
+        (200, "application/json", RESULT),
+        (200, "application/json", ERROR),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}"#,
+        ),
+        (200, "text/html", "<html>"),
+        (401, "application/json", "{}"),
+    ] {
+        let log = Log::default();
+        let run = async {
+            let world = one_place(move || answer(status, content_type, body));
+            world.ask(post(None, INITIALIZE)).await
+        };
+        run.with_subscriber(log.subscriber()).await;
+        assert!(!log.text().contains("WARN"), "{}", log.text());
     }
 }
 

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use futures_util::stream;
-use http::Request;
-use http_body_util::BodyExt;
+use http::{HeaderMap, Method, Request};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use mcp_session_guard::{McpMessage, McpSession, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -53,6 +54,8 @@ refused! {
     an_absolute_target_with_another_port_is_refused: "POST http://localhost:8001/mcp HTTP/1.1\n{H}\n{J}\n{S}", 9 => 400;
     the_connection_outlives_a_large_body_of_a_malformed_request: "{POST}\n{S}\n{S}", 3 * MIB => 400;
     the_connection_outlives_a_large_body_for_an_unknown_session: "{POST}\nmcp-session-id: x", 3 * MIB => 404;
+    options_with_a_body_is_refused: "OPTIONS /mcp HTTP/1.1\n{H}\n{J}\n{S}", 9 => 405;
+    the_connection_outlives_a_large_body_of_options: "OPTIONS /mcp HTTP/1.1\n{H}\n{J}", 3 * MIB => 405;
     the_connection_outlives_a_large_body_of_another_type: "POST /mcp HTTP/1.1\n{H}\ncontent-type: text/plain\n{S}", 3 * MIB => 415;
 }
 
@@ -249,6 +252,137 @@ fn a_chunked_body_reaches_the_inner_service_sized_and_without_trailers() {
     assert_eq!(headers["content-length"], "40");
     assert!(!headers.contains_key("transfer-encoding") && !headers.contains_key("trailer"));
     assert_eq!(body, PING);
+}
+
+/// An inner service that answers everything at once, and notes method, fields and body.
+fn noting() -> (MethodRouter, Arc<Mutex<Vec<Noted>>>) {
+    let noted = Arc::new(Mutex::new(Vec::new()));
+    let log = noted.clone();
+    let inner = async move |request: Request<Body>| {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let names = parts.headers.keys().map(|name| name.as_str().to_owned());
+        log.lock()
+            .unwrap()
+            .push((parts.method, names.collect(), body));
+        opened()
+    };
+    (any(inner), noted)
+}
+
+type Noted = (Method, Vec<String>, Bytes);
+
+const PREFLIGHT: &str = "OPTIONS /mcp HTTP/1.1\n{H}\norigin: http://localhost:8000\naccess-control-request-method: POST";
+
+/// Behind each stands a good call: what is left of a body would be read as that.
+#[test]
+fn a_body_that_only_a_post_may_carry_is_dropped_and_the_connection_goes_on() {
+    let chunked = "transfer-encoding: chunked\ntrailer: x-sum\n\n28\n{PING}\n0\nx-sum: 1\n\n";
+    for head in ["GET /mcp HTTP/1.1\n{H}\n{S}", PREFLIGHT] {
+        for body in ["content-length: 40\n\n{PING}", chunked] {
+            let (inner, noted) = noting();
+            let server = Server::around(guard(), inner);
+            noted.lock().unwrap().clear();
+            let mut client = server.connect();
+            let sent = server.text(&format!("{head}\n{{J}}\n{body}"));
+            client.send(&[sent, server.text(PINGS)].concat());
+            assert_eq!(client.whole_answer().status, 200);
+            assert_eq!(client.answer().status, 200);
+            let noted = noted.lock().unwrap();
+            let [(_, names, empty), (method, _, ping)] = &noted[..] else {
+                panic!("two requests: {noted:?}");
+            };
+            assert!(empty.is_empty(), "{head}");
+            for name in names {
+                let tells_of_a_body = name.starts_with("content-")
+                    || ["transfer-encoding", "trailer"].contains(&name.as_str());
+                assert!(!tells_of_a_body, "{head}: {name}");
+            }
+            assert_eq!((method, &ping[..]), (&Method::POST, PING.as_bytes()));
+        }
+    }
+}
+
+#[test]
+fn the_body_of_a_delete_is_dropped_and_the_connection_goes_on() {
+    let server = Server::new(guard());
+    let mut client = server.connect();
+    let delete = "DELETE /mcp HTTP/1.1\n{H}\n{S}\n{J}\ncontent-length: 40\n\n{PING}";
+    client.send(&[server.text(delete), server.text(PINGS)].concat());
+    assert_eq!(client.answer().status, 204);
+    assert_refused(&client.answer(), 404);
+    assert_eq!(server.world.inner.count(), 0);
+}
+
+#[test]
+fn behind_more_than_is_dropped_a_get_is_answered_and_the_connection_closes() {
+    for method in ["GET", "DELETE"] {
+        let (inner, noted) = noting();
+        let server = Server::around(guard().body_limit(200), inner);
+        noted.lock().unwrap().clear();
+        let mut client = server.connect();
+        let head = format!("{method} /mcp HTTP/1.1\n{{H}}\n{{S}}\ncontent-length: 1000000\n\n");
+        client.send(&[server.text(&head), vec![b'x'; 500]].concat());
+        assert!(client.answer().status.is_success());
+        assert_eq!(client.rest(), b"");
+        let noted = noted.lock().unwrap();
+        assert!(noted.iter().all(|(_, _, body)| body.is_empty()));
+    }
+}
+
+#[test]
+fn a_get_whose_body_stalls_is_answered_after_two_seconds_and_the_connection_closes() {
+    let (inner, noted) = noting();
+    let server = Server::around(guard(), inner);
+    noted.lock().unwrap().clear();
+    let mut client = server.connect();
+    client.send(&server.text("GET /mcp HTTP/1.1\n{H}\n{S}\ncontent-length: 40\n\n{"));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.rest(), b"");
+    assert_eq!(noted.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn a_get_that_expects_100_continue_is_answered_without_its_body() {
+    let (inner, noted) = noting();
+    let server = Server::around(guard(), inner);
+    noted.lock().unwrap().clear();
+    let mut client = server.connect();
+    let head = "GET /mcp HTTP/1.1\n{H}\n{S}\nexpect: 100-continue\ncontent-length: 40\n\n";
+    client.send(&server.text(head));
+    assert_eq!(client.answer().status, 200);
+    let noted = noted.lock().unwrap();
+    assert!(noted[0].2.is_empty() && !noted[0].1.contains(&"expect".to_owned()));
+}
+
+#[test]
+fn a_trailer_never_carries_the_inner_services_session_id() {
+    let inner = async |message: Option<McpMessage>| {
+        let own = [("mcp-session-id", "own")];
+        if message.is_some_and(|message| message.method() == Some("initialize")) {
+            return (own, opened()).into_response();
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("mcp-session-id", "own".parse().unwrap());
+        trailers.insert("x-sum", "1".parse().unwrap());
+        let frames = [
+            Ok::<_, Infallible>(Frame::data(Bytes::from("{}"))),
+            Ok(Frame::trailers(trailers)),
+        ];
+        let response = Response::builder()
+            .header("content-type", "application/json")
+            .header("trailer", "x-sum, mcp-session-id");
+        let body = StreamBody::new(stream::iter(frames));
+        response.body(Body::new(body)).unwrap()
+    };
+    let server = Server::around(guard(), any(inner));
+    let mut client = server.connect();
+    let request = PINGS.replace("{H}", "{H}\nte: trailers\nconnection: close");
+    client.send(&server.text(&request));
+    assert_eq!(client.answer().status, 200);
+    let rest = String::from_utf8(client.rest()).unwrap().to_lowercase();
+    assert!(rest.contains("x-sum: 1"), "{rest}");
+    assert!(!rest.contains("mcp-session-id"), "{rest}");
 }
 
 #[test]

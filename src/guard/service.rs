@@ -1,4 +1,5 @@
 use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -21,6 +22,7 @@ use super::layer::Shared;
 use super::post::{Next, Post};
 use super::reason::RefusalReason;
 use super::reported::{Passing, Reported};
+use crate::config::Settings;
 use crate::session::{Caller, Entry, InFlight, Watch};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
@@ -93,7 +95,7 @@ where
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let body = Body::new(body);
+        let mut body = Body::new(body);
         let Self { inner, shared } = self;
         let settings = &shared.settings;
         let admission = match shared.admit(&parts, asked) {
@@ -153,14 +155,20 @@ where
             Admission::Stream(mut session, traits) => {
                 session.admit();
                 let call = Call::stream(session, traits, &parts, settings);
-                let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
+                let rest = take_body(&mut body, &parts, settings);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                go_without_body(inner, parts, Next::Call(call), rest)
+                go_behind(
+                    rest,
+                    inner,
+                    Request::from_parts(parts, body),
+                    Next::Call(call),
+                )
             }
             Admission::Preflight => {
-                let rest = Intake::new(body, settings).if_must_be_dropped(&parts);
+                let rest = take_body(&mut body, &parts, settings);
                 forward::prepare_preflight(&mut parts);
-                go_without_body(inner, parts, Next::Pass(Passing::Preflight), rest)
+                let request = Request::from_parts(parts, body);
+                go_behind(rest, inner, request, Next::Pass(Passing::Preflight))
             }
             Admission::End(session, traits) => end(session, traits, parts, body, inner, shared),
         }
@@ -198,15 +206,28 @@ where
     }
 }
 
-/// Sends a request inward that carries no body; `rest` is its own, which is dropped first.
-fn go_without_body<S, R>(inner: &mut S, parts: Parts, next: Next, rest: Option<Intake>) -> State<S>
+/// Takes the body off a request that carries none inward. Returns what must be dropped of it first.
+fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Intake> {
+    if body.is_end_stream() {
+        return None;
+    }
+    let own = mem::replace(body, Body::empty());
+    Intake::new(own, settings).if_must_be_dropped(parts)
+}
+
+/// Sends a request inward once `rest` was dropped.
+fn go_behind<S, R>(
+    rest: Option<Intake>,
+    inner: &mut S,
+    request: Request<Body>,
+    next: Next,
+) -> State<S>
 where
     S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let request = Request::from_parts(parts, Body::empty());
     match rest {
         None => State::go(inner, request, next),
         // Not ready meanwhile: who sends slowly must not hold a place in a limited service.
@@ -219,7 +240,7 @@ fn end<S, R>(
     session: InFlight,
     traits: Traits,
     mut parts: Parts,
-    body: Body,
+    mut body: Body,
     inner: &mut S,
     shared: &Arc<Shared>,
 ) -> State<S>
@@ -230,12 +251,12 @@ where
     R::Error: Into<BoxError>,
 {
     let shared = shared.clone();
-    let rest = Intake::new(body, &shared.settings).if_must_be_dropped(&parts);
+    let rest = take_body(&mut body, &parts, &shared.settings);
     let response = match Deletion::begin(session) {
         Ok(deletion) if deletion.entry().inner_id().is_some() => {
             let version = parts.version;
             forward::prepare_stream(&mut parts, deletion.entry(), traits);
-            let request = Request::from_parts(parts, Body::empty());
+            let request = Request::from_parts(parts, body);
             return match rest {
                 None => State::wait(deletion.ask(inner.call(request), version, shared)),
                 Some(rest) => {

@@ -1,0 +1,315 @@
+//! What never reaches the inner service, and what never comes back from it, request by request. Over
+//! sockets: `tests/wire.rs`.
+
+mod support;
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, post as on_post};
+use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Method, Request, Version};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use mcp_session_guard::store::MemoryStore;
+use mcp_session_guard::{McpMessage, SessionGuardBuilder, SessionGuardLayer};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tower::limit::ConcurrencyLimitLayer;
+
+use support::{
+    Answer, INITIALIZE, PING, World, bodiless, initialize_result, json_response, post, request,
+};
+
+const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:8000\naccess-control-request-method: POST";
+
+/// Methods and bodies as the inner service got them.
+type Seen = Arc<Mutex<Vec<(Method, Bytes)>>>;
+
+/// A guard around an inner service with an id of its own, which it names in every answer, and in its
+/// trailers.
+fn naming(guard: SessionGuardBuilder) -> (World, Seen) {
+    let seen = Seen::default();
+    let log = seen.clone();
+    let inner = async move |message: Option<McpMessage>, request: Request<Body>| {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let refuses = parts.headers.contains_key("x-refuse");
+        log.lock().unwrap().push((parts.method, body));
+        let is_opening = message.is_some_and(|message| message.method() == Some("initialize"));
+        let text = initialize_result(&json!(0)).to_string();
+        let mut response = match is_opening {
+            true => Response::new(Body::from(text)),
+            false => Response::new(with_trailers(text)),
+        };
+        if refuses {
+            *response.status_mut() = http::StatusCode::METHOD_NOT_ALLOWED;
+        }
+        let headers = response.headers_mut();
+        headers.insert("content-type", "application/json".parse().unwrap());
+        headers.insert("mcp-session-id", "own".parse().unwrap());
+        response
+    };
+    let app = Router::new().route("/mcp", any(inner));
+    (World::around(guard.build().unwrap(), app), seen)
+}
+
+fn with_trailers(text: impl Into<Bytes>) -> Body {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("mcp-session-id", "own".parse().unwrap());
+    trailers.insert("x-sum", "1".parse().unwrap());
+    let frames = [
+        Ok::<_, Infallible>(Frame::data(text.into())),
+        Ok(Frame::trailers(trailers)),
+    ];
+    Body::new(StreamBody::new(stream::iter(frames)))
+}
+
+/// A body that ends only when the sender goes, of so many bytes.
+fn endless(bytes: usize) -> Body {
+    let first = stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b'x'; bytes]))]);
+    Body::from_stream(first.chain(stream::pending()))
+}
+
+async fn names_no_session(response: Response) {
+    assert!(!response.headers().contains_key("mcp-session-id"));
+    let collected = response.into_body().collect().await.unwrap();
+    let trailers = collected.trailers().expect("the others pass");
+    assert_eq!(trailers["x-sum"], "1");
+    assert!(!trailers.contains_key("mcp-session-id"));
+}
+
+#[tokio::test]
+async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session() {
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let guard = SessionGuardLayer::builder().accept_modern();
+        let (world, _) = naming(guard);
+        let id = world.open().await;
+        let modern = request(
+            "POST /mcp\nhost: localhost\ncontent-type: application/json\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}",
+        );
+        let mut refused = bodiless(Method::DELETE, Some(&id));
+        let yes = "yes".parse().unwrap();
+        refused.headers_mut().insert("x-refuse", yes);
+        for mut request in [
+            request(PREFLIGHT),
+            post(Some(&id), PING),
+            bodiless(Method::GET, Some(&id)),
+            modern,
+            refused,
+        ] {
+            *request.version_mut() = version;
+            names_no_session(world.send(request).await).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_behind_a_body_of_known_length_name_no_session_on_http_2() {
+    let inner = async |message: Option<McpMessage>| {
+        if message.is_some_and(|message| message.method() == Some("initialize")) {
+            return json_response(200, &initialize_result(&json!(0)));
+        }
+        let trailers = async {
+            let mut trailers = HeaderMap::new();
+            trailers.insert("mcp-session-id", "own".parse().unwrap());
+            trailers.insert("x-sum", "1".parse().unwrap());
+            Some(Ok(trailers))
+        };
+        let body = Full::new(Bytes::from("{}")).with_trailers(trailers);
+        Response::new(Body::new(body))
+    };
+    let app = Router::new().route("/mcp", any(inner));
+    let world = World::around(SessionGuardLayer::new(), app);
+    let id = world.open().await;
+    let mut request = post(Some(&id), PING);
+    *request.version_mut() = Version::HTTP_2;
+    names_no_session(world.send(request).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_reaches_an_inner_service_with_an_id_of_its_own_without_its_body() {
+    let (world, seen) = naming(SessionGuardLayer::builder());
+    let id = world.open().await;
+    seen.lock().unwrap().clear();
+    let mut delete = bodiless(Method::DELETE, Some(&id));
+    *delete.body_mut() = Body::from(PING);
+    assert_eq!(world.ask(delete).await.status, 204);
+    assert_eq!(seen.lock().unwrap()[..], [(Method::DELETE, Bytes::new())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_whose_body_never_ends_still_ends_the_session() {
+    for has_store in [false, true] {
+        for own in [false, true] {
+            let mut guard = SessionGuardLayer::builder();
+            if has_store {
+                guard = guard.store(MemoryStore::new());
+            }
+            let world = match own {
+                true => naming(guard).0,
+                false => World::new(guard.build().unwrap()),
+            };
+            let id = world.open().await;
+            let mut delete = bodiless(Method::DELETE, Some(&id));
+            *delete.body_mut() = endless(10);
+            let start = Instant::now();
+            assert_eq!(world.ask(delete).await.status, 204);
+            assert!(start.elapsed() <= Duration::from_secs(3));
+            assert_eq!(world.ping(&id).await, 404);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_that_waits_for_its_body_holds_no_place_in_a_limited_service() {
+    let inner = async |message: Option<McpMessage>| match message {
+        Some(_) => json_response(200, &initialize_result(&json!(0))),
+        None => Response::new(Body::empty()),
+    };
+    let app = Router::new().route("/mcp", any(inner).layer(ConcurrencyLimitLayer::new(1)));
+    let world = World::around(SessionGuardLayer::new(), app);
+    let id = world.open().await;
+    let mut slow = bodiless(Method::GET, Some(&id));
+    *slow.body_mut() = endless(10);
+    let (answer, ()) = tokio::join!(world.ask(slow), async {
+        assert_eq!(world.ping(&id).await, 200);
+    });
+    assert_eq!(answer.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_get_whose_session_ends_while_its_body_is_dropped_never_reaches_the_inner_service() {
+    let world = World::new(SessionGuardLayer::new());
+    let id = world.open_and_use().await;
+    let calls = world.inner.count();
+    let mut slow = bodiless(Method::GET, Some(&id));
+    *slow.body_mut() = endless(10);
+    let (answer, ()) = tokio::join!(world.ask(slow), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(world.sessions.end(&id));
+    });
+    assert_eq!(answer.status, 404);
+    assert_eq!(world.inner.count(), calls);
+}
+
+#[tokio::test]
+async fn report_only_records_options_and_passes_it_as_it_came() {
+    let guard = SessionGuardLayer::builder().report_only();
+    let world = World::new(guard.build().unwrap());
+    let id = world.open().await;
+    for (text, reason) in [
+        (
+            "origin: https://evil.example\naccess-control-request-method: POST",
+            "origin_not_allowed",
+        ),
+        ("x: y", "method_not_allowed"),
+    ] {
+        let text = format!(
+            "OPTIONS /mcp\nhost: localhost\ncontent-type: application/json\nmcp-session-id: {id}\n{text}\n\n{PING}"
+        );
+        let sent = request(&text);
+        let headers = sent.headers().clone();
+        assert_eq!(world.send(sent).await.status(), 200);
+        let seen = world.inner.calls().pop().unwrap();
+        assert_eq!((seen.body, seen.headers), (PING.into(), headers));
+        let reported = world.sessions.stats().reported;
+        assert!(reported.iter().any(|(known, _)| known.as_str() == reason));
+    }
+    // A sound preflight is as ever.
+    let sent = format!("{PREFLIGHT}\nmcp-session-id: {id}\n\n{PING}");
+    assert_eq!(world.send(request(&sent)).await.status(), 200);
+    let seen = world.inner.calls().pop().unwrap();
+    assert!(seen.body.is_empty() && !seen.headers.contains_key("mcp-session-id"));
+}
+
+/// A handler that takes its message as most do.
+async fn takes_json(Json(message): Json<Value>) -> Response {
+    let id = message["id"].clone();
+    match message["method"] == "initialize" {
+        true => json_response(200, &initialize_result(&id)),
+        false => json_response(200, &json!({"jsonrpc": "2.0", "id": id, "result": {}})),
+    }
+}
+
+async fn takes_bytes(body: Bytes) -> impl IntoResponse {
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    takes_json(Json(message)).await
+}
+
+fn large(bytes: usize) -> String {
+    let text = "x".repeat(bytes);
+    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"x":"{text}"}}}}"#)
+}
+
+async fn status(app: Router, guard: SessionGuardBuilder, bytes: usize) -> u16 {
+    let world = World::around(guard.build().unwrap(), app);
+    let id = world.open().await;
+    let answer = world.ask(post(Some(&id), large(bytes))).await;
+    answer.status.as_u16()
+}
+
+#[tokio::test]
+async fn handlers_that_take_json_or_bytes_get_bodies_up_to_the_guards_limit() {
+    let guard = SessionGuardLayer::builder;
+    for inner in [on_post(takes_json), on_post(takes_bytes)] {
+        let app = Router::new().route("/mcp", inner);
+        assert_eq!(status(app.clone(), guard(), 3 << 20).await, 200);
+        assert_eq!(status(app.clone(), guard(), (4 << 20) - 200).await, 200);
+        assert_eq!(
+            status(app.clone(), guard().body_limit(9 << 20), 8 << 20).await,
+            200
+        );
+        assert_eq!(status(app.clone(), guard(), 4 << 20).await, 413);
+        let stateless = guard().stateless().build().unwrap();
+        let world = World::around(stateless, app);
+        assert_eq!(world.ask(post(None, large(3 << 20))).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_initialize_and_a_body_that_comes_late_may_be_as_large() {
+    let app = Router::new().route("/mcp", on_post(takes_json));
+    let world = World::around(SessionGuardLayer::new(), app);
+    let padded = format!("{INITIALIZE}{}", " ".repeat(3 << 20));
+    let opened = world.ask(post(None, padded)).await;
+    assert_eq!(opened.status, 200);
+    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    let text = large(3 << 20);
+    let (one, other) = text.split_at(1000);
+    let late = stream::iter([one.to_owned(), other.to_owned()]).then(async |part| {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(Bytes::from(part))
+    });
+    let late = Body::from_stream(Box::pin(late));
+    assert_eq!(world.ask(post(Some(id), late)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stricter_limit_inside_wins_and_one_outside_does_not() {
+    let inside = Router::new()
+        .route("/mcp", on_post(takes_json))
+        .layer(DefaultBodyLimit::max(1 << 20));
+    let guard = SessionGuardLayer::builder;
+    assert_eq!(status(inside.clone(), guard(), 900 << 10).await, 200);
+    assert_eq!(status(inside, guard(), 2 << 20).await, 413);
+
+    let layer = guard().build().unwrap();
+    let app = Router::new().route("/mcp", on_post(takes_json));
+    let app = app
+        .layer(layer.clone())
+        .layer(DefaultBodyLimit::max(1 << 20));
+    let world = World {
+        app,
+        sessions: layer.sessions(),
+        inner: support::Recorder::default(),
+    };
+    let id = world.open().await;
+    let answer = Answer::of(world.send(post(Some(&id), large(2 << 20))).await).await;
+    assert_eq!(answer.status, 200);
+}
