@@ -110,7 +110,7 @@ impl SessionGuardBuilder {
             json_depth: self.json_depth,
             progress_timeout: self.progress_timeout,
             body_timeout: self.body_timeout,
-            max_streams: self.max_streams,
+            max_streams: self.max_streams.try_into().unwrap_or(u16::MAX), // it is in range
             reopen_stale: self.reopen_stale,
             end_on_refused_delete: self.end_on_refused_delete,
             end_inner_sessions: self.end_inner_sessions,

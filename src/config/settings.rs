@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     pub(crate) json_depth: usize,
     pub(crate) progress_timeout: Duration,
     pub(crate) body_timeout: Duration,
-    pub(crate) max_streams: usize,
+    pub(crate) max_streams: u16,
     pub(crate) reopen_stale: bool,
     pub(crate) end_on_refused_delete: bool,
     pub(crate) end_inner_sessions: bool,

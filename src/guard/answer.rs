@@ -36,9 +36,9 @@ pub(crate) struct Call {
     request: Option<Kept>,
     /// The request carries `Last-Event-ID`: it resumes a stream.
     resumes: bool,
-    max_streams: usize,
-    /// Of a GET whose answer is waited for.
-    place: Option<StreamPlace>,
+    max_streams: u16,
+    /// Of a GET whose answer is waited for. In a box: nearly every call is moved without one.
+    place: Option<Box<StreamPlace>>,
     version: Version,
 }
 
@@ -80,14 +80,15 @@ impl Call {
         if !self.is_message && self.place.is_none() {
             let entry = self.in_flight.entry().clone();
             let (kind, limit) = self.stream_limit();
-            self.place = Some(StreamPlace::wait(entry, kind, limit));
+            self.place = Some(Box::new(StreamPlace::wait(entry, kind, limit)));
         }
     }
 
     /// Whether nobody waits for the answer any more: the session has ended, or a GET had to make room.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        !self.in_flight.entry().is_usable() || self.place.as_ref().is_some_and(StreamPlace::is_lost)
+        !self.in_flight.entry().is_usable()
+            || self.place.as_ref().is_some_and(|place| place.is_lost())
     }
 
     /// The answer where it was over before the inner service had begun one. 404 would make one client
@@ -106,11 +107,12 @@ impl Call {
 
     /// What of its session's streams a GET counts as, and how many of these there may be.
     fn stream_limit(&self) -> (StreamKind, usize) {
+        let limit = usize::from(self.max_streams);
         match self.resumes {
-            false => (StreamKind::Plain, self.max_streams),
+            false => (StreamKind::Plain, limit),
             true => (
                 StreamKind::Resumed,
-                LEAST_RESUMED.max(RESUMED_FOR_EACH * self.max_streams),
+                LEAST_RESUMED.max(RESUMED_FOR_EACH * limit),
             ),
         }
     }
@@ -159,7 +161,7 @@ impl Call {
             None => {
                 let entry = self.in_flight.entry().clone();
                 let (kind, limit) = self.stream_limit();
-                let place = StreamPlace::open(entry, kind, limit, self.place);
+                let place = StreamPlace::open(entry, kind, limit, self.place.as_deref());
                 Role::Stream { place: Some(place) }
             }
             Some(request) if !traits.is_encoded => Role::Call {

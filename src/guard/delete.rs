@@ -11,7 +11,6 @@ use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
-use super::answer::AnswerHead;
 use super::head::SESSION_ID;
 use super::layer::Shared;
 use super::refusal::Refusal;
@@ -73,11 +72,10 @@ impl Deletion {
     }
 
     /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
-    /// refused and that counts. Errors and silence are no refusals. `version` is the request's.
+    /// refused and that counts. Errors and silence are no refusals.
     pub(crate) async fn ask<R, E>(
         mut self,
         answer: impl Future<Output = Result<Response<R>, E>>,
-        version: Version,
         shared: Arc<Shared>,
     ) -> Result<Response<Body>, E>
     where
@@ -90,10 +88,9 @@ impl Deletion {
             if is_refusal && !shared.settings.end_on_refused_delete {
                 // 405 says that clients may not end it: the session goes on.
                 self.is_refused = true;
-                let mut response = response.map(Body::new);
-                let traits = AnswerHead::read(response.headers()).traits;
+                let mut response = response.map(Body::new).map(without_session_id);
                 response.headers_mut().remove(&SESSION_ID);
-                return Ok(response.map(|body| without_session_id(body, traits, version)));
+                return Ok(response);
             }
         }
         Ok(self.end_everywhere(&shared).await)

@@ -2,14 +2,13 @@
 //! own reading of the headers, and exactly the bytes that were judged (contract row 23, §4.4). Only a
 //! POST carries a body inward.
 
+use std::mem;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{Extensions, HeaderMap, HeaderValue, Request};
 
 use super::answer::LAST_EVENT_ID;
 use super::era::Era;
@@ -49,7 +48,7 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Trait
 }
 
 /// Gives a request the inner service's own session id, or none.
-#[inline]
+#[inline(always)]
 fn readdress(parts: &mut Parts, entry: &Entry, traits: Traits) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
@@ -62,9 +61,8 @@ fn readdress(parts: &mut Parts, entry: &Entry, traits: Traits) {
 /// Makes a message ready where there are no sessions: the session header stays as it is, in every
 /// spelling.
 pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage, traits: Traits) {
-    let is_session_id = |name: &str| is_alias_of(name, SESSION_ID.as_str());
     settle(&mut parts.headers, traits, |name| {
-        is_alias(name) && !is_session_id(name)
+        is_alias(name) && !is_alias_of(name, SESSION_ID.as_str())
     });
     attach_message(parts, message);
 }
@@ -97,7 +95,10 @@ pub(crate) fn prepare_preflight(parts: &mut Parts) {
 
 /// Describes a body of `length` bytes that stands there whole; `traits` is what the head says of it.
 #[inline]
-pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize) {
+pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize, settings: &Settings) {
+    if length > SURELY_BELOW_ANY_LIMIT {
+        raise_body_limit(&mut parts.extensions, settings);
+    }
     if traits.is_foreign {
         for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
             parts.headers.remove(name);
@@ -108,33 +109,33 @@ pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize) {
     }
 }
 
-/// A message on its way inward. axum's own limit, 2 MB unless it was set, must not undercut the guard's:
-/// extractors would refuse what was let through. One that is set inside wins.
-#[inline]
-pub(crate) fn message(parts: Parts, body: Bytes, settings: &Settings) -> Request<Body> {
-    let is_large = body.len() > SURELY_BELOW_ANY_LIMIT;
-    let mut request = Request::from_parts(parts, Body::from(body));
-    if is_large {
-        DefaultBodyLimit::max(settings.body_limit).apply(&mut request);
-    }
-    request
+/// Raises axum's own limit, 2 MB unless it was set: its extractors would refuse what the guard let
+/// through. A limit that is set inside wins.
+#[cold]
+fn raise_body_limit(extensions: &mut Extensions, settings: &Settings) {
+    let mut request = Request::new(());
+    mem::swap(request.extensions_mut(), extensions);
+    DefaultBodyLimit::max(settings.body_limit).apply(&mut request);
+    mem::swap(request.extensions_mut(), extensions);
 }
 
 /// Leaves one line of the version header, as the guard read it, and no field that `is_alias` of ours.
 #[inline]
-fn settle(headers: &mut HeaderMap, traits: Traits, is_alias: impl Fn(&str) -> bool) {
-    if traits.repeats_version {
-        let version = match VersionHeader::read(headers) {
-            VersionHeader::Named(version) => HeaderValue::from_bytes(version).ok(),
-            VersionHeader::Absent | VersionHeader::Conflicting => None,
-        };
-        match version {
-            Some(version) => drop(headers.insert(&PROTOCOL_VERSION, version)),
-            None => drop(headers.remove(&PROTOCOL_VERSION)),
-        }
-    }
-    if traits.has_aliases {
+fn settle(headers: &mut HeaderMap, traits: Traits, is_alias: fn(&str) -> bool) {
+    if traits.is_ambiguous {
         remove_where(headers, is_alias);
+        write_one_version(headers);
+    }
+}
+
+fn write_one_version(headers: &mut HeaderMap) {
+    let version = match VersionHeader::read(headers) {
+        VersionHeader::Named(version) => HeaderValue::from_bytes(version).ok(),
+        VersionHeader::Absent | VersionHeader::Conflicting => None,
+    };
+    match version {
+        Some(version) => drop(headers.insert(&PROTOCOL_VERSION, version)),
+        None => drop(headers.remove(&PROTOCOL_VERSION)),
     }
 }
 

@@ -16,7 +16,6 @@ use tower_service::Service;
 
 use super::admit::Admitted;
 use super::answer::Call;
-use super::forward;
 use super::intake::Intake;
 use super::layer::Shared;
 use super::modern_call::ModernCall;
@@ -128,7 +127,7 @@ where
                             match post.judge(&body, &inner) {
                                 Next::Answer(response) => State::answer(*response, None),
                                 next => {
-                                    let request = forward::message(parts, body, &shared.settings);
+                                    let request = Request::from_parts(parts, Body::from(body));
                                     State::ready(inner, request, next, None)
                                 }
                             }

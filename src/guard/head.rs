@@ -77,11 +77,11 @@ impl<'a> Head<'a> {
                     "last-event-id" => head.traits.resumes = true,
                     "mcp-protocol-version" => {
                         let is_bare = head.version.add(value);
-                        head.traits.repeats_version |= !is_bare || has_version;
+                        head.traits.is_ambiguous |= !is_bare || has_version;
                         has_version = true;
                     }
                     "mcp-session-id" => session.add(value),
-                    other if is_alias(other) => head.traits.has_aliases = true,
+                    other if is_alias(other) => head.traits.is_ambiguous = true,
                     other if other.starts_with("content-") => head.traits.describes_content = true,
                     _ => {}
                 },
@@ -122,10 +122,9 @@ pub(crate) struct Traits {
     pub(crate) resumes: bool,
     /// There is no session header, not even an empty one.
     pub(crate) lacks_session_id: bool,
-    /// The version header is not one line with one version.
-    pub(crate) repeats_version: bool,
-    /// A field has a name that some servers read as one of ours.
-    pub(crate) has_aliases: bool,
+    /// Another server may read other fields: the version header is not one line with one version, or
+    /// a field has a name that some take for one of ours.
+    pub(crate) is_ambiguous: bool,
     /// The version header, unless it names a version that is not known.
     version: Option<VersionHeader<'static>>,
 }
@@ -277,12 +276,17 @@ impl<'a> VersionHeader<'a> {
     }
 
     /// Takes a line in. Whether it is one bare version.
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, line: &'a HeaderValue) -> bool {
         if era::is_usual(line.as_bytes()) {
             self.add_member(line.as_bytes());
             return true;
         }
+        self.add_list(line)
+    }
+
+    #[cold]
+    fn add_list(&mut self, line: &'a HeaderValue) -> bool {
         tokens(line).for_each(|member| self.add_member(member));
         tokens(line).eq([line.as_bytes()])
     }

@@ -69,7 +69,10 @@ impl ModernCall {
         }
         let body = Body::new(body);
         if !traits.may_end_early(&body) {
-            let body = trailers::without_session_id(body, traits, self.version);
+            let body = match trailers::may_follow(&body, traits, self.version) {
+                true => trailers::without_session_id(body),
+                false => body,
+            };
             return Response::from_parts(parts, body);
         }
         let stream = ModernStream {

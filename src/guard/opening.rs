@@ -110,8 +110,7 @@ impl Opening {
             if parts.status.is_success() && is_json {
                 self.opened_none("its body is empty");
             }
-            let body = without_session_id(body, traits, self.request.version);
-            return Ok(Response::from_parts(parts, body));
+            return Ok(Response::from_parts(parts, without_session_id(body)));
         }
         if traits.is_encoded {
             return Ok(self.unusable(parts, body));

@@ -108,7 +108,7 @@ impl Post<'_> {
         forward::prepare(self.parts, &entry, message, traits);
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
-        forward::reframe(self.parts, traits, length);
+        forward::reframe(self.parts, traits, length, settings);
         Next::Open(Box::new(opening))
     }
 
@@ -175,7 +175,7 @@ impl Post<'_> {
 
     fn forward(&mut self, message: &Message<'_>, era: Era, names_own: bool, length: usize) -> Next {
         let traits = self.admitted.traits;
-        forward::reframe(self.parts, traits, length);
+        forward::reframe(self.parts, traits, length, &self.shared.settings);
         let Some(mut session) = self.admitted.session.take() else {
             let handle = McpMessage::new(message, era);
             forward::prepare_stateless(self.parts, handle, traits);
@@ -224,7 +224,7 @@ impl Post<'_> {
         let call = ModernCall::new(&message, listener, drain.clone(), self.parts.version);
         let traits = self.admitted.traits;
         forward::prepare_modern(self.parts, message, traits);
-        forward::reframe(self.parts, traits, length);
+        forward::reframe(self.parts, traits, length, settings);
         Way::Other(Next::Modern(call))
     }
 

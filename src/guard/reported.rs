@@ -6,16 +6,15 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Response, Version};
+use http::{Method, Response};
 use http_body::Body as HttpBody;
 
-use super::answer::AnswerHead;
 use super::body::{Role, SessionBody};
 use super::head::SESSION_ID;
 use super::layer::Shared;
 use super::reason::RefusalReason;
 use super::refusal::Refusal;
-use super::trailers;
+use super::trailers::without_session_id;
 use crate::extract::Guarded;
 use crate::session::InFlight;
 
@@ -35,10 +34,13 @@ impl Passing {
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let response = response.map(Body::new);
+        let mut response = response.map(Body::new);
         match self {
             Self::Untouched => response,
-            Self::Preflight => without_session_id(response),
+            Self::Preflight => {
+                response.headers_mut().remove(&SESSION_ID);
+                response.map(without_session_id)
+            }
             Self::Reported(reported) => reported.pass(response),
         }
     }
@@ -91,11 +93,4 @@ fn named(parts: &Parts, shared: &Shared) -> Option<InFlight> {
         true => entry.begin(),
         false => None,
     }
-}
-
-/// The answer without the inner service's session id, in its head or behind its body.
-fn without_session_id(mut response: Response<Body>) -> Response<Body> {
-    let traits = AnswerHead::read(response.headers()).traits;
-    response.headers_mut().remove(&SESSION_ID);
-    response.map(|body| trailers::without_session_id(body, traits, Version::HTTP_2))
 }

@@ -142,12 +142,16 @@ where
                 match post.judge(&body, inner) {
                     // As nearly always. What is large is made where it stays.
                     Next::Call(call) if call.in_flight.entry().is_usable() => State::Call {
-                        future: inner.call(forward::message(parts, body, settings)),
+                        future: inner.call(Request::from_parts(parts, Body::from(body))),
                         watch: Watch::default(),
                         call: Some(call),
                     },
+                    Next::Answer(response) => {
+                        give_back(inner);
+                        State::answer(*response, None)
+                    }
                     next => {
-                        let request = forward::message(parts, body, settings);
+                        let request = Request::from_parts(parts, Body::from(body));
                         State::go(inner, request, next)
                     }
                 }
@@ -157,18 +161,21 @@ where
                 let call = Call::stream(session, traits, &parts, settings);
                 let rest = take_body(&mut body, &parts, settings);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                go_behind(
-                    rest,
-                    inner,
-                    Request::from_parts(parts, body),
-                    Next::Call(call),
-                )
+                if rest.is_none() {
+                    return State::call(inner.call(Request::from_parts(parts, body)), call);
+                }
+                let request = Request::from_parts(parts, body);
+                State::ready(give_back(inner), request, Next::Call(call), rest)
             }
             Admission::Preflight => {
                 let rest = take_body(&mut body, &parts, settings);
                 forward::prepare_preflight(&mut parts);
                 let request = Request::from_parts(parts, body);
-                go_behind(rest, inner, request, Next::Pass(Passing::Preflight))
+                let next = Next::Pass(Passing::Preflight);
+                match rest {
+                    None => State::go(inner, request, next),
+                    rest => State::ready(give_back(inner), request, next, rest),
+                }
             }
             Admission::End(session, traits) => end(session, traits, parts, body, inner, shared),
         }
@@ -207,32 +214,13 @@ where
 }
 
 /// Takes the body off a request that carries none inward. Returns what must be dropped of it first.
+#[inline]
 fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Intake> {
     if body.is_end_stream() {
         return None;
     }
     let own = mem::replace(body, Body::empty());
     Intake::new(own, settings).if_must_be_dropped(parts)
-}
-
-/// Sends a request inward once `rest` was dropped.
-fn go_behind<S, R>(
-    rest: Option<Intake>,
-    inner: &mut S,
-    request: Request<Body>,
-    next: Next,
-) -> State<S>
-where
-    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    match rest {
-        None => State::go(inner, request, next),
-        // Not ready meanwhile: who sends slowly must not hold a place in a limited service.
-        rest => State::ready(give_back(inner), request, next, rest),
-    }
 }
 
 /// Ends a session at its client's word.
@@ -254,14 +242,13 @@ where
     let rest = take_body(&mut body, &parts, &shared.settings);
     let response = match Deletion::begin(session) {
         Ok(deletion) if deletion.entry().inner_id().is_some() => {
-            let version = parts.version;
             forward::prepare_stream(&mut parts, deletion.entry(), traits);
             let request = Request::from_parts(parts, body);
             return match rest {
-                None => State::wait(deletion.ask(inner.call(request), version, shared)),
+                None => State::wait(deletion.ask(inner.call(request), shared)),
                 Some(rest) => {
                     let answer = call_behind(rest, give_back(inner), request);
-                    State::wait(deletion.ask(answer, version, shared))
+                    State::wait(deletion.ask(answer, shared))
                 }
             };
         }

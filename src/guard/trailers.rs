@@ -28,10 +28,10 @@ pub(crate) fn may_follow(body: &Body, traits: AnswerTraits, version: Version) ->
 }
 
 /// The same body, with trailers that name no session.
-pub(crate) fn without_session_id(body: Body, traits: AnswerTraits, version: Version) -> Body {
-    match may_follow(&body, traits, version) && !body.is_end_stream() {
-        true => Body::new(Stripped(body)),
-        false => body,
+pub(crate) fn without_session_id(body: Body) -> Body {
+    match body.is_end_stream() {
+        true => body,
+        false => Body::new(Stripped(body)),
     }
 }
 

@@ -125,9 +125,9 @@ impl StreamPlace {
         entry: Arc<Entry>,
         kind: StreamKind,
         limit: usize,
-        waited: Option<Self>,
+        waited: Option<&Self>,
     ) -> Self {
-        let number = waited.as_ref().map(|place| place.number);
+        let number = waited.map(|place| place.number);
         let number = entry.extras.add_stream(kind, number, limit);
         Self {
             entry,
