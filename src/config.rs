@@ -172,6 +172,12 @@ impl SessionGuardBuilder {
     }
 
     /// The largest request body, in bytes. Default: 4 MiB; at most 1 GiB. More is answered 413.
+    ///
+    /// axum's extractors (`Json`, `Bytes`) have a limit of their own, 2 MB unless a
+    /// [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) was set. For a POST whose body is above 64 KiB
+    /// the guard sets it to this limit, so a `DefaultBodyLimit` outside the guard no longer counts for such
+    /// a body. One inside the guard wins. A limit outside that cuts the body itself, like tower-http's
+    /// `RequestBodyLimitLayer`, is answered 413 by the guard.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
         self
@@ -314,8 +320,10 @@ impl SessionGuardBuilder {
         self
     }
 
-    /// How many GET event streams a session may have open; resumptions (`Last-Event-ID`) do not
-    /// count. Default: 32. One more ends the oldest.
+    /// How many GET event streams a session may have open. Default: 32; at most 65 535. One more ends the
+    /// oldest. Resumed streams (`Last-Event-ID`) have a limit of their own, four times as many and at
+    /// least 32; neither kind ends streams of the other. A GET that the inner service has not answered yet
+    /// counts too: beyond the limit the oldest of these is answered with an event stream that is over.
     pub fn max_streams(mut self, streams: usize) -> Self {
         self.max_streams = streams;
         self

@@ -21,7 +21,7 @@ use crate::guard::Era;
 /// a server can move one era at a time.
 ///
 /// It goes inside a guard that accepts both, and knows each request's era from it. GET, DELETE and
-/// OPTIONS are the legacy service's. Without a guard every request is answered 500: no modern
+/// CORS preflights are the legacy service's. Without a guard every request is answered 500: no modern
 /// request ever reaches the legacy service, nor the other way round.
 ///
 /// ```

@@ -26,7 +26,7 @@ pub(crate) enum Content {
     Message(McpMessage),
     /// A GET or DELETE, which has no message, of this era.
     Stream(Era),
-    /// OPTIONS, or what report-only mode let pass.
+    /// A CORS preflight, or what report-only mode let pass.
     #[default]
     Unknown,
 }
@@ -157,7 +157,7 @@ impl<S: Send + Sync> FromRequestParts<S> for McpSession {
     }
 }
 
-/// `None` where the guard has no session for the request (stateless mode, OPTIONS); without a guard
+/// `None` where the guard has no session for the request (stateless mode, CORS preflights); without a guard
 /// it rejects like the plain extractor.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for McpSession {
     type Rejection = GuardRejection;
@@ -178,7 +178,7 @@ impl<S: Send + Sync> FromRequestParts<S> for McpMessage {
     }
 }
 
-/// `None` on GET, DELETE and OPTIONS; without a guard it rejects like the plain extractor.
+/// `None` on GET, DELETE and CORS preflights; without a guard it rejects like the plain extractor.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
     type Rejection = GuardRejection;
 
@@ -188,7 +188,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
 }
 
 impl Era {
-    /// The era of a request that passed a guard; `None` on OPTIONS or without a guard.
+    /// The era of a request that passed a guard; `None` on a CORS preflight or without a guard.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get::<Guarded>()?.era()
@@ -215,7 +215,7 @@ fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GuardRejection {
-    /// The request is an OPTIONS, which is of no era.
+    /// The request is a CORS preflight, which is of no era.
     NoEra,
     /// The route is not under a [`SessionGuardLayer`](crate::SessionGuardLayer).
     NoGuard,
@@ -223,7 +223,7 @@ pub enum GuardRejection {
     /// POST.
     NoMessage,
     /// The guard keeps no session for it: take `Option<McpSession>` in stateless mode, and in
-    /// handlers of OPTIONS.
+    /// handlers of CORS preflights.
     NoSession,
 }
 
@@ -233,7 +233,7 @@ impl fmt::Display for GuardRejection {
             Self::NoGuard => {
                 "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it."
             }
-            Self::NoEra => "An OPTIONS request is of no era: do not extract Era.",
+            Self::NoEra => "A CORS preflight is of no era: do not extract Era.",
             Self::NoMessage => "This request has no message: extract Option<McpMessage>.",
             Self::NoSession => "This request has no session: extract Option<McpSession>.",
         })

@@ -54,6 +54,10 @@
 //! - `.route("/mcp", post(mcp).get(events).layer(guard))`: `layer` on the method router. (axum adds
 //!   its own `Allow` to answers to DELETE; that does no harm.)
 //!
+//! `OPTIONS` is judged like all methods: the guard passes a CORS preflight of an allowed host and origin
+//! inward, without a body, and answers any other with 405. A CORS layer outside the guard answers
+//! preflights before the guard sees them.
+//!
 //! What one sees with the wrong mounts:
 //!
 //! - `Router::layer(guard)`, or the guard around a whole router, wraps the fallback and every route
@@ -75,7 +79,7 @@
 //! | sensitive headers | outermost | the log shows session ids |
 //! | request ids, tracing | outside | refusals have no request id and are not traced |
 //! | catch-panic | either | nothing: a panic is a 500 and no place is lost |
-//! | CORS | outside | preflights reach the handler, pages can not read refusals |
+//! | CORS | outside | preflights reach the handler, pages cannot read refusals |
 //! | rate limit | outside | whoever guesses session ids is not slowed down |
 //! | authentication | outside | the guard knows no owner: 403, 404 |
 //! | request decompression | outside | compressed messages are 415, it is never reached |

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use mcp_session_guard::{Era, McpSession, Refusal};
 use serde_json::Value;
 
@@ -104,15 +104,33 @@ impl Law {
         assert_eq!(sent.calls, 1, "asked twice: {sent:?}");
         assert_eq!(parts.method, sent.method);
         let inward = all(&parts.headers, "mcp-session-id");
-        if sent.method == Method::OPTIONS {
-            assert_eq!(inward, sent.session);
-            return;
-        }
         if rules.only_reports {
-            assert!(body.is_none_or(|body| !sent.is_whole || body == sent.body));
+            let is_dropped = |body: &[u8]| sent.method != Method::POST && body.is_empty();
+            let is_as_it_came = |body: &[u8]| !sent.is_whole || body == sent.body;
+            assert!(body.is_none_or(|body| is_dropped(body) || is_as_it_came(body)));
             return;
         }
         assert!(sent.has_good_host, "{sent:?}");
+        self.judge_fields(&parts.headers, sent);
+        if sent.method == Method::OPTIONS {
+            assert!(sent.is_preflight, "{sent:?}");
+            let names = parts.headers.keys().map(HeaderName::as_str);
+            let mut of_a_session =
+                names.filter(|name| name.starts_with("mcp") || *name == "last-event-id");
+            assert_eq!(of_a_session.next(), None);
+        }
+        if sent.method != Method::POST {
+            assert_eq!(body, Some(&[][..]), "a body: {sent:?}");
+            let names = parts.headers.keys().map(HeaderName::as_str);
+            let mut of_a_body = names.filter(|name| {
+                name.starts_with("content-")
+                    || ["expect", "trailer", "transfer-encoding"].contains(name)
+            });
+            assert_eq!(of_a_body.next(), None);
+        }
+        if sent.method == Method::OPTIONS {
+            return;
+        }
         assert!(
             inward.len() <= 1 || rules.legacy == Legacy::Stateless,
             "{sent:?}"
@@ -168,6 +186,21 @@ impl Law {
                 }
             }
         }
+    }
+
+    /// Nothing that another server would read otherwise: one line of the version, and no name that
+    /// some take for one of ours.
+    fn judge_fields(&self, headers: &HeaderMap, sent: &Sent) {
+        let versions = all(headers, "mcp-protocol-version");
+        assert!(versions.len() <= 1, "{sent:?}");
+        if let (Some(version), Some(named)) = (versions.first(), named(&sent.versions)) {
+            assert_eq!(version, named);
+        }
+        for name in ["mcp.protocol-version", "last_event-id"] {
+            assert!(!headers.contains_key(name), "{name}");
+        }
+        let is_stateless = self.rules.legacy == Legacy::Stateless;
+        assert!(is_stateless || !headers.contains_key("mcp_session_id"));
     }
 
     /// A GET or DELETE.
@@ -237,7 +270,7 @@ impl Law {
         let sent = &self.sent[tag];
         assert!(self.rules.accepts_modern, "{sent:?}");
         assert!(!parts.headers.contains_key("last-event-id"));
-        let [version] = &sent.versions[..] else {
+        let Some(version) = named(&sent.versions) else {
             panic!("not one version: {sent:?}")
         };
         let claim = claim(message);
@@ -269,7 +302,12 @@ impl Law {
             assert!(ids.is_empty(), "{refusal:?}");
             assert_eq!(response.headers()[CACHE_CONTROL], "no-store");
         }
-        if self.rules.only_reports || sent.method == Method::OPTIONS {
+        if self.rules.only_reports {
+            return None;
+        }
+        if sent.method == Method::OPTIONS {
+            assert!(ids.is_empty(), "{sent:?}");
+            assert!(sent.calls == 1 || refusal.is_some(), "{sent:?}");
             return None;
         }
         if self.rules.legacy != Legacy::Sessions {
@@ -340,12 +378,20 @@ fn is_date(text: &str) -> bool {
         && number(day, 2).is_some_and(|day| (1..=31).contains(&day))
 }
 
+/// The versions that headers name, in lines and lists.
+fn members(versions: &[HeaderValue]) -> Vec<&str> {
+    let lines = versions.iter().filter_map(|line| line.to_str().ok());
+    let members = lines.flat_map(|line| line.split(',')).map(str::trim);
+    members.filter(|member| !member.is_empty()).collect()
+}
+
 /// The one version that headers name.
-fn named(versions: &[HeaderValue]) -> Option<&HeaderValue> {
-    let first = versions.first()?;
-    versions
+fn named(versions: &[HeaderValue]) -> Option<&str> {
+    let members = members(versions);
+    let first = *members.first()?;
+    members
         .iter()
-        .all(|version| version == first)
+        .all(|member| *member == first)
         .then_some(first)
 }
 
@@ -355,7 +401,7 @@ fn names_modern(versions: &[HeaderValue]) -> bool {
 
 fn is_legacy(versions: &[HeaderValue], negotiated: Option<&str>) -> bool {
     let known = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
-    versions.is_empty()
+    members(versions).is_empty()
         || named(versions).is_some_and(|version| {
             known
                 .into_iter()

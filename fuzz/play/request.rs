@@ -23,6 +23,7 @@ pub(crate) struct Sent {
     pub(crate) has_good_host: bool,
     pub(crate) has_good_type: bool,
     pub(crate) is_hop_by_hop: bool,
+    pub(crate) is_preflight: bool,
     pub(crate) body: Vec<u8>,
     pub(crate) is_whole: bool,
     pub(crate) answer: Answer,
@@ -47,6 +48,7 @@ impl Sent {
             has_good_host: true,
             has_good_type: true,
             is_hop_by_hop: false,
+            is_preflight: false,
             body: Vec::new(),
             is_whole: true,
             answer,
@@ -61,7 +63,7 @@ impl Sent {
 #[derive(Clone, Copy)]
 pub(crate) struct Tag(pub usize);
 
-const HOSTS: [(&[&str], &str, bool); 11] = [
+const HOSTS: [(&[&str], &str, bool); 12] = [
     (&["localhost"], "/mcp", true),
     (&["localhost:8000"], "/mcp", true),
     (&["127.0.0.1"], "http://127.0.0.1/mcp", true),
@@ -73,6 +75,7 @@ const HOSTS: [(&[&str], &str, bool); 11] = [
     (&["me@localhost"], "/mcp", false),
     (&["localhost:x"], "/mcp", false),
     (&["localhost"], "http://evil.example/mcp", false),
+    (&["localhost:"], "/mcp", true),
 ];
 const ORIGINS: [(&[&str], bool); 6] = [
     (&[], true),
@@ -117,7 +120,7 @@ const TYPES: [(&[(&str, &str)], bool); 9] = [
         false,
     ),
 ];
-const VERSIONS: [&[&str]; 10] = [
+const VERSIONS: [&[&str]; 14] = [
     &[],
     &["2025-11-25"],
     &["2025-03-26"],
@@ -128,8 +131,12 @@ const VERSIONS: [&[&str]; 10] = [
     &["DRAFT"],
     &["2025-11-25", "2025-11-25"],
     &[""],
+    &["2025-11-25, 2025-11-25"],
+    &["2026-07-28,2026-07-28", "2026-07-28"],
+    &["2025-11-25, 2025-06-18"],
+    &[", 2025-06-18 ,"],
 ];
-const OTHERS: [(&str, &str); 7] = [
+const OTHERS: [(&str, &str); 11] = [
     ("last-event-id", "7"),
     ("expect", "100-continue"),
     ("transfer-encoding", "chunked"),
@@ -137,6 +144,10 @@ const OTHERS: [(&str, &str); 7] = [
     ("connection", "keep-alive, Mcp-Session-Id"),
     ("trailer", "etag"),
     ("accept-encoding", "gzip"),
+    ("content-language", "de"),
+    ("mcp_session_id", "x"),
+    ("mcp.protocol-version", "2026-07-28"),
+    ("last_event-id", "7"),
 ];
 
 /// Decodes a request to one of `scopes` guards.
@@ -192,6 +203,16 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
     for name in ORIGINS[origin].0 {
         request = request.header("origin", *name);
     }
+    let mut is_preflight = method == Method::OPTIONS && !input.seldom();
+    if is_preflight {
+        request = request.header("access-control-request-method", "POST");
+        // Most often of a page of this machine.
+        match ORIGINS[origin].0.is_empty() {
+            true if input.seldom() => is_preflight = false,
+            true => request = request.header("origin", "http://localhost:5173"),
+            false => {}
+        }
+    }
     for (name, value) in TYPES[kind].0 {
         request = request.header(*name, *value);
     }
@@ -226,6 +247,7 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
         has_good_host: HOSTS[host].2 && ORIGINS[origin].1,
         has_good_type: TYPES[kind].1,
         is_hop_by_hop,
+        is_preflight,
         body: text,
         is_whole,
         ..Sent::usual(Answer::decode(input))
@@ -302,7 +324,17 @@ fn message(input: &mut Input<'_>) -> Vec<u8> {
         10 => format!(r#"{{"jsonrpc":"2.0","result":{{}}{id}}}"#),
         11 => format!(r#"{{"jsonrpc":"2.0","error":{{"code":1,"message":"m"}}{id}}}"#),
         12 => format!(r#"[{{"jsonrpc":"2.0","method":"initialize"{id}}}]"#),
-        13 => format!(r#"{{"jsonrpc":"2.0","method":"ping","method":"initialize"{id}}}"#),
+        13 => {
+            let other = input.pick(&[
+                r#""method":"initialize""#,
+                r#""method\u0000":"initialize""#,
+                r#""Method":"initialize""#,
+                r#""params":{"_Meta":{}}"#,
+                r#""x":"\ud83d""#,
+                r#""error":null"#,
+            ]);
+            format!(r#"{{"jsonrpc":"2.0","method":"ping",{other}{id}}}"#)
+        }
         _ => format!(r#"{{"jsonrpc":"2.0","method":"ping"{id},"params":["{}"]}}"#, "x".repeat(900)),
     }
     .into_bytes();

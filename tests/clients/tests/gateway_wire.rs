@@ -180,6 +180,7 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response 
             response.body(Body::from_stream(events))
         }
         Some(b"forget") => response.status(404).body("Unknown session".into()),
+        Some(b"nowhere") => response.status(404).body("Not Found".into()),
         Some(b"refuse") => response.status(405).body(Body::empty()),
         Some(b"hop") => response
             .header("connection", "x-for-the-gateway")
@@ -325,6 +326,15 @@ async fn what_the_guard_refuses_never_reaches_the_upstream() {
         (scene.post("echo", PING).header("host", "evil.example"), 403),
         (scene.post("echo", PING).header("origin", evil), 403),
         (scene.ask(Method::PUT, "echo"), 405),
+        (scene.ask(Method::OPTIONS, "echo").body(PING), 405),
+        (
+            scene
+                .ask(Method::OPTIONS, "echo")
+                .header("origin", evil)
+                .header("access-control-request-method", "POST")
+                .body(PING),
+            403,
+        ),
     ] {
         assert_eq!(sent(request).await.0, expected);
     }
@@ -340,6 +350,60 @@ async fn what_the_guard_refuses_never_reaches_the_upstream() {
         }
     }
     scene.nothing_more();
+}
+
+#[tokio::test]
+async fn only_a_post_carries_a_body_to_the_upstream() {
+    let mut scene = Scene::open(&[]).await;
+    let preflight = scene
+        .ask(Method::OPTIONS, "echo")
+        .header("origin", "http://localhost:5173")
+        .header("access-control-request-method", "POST");
+    for request in [preflight, scene.ask(Method::GET, "echo")] {
+        let (status, headers, _) = sent(request.body(PING)).await;
+        assert_eq!(status, 200);
+        assert!(!headers.contains_key("mcp-session-id"));
+        let (parts, body) = scene.request().await;
+        assert!(body.is_empty());
+        for name in ["content-length", "content-type", "transfer-encoding"] {
+            assert!(!parts.headers.contains_key(name), "{name}: {parts:?}");
+        }
+        // Nothing of that body is read as the next request.
+        assert_eq!(sent(scene.post("echo", PING)).await.0, 200);
+        let (parts, body) = scene.request().await;
+        assert_eq!((parts.method, &*body), (Method::POST, PING.as_bytes()));
+    }
+    scene.nothing_more();
+}
+
+#[tokio::test]
+async fn the_upstream_sees_one_version_and_no_other_spelling_of_our_names() {
+    let mut scene = Scene::open(&[]).await;
+    for method in [Method::POST, Method::GET] {
+        let request = scene
+            .ask(method, "echo")
+            .header("mcp-protocol-version", "2025-11-25, 2025-11-25")
+            .header("mcp_session_id", "x")
+            .body(PING);
+        assert_eq!(sent(request).await.0, 200);
+        let (parts, _) = scene.request().await;
+        let versions = parts.headers.get_all("mcp-protocol-version");
+        assert!(versions.iter().eq(["2025-11-25"]));
+        assert!(!parts.headers.contains_key("mcp_session_id"));
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_without_a_route_for_get_keeps_its_session() {
+    let mut scene = Scene::open(&[]).await;
+    let (status, headers, _) = sent(scene.ask(Method::GET, "nowhere")).await;
+    assert_eq!(
+        (status, &headers["allow"]),
+        (405, &"POST, DELETE".parse().expect("a value"))
+    );
+    scene.request().await;
+    assert_eq!(sent(scene.post("echo", PING)).await.0, 200);
+    assert_eq!(scene.request().await.0.headers["mcp-session-id"], INNER);
 }
 
 #[tokio::test]

@@ -37,9 +37,14 @@ async fn inner(request: Request) -> Response {
 
 /// A guarded server and a client that has a session there.
 async fn open() -> (Client, String, String, Sessions) {
+    open_at(Router::new().route("/mcp", any(inner))).await
+}
+
+/// The same around another inner service.
+async fn open_at(app: Router) -> (Client, String, String, Sessions) {
     let guard = SessionGuardLayer::new();
     let sessions = guard.sessions();
-    let app = Router::new().route("/mcp", any(inner)).route_layer(guard);
+    let app = app.route_layer(guard);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .expect("a free port");
@@ -103,6 +108,54 @@ async fn a_stream_that_is_reset_is_no_longer_in_flight_and_its_connection_goes_o
         post(&client, &url, Some(&id), PING).await.status(),
         StatusCode::OK
     );
+}
+
+/// A request as the inner service got it: method, the names of its fields, body.
+type Noted = (Method, Vec<String>, Bytes);
+
+#[tokio::test]
+async fn only_a_post_carries_a_body_inward_and_options_is_no_way_around() {
+    let (note, mut noted) = tokio::sync::mpsc::unbounded_channel::<Noted>();
+    let noting = async move |request: Request| {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await;
+        let names = parts.headers.keys().map(ToString::to_string).collect();
+        let _ = note.send((parts.method, names, body.expect("it comes")));
+        ([("content-type", "application/json")], RESULT)
+    };
+    let app = Router::new().route("/mcp", any(noting));
+    let (client, url, id, _sessions) = open_at(app).await;
+    noted.recv().await.expect("initialize");
+
+    let ask = |method: Method| {
+        let request = client.request(method, &url).body(PING);
+        request.header("content-type", "application/json")
+    };
+    let preflight = ask(Method::OPTIONS)
+        .header("origin", "http://localhost:5173")
+        .header("access-control-request-method", "POST");
+    let stream = ask(Method::GET).header("mcp-session-id", &id);
+    for request in [preflight, stream] {
+        let answer = request.send().await.expect("it is answered");
+        assert_eq!(answer.status(), StatusCode::OK);
+        let (method, names, body) = noted.recv().await.expect("it passes");
+        assert!(body.is_empty(), "{method}");
+        assert!(
+            !names.iter().any(|name| name.starts_with("content-")),
+            "{names:?}"
+        );
+    }
+    for (origin, status) in [
+        ("http://localhost:5173", 405),
+        ("https://evil.example", 403),
+    ] {
+        let refused = ask(Method::OPTIONS).header("origin", origin);
+        let refused = refused.header("mcp-session-id", &id).send().await;
+        assert_eq!(refused.expect("it is answered").status(), status);
+    }
+    assert!(noted.try_recv().is_err(), "nothing else passes");
+    let answer = post(&client, &url, Some(&id), PING).await;
+    assert_eq!(answer.status(), StatusCode::OK);
 }
 
 #[tokio::test]
