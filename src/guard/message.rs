@@ -178,7 +178,7 @@ fn judge<'a>(
     }
     Ok(match scanner.is_too_deep() {
         true => Err(RefusalReason::TooDeep),
-        false => envelope.judge(scanner),
+        false => envelope.judge(*scanner),
     })
 }
 

@@ -121,7 +121,9 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    pub(super) fn judge(&self, scanner: &Scanner<'a>) -> Result<MessageKind, RefusalReason> {
+    /// `scanner` is a copy: see [`Scanner::apart`].
+    #[inline(always)]
+    pub(super) fn judge(&self, scanner: Scanner<'a>) -> Result<MessageKind, RefusalReason> {
         if !self.is_object {
             return Err(RefusalReason::NotOneMessage);
         }

@@ -61,70 +61,54 @@ fn utf_16(rest: &[u8]) -> Option<u32> {
     is_hex.then_some(one << 12 | two << 8 | three << 4 | four)
 }
 
-/// The text that stands between the quotes of a string which was read.
+/// The text of a string that was read; `inside` is what stands between its quotes.
 pub(super) fn unescape(inside: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(inside.len());
-    for piece in (Pieces { rest: inside }) {
-        match piece {
-            Piece::Plain(plain) => text.extend_from_slice(plain),
-            Piece::Escaped(code) => text.extend_from_slice(wtf_8(code, &mut [0; 4])),
-        }
+    let mut rest = inside;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        let (plain, behind) = rest.split_at(at);
+        text.extend_from_slice(plain);
+        let Some(escape) = Escape::read(behind) else {
+            break;
+        };
+        text.extend_from_slice(wtf_8(escape.code, &mut [0; 4]));
+        rest = &behind[escape.len..];
     }
+    text.extend_from_slice(rest);
     text
 }
 
 /// The same as far as the first U+0000, without allocating, and whether there is one. Text that does
-/// not fit fills the buffer.
+/// not fit fills the buffer but for at most three bytes.
 #[inline]
 pub(super) fn unescape_start<'b, const ROOM: usize>(
     inside: &[u8],
     buffer: &'b mut [u8; ROOM],
 ) -> (&'b [u8], bool) {
     let mut len = 0;
-    for piece in (Pieces { rest: inside }) {
-        let mut encoded = [0; 4];
-        let bytes = match piece {
-            Piece::Escaped(0) => return (&buffer[..len], true),
-            Piece::Escaped(code) => wtf_8(code, &mut encoded),
-            Piece::Plain(plain) => plain,
-        };
-        let fitting = bytes.len().min(ROOM - len);
-        buffer[len..len + fitting].copy_from_slice(&bytes[..fitting]);
-        len += fitting;
-        if fitting < bytes.len() {
-            break;
+    let mut rest = inside;
+    while let [first, behind @ ..] = rest
+        && let Some(room) = buffer[len..].first_chunk_mut::<4>()
+    {
+        if *first != b'\\' {
+            room[0] = *first;
+            (rest, len) = (behind, len + 1);
+            continue;
         }
+        let Some(escape) = Escape::read(rest) else {
+            break;
+        };
+        match escape.code {
+            0 => return (&buffer[..len], true),
+            1..0x80 => {
+                room[0] = escape.code as u8;
+                len += 1;
+            }
+            code => len += wtf_8(code, room).len(),
+        }
+        rest = &rest[escape.len..];
     }
     (&buffer[..len], false)
-}
-
-enum Piece<'a> {
-    /// Text that stands for itself.
-    Plain(&'a [u8]),
-    /// The code point of an escape.
-    Escaped(u32),
-}
-
-/// What a string which was read is made of.
-struct Pieces<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = Piece<'a>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Piece<'a>> {
-        if *self.rest.first()? == b'\\' {
-            let escape = Escape::read(self.rest)?;
-            self.rest = &self.rest[escape.len..];
-            return Some(Piece::Escaped(escape.code));
-        }
-        let end = self.rest.iter().position(|byte| *byte == b'\\');
-        let (plain, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
-        self.rest = rest;
-        Some(Piece::Plain(plain))
-    }
 }
 
 #[inline]
@@ -197,12 +181,13 @@ mod tests {
             (r"", &b""[..], false),
             (r"\u0000", b"", true),
             (r"ab\u0000cd", b"ab", true),
-            (r"abcdef\u0000", b"abcdef", true),
-            (r"abcdefghijkl", b"abcdefgh", false),
-            (r"abcdefgh\u0000", b"abcdefgh", true),
-            (r"abcdefghi\u0000", b"abcdefgh", false),
-            (r"abcdef\u00e9\u0000", "abcdefé".as_bytes(), true),
-            (r"abcdef\ud83d\ude00\u0000", b"abcdef\xf0\x9f", false),
+            (r"abcd\u0000", b"abcd", true),
+            (r"abcde", b"abcde", false),
+            (r"abcde\u0000", b"abcde", false),
+            (r"abcdefg", b"abcde", false),
+            (r"abcd\ud83d\ude00", "abcd\u{1f600}".as_bytes(), false),
+            (r"abcd\ud83d\ude00\u0000", "abcd\u{1f600}".as_bytes(), false),
+            (r"abcde\ud83d\ude00", b"abcde", false),
         ] {
             let mut buffer = [0; 8];
             let found = unescape_start(inside.as_bytes(), &mut buffer);

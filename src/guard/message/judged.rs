@@ -66,8 +66,9 @@ pub(super) fn is_private(key: Quoted<'_>) -> bool {
 
 /// How many letters a judged key has at most.
 pub(super) const LONGEST: usize = 39;
-/// What fills it is longer than every spelling of the longest key: a letter has up to three bytes.
-const ROOM: usize = 3 * LONGEST + 1;
+/// What fills it, but for three bytes, is longer than every spelling of the longest key: a letter has
+/// up to three bytes.
+const ROOM: usize = 3 * LONGEST + 4;
 const PRIVATE: &[u8] = b"$serde_json::private::";
 const PRIVATE_NUMBER: &[u8] = b"$serde_json::private::Number";
 

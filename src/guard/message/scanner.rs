@@ -5,7 +5,7 @@
 use super::judged::is_private;
 use super::nest::Nest;
 use super::number;
-use super::string::Quoted;
+use super::string::{Marks, Quoted};
 
 /// The body breaks JSON's grammar, or nests deeper than anybody reads.
 #[derive(Debug, Eq, PartialEq)]
@@ -27,8 +27,8 @@ pub(super) struct Scanner<'a> {
     max_depth: usize,
     deepest: usize,
     has_private_key: bool,
-    has_lone_surrogate: bool,
-    is_ascii: bool,
+    /// Of all strings.
+    marks: Marks,
 }
 
 impl<'a> Scanner<'a> {
@@ -40,8 +40,7 @@ impl<'a> Scanner<'a> {
             max_depth,
             deepest: 0,
             has_private_key: false,
-            has_lone_surrogate: false,
-            is_ascii: true,
+            marks: Marks::default(),
         }
     }
 
@@ -62,12 +61,12 @@ impl<'a> Scanner<'a> {
 
     /// Whether a string, key or value, at any level, holds half of a surrogate pair.
     pub(super) fn has_lone_surrogate(&self) -> bool {
-        self.has_lone_surrogate
+        self.marks.have_lone_surrogate()
     }
 
     /// Whether what was read is ASCII; if not, nobody has checked yet that it is UTF-8.
     pub(super) fn is_ascii(&self) -> bool {
-        self.is_ascii
+        self.marks.are_ascii()
     }
 
     /// Reads what is long or seldom out of line. It sees a copy: no address of the scanner itself
@@ -253,12 +252,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<Quoted<'a>, Malformed> {
         let string = Quoted::read(self.rest())?;
         self.at += string.len();
-        if !string.is_ascii() {
-            self.is_ascii = false;
-        }
-        if string.has_lone_surrogate() {
-            self.has_lone_surrogate = true;
-        }
+        self.marks.add(string.marks());
         Ok(string)
     }
 

@@ -11,9 +11,34 @@ use super::scanner::Malformed;
 pub(super) struct Quoted<'a> {
     /// What stands between the quotes.
     inside: &'a [u8],
-    is_escaped: bool,
-    is_ascii: bool,
-    has_lone_surrogate: bool,
+    marks: Marks,
+}
+
+/// What a string holds, or several: escapes, bytes beyond ASCII, half of a surrogate pair, a bit each.
+/// (One byte to copy: strings are copied often.)
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    const ESCAPED: u8 = 1;
+    const BEYOND_ASCII: u8 = 2;
+    const LONE_SURROGATE: u8 = 4;
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    #[inline(always)]
+    pub(super) fn are_ascii(self) -> bool {
+        self.0 & Self::BEYOND_ASCII == 0
+    }
+
+    /// Whether an escape names half of a surrogate pair, so that this is no Unicode text.
+    #[inline(always)]
+    pub(super) fn have_lone_surrogate(self) -> bool {
+        self.0 & Self::LONE_SURROGATE != 0
+    }
 }
 
 impl<'a> Quoted<'a> {
@@ -29,9 +54,7 @@ impl<'a> Quoted<'a> {
         }
         Ok(Self {
             inside: &chunk[..len],
-            is_escaped: false,
-            is_ascii: true,
-            has_lone_surrogate: false,
+            marks: Marks(0),
         })
     }
 
@@ -39,30 +62,30 @@ impl<'a> Quoted<'a> {
     #[inline(never)]
     fn read_on(rest: &'a [u8], start: usize) -> Result<Self, Malformed> {
         let mut at = 1 + start;
-        let mut is_escaped = false;
-        let mut is_ascii = true;
-        let mut has_lone_surrogate = false;
+        let mut marks = 0;
         loop {
             match rest.get(at) {
                 Some(b'"') => {
                     return Ok(Self {
                         inside: &rest[1..at],
-                        is_escaped,
-                        is_ascii,
-                        has_lone_surrogate,
+                        marks: Marks(marks),
                     });
                 }
                 Some(b'\\') => {
                     let escape = Escape::read(&rest[at..]).ok_or(Malformed)?;
-                    is_escaped = true;
-                    has_lone_surrogate |= escape.is_lone_surrogate();
+                    marks |= match escape.is_lone_surrogate() {
+                        true => Marks::ESCAPED | Marks::LONE_SURROGATE,
+                        false => Marks::ESCAPED,
+                    };
                     at += escape.len;
                 }
                 None | Some(..b' ') => return Err(Malformed),
                 Some(_) => {
                     let plain = plain(&rest[at..]);
                     at += plain.len;
-                    is_ascii &= plain.is_ascii;
+                    if !plain.is_ascii {
+                        marks |= Marks::BEYOND_ASCII;
+                    }
                 }
             }
         }
@@ -76,18 +99,17 @@ impl<'a> Quoted<'a> {
 
     #[inline]
     pub(super) fn is_escaped(self) -> bool {
-        self.is_escaped
+        self.marks.0 & Marks::ESCAPED != 0
     }
 
     #[inline]
-    pub(super) fn is_ascii(self) -> bool {
-        self.is_ascii
+    pub(super) fn marks(self) -> Marks {
+        self.marks
     }
 
-    /// Whether an escape names half of a surrogate pair, so that the string is no Unicode text.
     #[inline]
     pub(super) fn has_lone_surrogate(self) -> bool {
-        self.has_lone_surrogate
+        self.marks.have_lone_surrogate()
     }
 
     /// What stands between the quotes.
@@ -99,7 +121,7 @@ impl<'a> Quoted<'a> {
     /// The characters that the string names: UTF-8 if the body is, but for lone surrogates.
     #[inline]
     pub(super) fn unescaped(self) -> Cow<'a, [u8]> {
-        match self.is_escaped {
+        match self.is_escaped() {
             true => unescape(self.inside).into(),
             false => self.inside.into(),
         }
@@ -108,7 +130,7 @@ impl<'a> Quoted<'a> {
     /// The same as text. Fails on lone surrogates.
     #[inline]
     pub(super) fn text(self) -> Result<Cow<'a, str>, Malformed> {
-        match self.is_escaped {
+        match self.is_escaped() {
             true => String::from_utf8(unescape(self.inside))
                 .map(Cow::Owned)
                 .map_err(|_| Malformed),
@@ -138,8 +160,8 @@ mod tests {
             for behind in [0, 1, 8, 300] {
                 let body = body(len, 0, b"", behind);
                 let string = Quoted::read(&body).unwrap();
-                assert_eq!((string.len(), string.is_escaped), (len + 2, false));
-                assert!(string.is_ascii);
+                assert_eq!((string.len(), string.is_escaped()), (len + 2, false));
+                assert!(string.marks().are_ascii());
             }
         }
     }
@@ -161,7 +183,7 @@ mod tests {
         for place in 0..600 {
             for byte in [b"\x80", b"\xc3", b"\xff"] {
                 let body = body(600, place, byte, 0);
-                assert!(!Quoted::read(&body).unwrap().is_ascii, "{place}");
+                assert!(!Quoted::read(&body).unwrap().marks().are_ascii(), "{place}");
             }
         }
     }
@@ -171,7 +193,7 @@ mod tests {
         for place in 0..600 {
             let body = body(600, place, br#"\"\\\u00e9"#, 0);
             let string = Quoted::read(&body).unwrap();
-            assert_eq!((string.len(), string.is_escaped), (body.len(), true));
+            assert_eq!((string.len(), string.is_escaped()), (body.len(), true));
             let expected = format!("{}\"\\é{}", "a".repeat(place), "a".repeat(600 - place));
             assert_eq!(string.text().unwrap(), expected);
         }
