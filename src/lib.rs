@@ -242,7 +242,9 @@ pub mod comparison {}
 #[cfg(any(fuzzing, feature = "_internals"))]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::guard::fuzzing::{ReadMessage, is_message, read_events, read_message};
+    pub use crate::guard::fuzzing::{
+        ReadMessage, is_message, read_events, read_message, read_message_with_lone_surrogates,
+    };
     pub use crate::session::fuzzing::{ENTRY_BYTES, sweep, touch};
 }
 
