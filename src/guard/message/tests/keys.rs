@@ -96,6 +96,20 @@ fn a_key_with_space_or_another_letter_is_another_key() {
     }
 }
 
+#[test]
+fn keys_fold_like_the_parsers_that_fold() {
+    for key in [
+        "ID", "Id", "JSONRPC", "jſonrpc", "METHOD", "paramſ", "reſult", "Error", "PARAMS",
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{key}":0}}"#);
+        assert_eq!(
+            reason(text.as_bytes()),
+            Some(RefusalReason::AmbiguousKeys),
+            "{key}"
+        );
+    }
+}
+
 /// Other keys that some parser reads as `key`: folded, cut at U+0000, or both, raw and escaped.
 fn lookalikes(key: &str) -> Vec<String> {
     let escaped = |text: &str| -> String {
