@@ -184,7 +184,8 @@ impl<'a> Envelope<'a> {
     /// The id that a refusal may carry: unambiguous, valid or at least a number of no great length,
     /// and not of a response, whose id is the server's own.
     pub(super) fn request_id(&self) -> Option<&'a [u8]> {
-        let is_response = self.method.is_none() && (self.result.is_some() || self.error.is_some());
+        let of_response = TopKey::Result as u8 | TopKey::Error as u8;
+        let is_response = self.method.is_none() && (self.seen | self.alike) & of_response != 0;
         if is_response || (self.repeated | self.alike) & TopKey::Id as u8 != 0 {
             return None;
         }

@@ -169,6 +169,8 @@ fn the_id_of_a_refused_response_is_never_told() {
         r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{},"x":1,"x":2}"#,
         r#"{"jsonrpc":"2.0","id":1,"error":null}"#,
+        r#"{"jsonrpc":"2.0","id":1,"Result":{}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error\u0000":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{"a":"\ud800"}}"#,
     ] {
         assert_eq!(read_64(text).unwrap_err().id, None, "{text}");
