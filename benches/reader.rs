@@ -2,7 +2,9 @@
 //!
 //! Candidates take turns, so that whatever else the machine does hits all of them; the figure is
 //! the median of many turns. The reader does all of the contract's checks (rows 12 to 14), the
-//! others none but the grammar's: `IgnoredAny` not even that of surrogates.
+//! others none but the grammar's: `IgnoredAny` not even that of surrogates. The last bodies are what
+//! costs this reader most: escaped keys. They are beside one plain string of their size, a byte of
+//! which costs 1.
 #![allow(clippy::disallowed_types)] // paused time measures nothing
 
 use std::hint::black_box;
@@ -12,6 +14,7 @@ use mcp_session_guard::fuzzing::is_message;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+type Body = (&'static str, Vec<u8>);
 type Candidate = (&'static str, fn(&[u8]) -> bool);
 
 const CANDIDATES: [Candidate; 4] = [
@@ -30,7 +33,16 @@ fn main() {
         "{:32} {:>8}  ns of each candidate, and of `Value` for one of this reader",
         "body", "bytes"
     );
-    for (name, body) in bodies() {
+    show(bodies(), |_| String::new());
+    let mut plain = None;
+    show(large_bodies(), |cost| {
+        format!("  a byte costs {:>4.1}", cost / *plain.get_or_insert(cost))
+    });
+}
+
+/// `remark` is made of the ns that a byte costs this reader.
+fn show(bodies: Vec<Body>, mut remark: impl FnMut(f64) -> String) {
+    for (name, body) in bodies {
         let medians = CANDIDATES.map(|(_, read)| {
             assert!(read(&body), "{name}");
             Vec::new()
@@ -43,9 +55,10 @@ fn main() {
             .collect();
         let ratio = medians[1] / medians[0];
         println!(
-            "{name:32} {:>8}  {}  {ratio:>5.1} x",
+            "{name:32} {:>8}  {}  {ratio:>5.1} x{}",
             body.len(),
-            figures.join("  ")
+            figures.join("  "),
+            remark(medians[0] / body.len() as f64)
         );
     }
 }
@@ -54,7 +67,7 @@ fn main() {
 fn measure(body: &[u8], mut turns: [Vec<f64>; CANDIDATES.len()]) -> [f64; CANDIDATES.len()] {
     // Long enough for the clock, short enough for a thousand turns.
     let calls = (100_000 / body.len()).clamp(1, 200);
-    for _ in 0..TURNS {
+    for _ in 0..(MOST_BYTES / body.len()).clamp(101, TURNS) {
         for (times, (_, read)) in turns.iter_mut().zip(CANDIDATES) {
             let start = Instant::now();
             for _ in 0..calls {
@@ -69,7 +82,7 @@ fn measure(body: &[u8], mut turns: [Vec<f64>; CANDIDATES.len()]) -> [f64; CANDID
     })
 }
 
-fn bodies() -> Vec<(&'static str, Vec<u8>)> {
+fn bodies() -> Vec<Body> {
     let call = |arguments: &str| {
         let head = r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":{"_meta":{"progressToken":17},"name":"read_file","arguments":"#;
         format!("{head}{arguments}}}}}").into_bytes()
@@ -97,8 +110,63 @@ fn bodies() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// 1 MiB each. (Of keys of the message object no more than 64 are read.)
+fn large_bodies() -> Vec<Body> {
+    let call = |name: &str, text: &str| {
+        let params = match name {
+            "_meta" => format!(r#""name":"x","_meta":{{{text}}}"#),
+            "params" => format!(r#""name":"x",{text}"#),
+            _ => format!(r#""name":"x","arguments":{{{text}}}"#),
+        };
+        let head = r#"{"jsonrpc":"2.0","id":17,"method":"tools/call","params":"#;
+        format!("{head}{{{params}}}}}").into_bytes()
+    };
+    let fill = |piece: &str| {
+        let text = piece.repeat(MIB / piece.len());
+        text.trim_end_matches(',').to_owned()
+    };
+    let long_key = fill(r"\u006b");
+    vec![
+        (
+            "1 MiB, one string",
+            call("arguments", &format!(r#""text":"{}""#, fill(ENGLISH))),
+        ),
+        ("1 MiB, small keys", call("arguments", &fill(r#""k":0,"#))),
+        (
+            "1 MiB, escaped keys",
+            call("arguments", &fill(r#""\u006b":0,"#)),
+        ),
+        (
+            "1 MiB, shortest escaped keys",
+            call("arguments", &fill(r#""\n":0,"#)),
+        ),
+        (
+            "1 MiB, escaped keys in params",
+            call("params", &fill(r#""\u006b":0,"#)),
+        ),
+        (
+            "1 MiB, escaped keys in _meta",
+            call("_meta", &fill(r#""\u006b":0,"#)),
+        ),
+        (
+            "1 MiB, keys of kelvins in params",
+            call(
+                "params",
+                &fill(&format!(r#""{}":0,"#, r"\u212a".repeat(39))),
+            ),
+        ),
+        (
+            "1 MiB, one escaped key in params",
+            call("params", &format!(r#""{long_key}":0"#)),
+        ),
+    ]
+}
+
+const MIB: usize = 1 << 20;
 const ENGLISH: &str = "The quick brown fox jumps over the lazy dog. ";
 const GERMAN: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. ";
 const CHINESE: &str = "天地玄黃，宇宙洪荒。日月盈昃，辰宿列張。";
 const ESCAPED: &str = r#"let path = \"a\\b\";\n\t"#;
 const TURNS: usize = 1_001;
+/// Beyond so many, a body gets fewer turns.
+const MOST_BYTES: usize = 256 << 20;

@@ -43,6 +43,7 @@ async fn main() -> io::Result<()> {
     let guard = SessionGuardLayer::builder()
         .idle_timeout(idle)
         .end_inner_sessions() // the server is told, and frees their state
+        .accept_lone_surrogates() // for servers that are not written in Rust
         .build()
         .map_err(io::Error::other)?;
     let mut connector = HttpConnector::new();

@@ -1,5 +1,5 @@
 //! Whatever the guard lets through, other parsers read the same: `serde_json::Value` the kind, method,
-//! id, claim, name and uri, the official Rust SDK's typed parser the kind, method and id. That one may
+//! id, claim, name and uri and no key that another parser reads as one that matters, the official Rust SDK's typed parser the kind, method and id. That one may
 //! refuse it; the guard may refuse anything.
 
 use mcp_session_guard::MessageKind;
@@ -33,6 +33,10 @@ pub(crate) fn read_alike(body: &[u8]) -> Option<ReadMessage> {
         (Some(_), Some(_)) => MessageKind::Request,
     };
     assert_eq!(read.kind, kind);
+    assert!(
+        is_ordinary(&value),
+        "no parser folds or cuts a key that matters"
+    );
 
     if let Ok(typed) = serde_json::from_slice::<ClientJsonRpcMessage>(body) {
         let kind = match &typed {
@@ -46,4 +50,32 @@ pub(crate) fn read_alike(body: &[u8]) -> Option<ReadMessage> {
         assert_eq!(id.unwrap_or(Value::Null), typed["id"]);
     }
     Some(read)
+}
+
+/// Whether no key that the guard judges by has a lookalike: another key that equals it when both are cut
+/// at the first NUL and their case is folded.
+fn is_ordinary(message: &Value) -> bool {
+    let has_lookalike = |object: &Value, judged: &[&str]| {
+        let is_lookalike = |key: &String| {
+            let start = key.split('\0').next().unwrap_or_default();
+            let folded = start.replace('\u{17f}', "s").replace('\u{212a}', "k");
+            let is_alike = |judged: &&str| folded.eq_ignore_ascii_case(judged);
+            !judged.contains(&key.as_str()) && judged.iter().any(is_alike)
+        };
+        object
+            .as_object()
+            .is_some_and(|object| object.keys().any(is_lookalike))
+    };
+    let params = &message["params"];
+    let in_params: &[&str] = match message["method"].as_str() {
+        Some("tools/call" | "prompts/get") => &["_meta", "name", "arguments"],
+        Some("initialize") => &["_meta", "protocolVersion", "clientInfo"],
+        Some(method) if method.starts_with("resources/") => &["_meta", "uri"],
+        _ => &["_meta"],
+    };
+    let reserved = ["jsonrpc", "id", "method", "params", "result", "error"];
+    let claim = ["io.modelcontextprotocol/protocolVersion"];
+    !has_lookalike(message, &reserved)
+        && !has_lookalike(params, in_params)
+        && !has_lookalike(&params["_meta"], &claim)
 }

@@ -52,6 +52,7 @@ pub struct SessionGuardBuilder {
     modern_versions: Vec<String>,
     body_limit: usize,
     json_depth: usize,
+    accept_lone_surrogates: bool,
     progress_timeout: Duration,
     body_timeout: Duration,
     idle_timeout: Duration,
@@ -94,6 +95,7 @@ impl SessionGuardBuilder {
             modern_versions: Vec::new(),
             body_limit: 4 << 20,
             json_depth: 64,
+            accept_lone_surrogates: false,
             progress_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(30 * 60),
@@ -187,6 +189,18 @@ impl SessionGuardBuilder {
     /// 127. More is answered 400.
     pub fn json_depth(mut self, depth: usize) -> Self {
         self.json_depth = depth;
+        self
+    }
+
+    /// Accepts messages in which half of a surrogate pair stands alone (`"\ud83d"`), as JavaScript
+    /// writes a string that it cut inside a character beyond U+FFFF. Default: such a message is
+    /// answered 400.
+    ///
+    /// JSON parsers in JavaScript and Python read such strings, serde_json does not: call this only if
+    /// the inner service is not written in Rust. The method, the id and all other text that the guard
+    /// reads must be Unicode text even then.
+    pub fn accept_lone_surrogates(mut self) -> Self {
+        self.accept_lone_surrogates = true;
         self
     }
 

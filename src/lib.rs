@@ -139,8 +139,10 @@
 //!
 //! - A refusal carries the request's id where that is known; only 404 and 403 never do. 404 is
 //!   what makes a client open a new session, so it is kept for sessions that are gone.
-//! - What the guard lets through, every JSON parser reads the same way: batches, duplicate keys,
-//!   ids that a double can not hold, and encoded bodies are refused.
+//! - What the guard lets through, every JSON parser reads the same way: batches, duplicate keys, keys
+//!   that some parser reads as another, ids that are neither strings nor integers of 64 bits, strings
+//!   with half of a surrogate pair, and encoded bodies are refused. (JavaScript rounds integers
+//!   beyond 2^53.)
 //!
 //! # The house
 //!
@@ -244,7 +246,9 @@ pub mod comparison {}
 #[cfg(any(fuzzing, feature = "_internals"))]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::guard::fuzzing::{ReadMessage, is_message, read_events, read_message};
+    pub use crate::guard::fuzzing::{
+        ReadMessage, is_message, read_events, read_message, read_message_with_lone_surrogates,
+    };
     pub use crate::session::fuzzing::{ENTRY_BYTES, sweep, touch};
 }
 

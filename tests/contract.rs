@@ -240,13 +240,54 @@ rows! {
     row_13_result_and_error: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{},\"error\":{}}") => rpc(400, -32600, ANY, "null");
     row_13_neither_method_nor_result_nor_error: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"three\"}") => rpc(400, -32600, ANY, "\"three\"");
     row_13_null_id_on_a_request: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
-    row_13_fractional_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1.0,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
-    row_13_exponent_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1e2,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
-    row_13_id_2_to_the_53: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":9007199254740992,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_fractional_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1.0,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "1.0");
+    row_13_exponent_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1e2,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "1e2");
+    row_13_id_2_to_the_64: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":18446744073709551616,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "18446744073709551616");
+    row_13_id_below_minus_2_to_the_63: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":-9223372036854775809,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "-9223372036854775809");
+    row_13_minus_zero: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":-0,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "-0");
+    row_13_a_number_of_256_digits_is_echoed: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":{n256},\"method\":\"ping\"}") => rpc(400, -32600, ANY, "{n256}");
+    row_13_a_number_of_257_digits_is_not_echoed: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":{n256}7,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_a_number_that_stands_twice_is_not_echoed: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":1.0,\"id\":1.0,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_13_a_numeric_id_of_a_response_is_not_echoed: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":1.0,\"result\":{}}") => rpc(400, -32600, ANY, "null");
     row_13_object_id: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
     row_13_id_of_257_bytes: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"{x256}y\",\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
     row_13_id_of_256_bytes_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"{x256}\",\"method\":\"ping\"}") => passes();
     row_13_the_largest_ids_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":-9007199254740991,\"method\":\"ping\"}") => passes();
+    row_13_an_integer_beyond_2_to_the_53_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"method\":\"ping\"}") => passes();
+    row_13_the_least_integer_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":-9223372036854775808,\"method\":\"ping\"}") => passes();
+    row_13_the_largest_signed_integer_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":9223372036854775807,\"method\":\"ping\"}") => passes();
+    row_13_the_largest_integer_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":18446744073709551615,\"method\":\"ping\"}") => passes();
+    row_13_a_large_id_is_echoed: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":18446744073709551615,\"method\":\"ping\"}") => rpc(400, -32600, MISSING, "18446744073709551615");
+    row_13_a_large_id_opens_a_session: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":9007199254740993,\"method\":\"initialize\"}") => passes();
+    row_13_a_null_error_beside_a_result_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{},\"error\":null}") => passes();
+    row_13_a_null_result_beside_an_error_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":null,\"error\":{\"code\":1,\"message\":\"x\"}}") => passes();
+    row_13_a_null_result_beside_an_error_without_id_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":null,\"error\":{\"code\":1,\"message\":\"x\"}}") => passes();
+    row_13_a_null_result_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":null}") => passes();
+    row_13_a_null_result_without_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"result\":null,\"error\":null}") => rpc(400, -32600, ANY, "null");
+    row_13_a_null_error_alone: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":null}") => rpc(400, -32600, ANY, "null");
+    row_13_a_null_result_beside_an_error_that_is_no_object: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":null,\"error\":\"x\"}") => rpc(400, -32600, ANY, "null");
+    row_13_method_beside_a_null_error: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\",\"error\":null}") => rpc(400, -32600, ANY, "3");
+    row_13_method_beside_a_null_result: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\",\"result\":null}") => rpc(400, -32600, ANY, "3");
+    row_13_method_beside_both_null: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":null,\"error\":null,\"method\":\"initialize\"}") => rpc(400, -32600, ANY, "3");
+    row_13_a_lone_surrogate: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":\"x\",\"arguments\":{\"text\":\"\\ud83d\"}}}") => rpc(400, -32600, ANY, "3");
+    row_13_a_lone_surrogate_in_a_key: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"params\":{\"arguments\":{\"\\uDE00\":1}},\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"tools/call\"}") => rpc(400, -32600, ANY, "\"a\"");
+    row_13_a_lone_surrogate_in_initialize: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"x\":\"\\ude00\\ud83d\"}}") => rpc(400, -32600, ANY, "0");
+    row_13_a_lone_surrogate_in_a_notification: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\",\"params\":[\"\\ud83d\"]}") => rpc(400, -32600, ANY, "null");
+    row_13_a_lone_surrogate_in_a_response: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"text\":\"\\ud83d\"}}") => rpc(400, -32600, ANY, "null");
+    row_13_a_lone_surrogate_in_stateless_mode: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\",\"params\":[\"\\ud83d\"]}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "3");
+    row_13_a_surrogate_pair_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"\\ud83d\\ude00\",\"method\":\"ping\",\"params\":[\"\\uD83D\\uDE00\"]}") => passes();
+    row_13_a_lone_surrogate_in_the_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":\"\\ud83d\",\"method\":\"ping\"}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "null");
+    row_13_malformed_wins_over_a_lone_surrogate: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"\\ud83d\",\"params\":}") => rpc(400, -32700, ANY, "null");
+    row_13_the_option_lets_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":\"x\",\"arguments\":{\"\\uDE00\":\"\\ud83d\"}}}").under(SessionGuardBuilder::accept_lone_surrogates) => passes();
+    row_13_the_option_lets_a_response_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"name\":\"\\ud83d\"}}").under(SessionGuardBuilder::accept_lone_surrogates) => passes();
+    row_13_the_option_lets_a_lone_surrogate_open_a_session: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"clientInfo\":{\"title\":\"\\ud83d\"}}}").under(SessionGuardBuilder::accept_lone_surrogates) => passes();
+    row_13_the_option_lets_no_method_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"x\\ud83d\"}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
+    row_13_the_option_lets_no_name_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":\"\\ud83d\"}}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
+    row_13_the_option_lets_no_uri_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"resources/read\",\"params\":{\"uri\":\"\\ud83d\"}}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
+    row_13_the_option_lets_no_claim_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"\\ud83d\"}}}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
+    row_13_the_option_lets_no_protocol_version_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"\\ud83d\"}}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
+    row_13_the_option_lets_no_client_name_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"initialize\",\"params\":{\"clientInfo\":{\"name\":\"\\ud83d\"}}}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
+    row_13_the_option_lets_no_client_version_with_a_lone_surrogate_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"initialize\",\"params\":{\"clientInfo\":{\"version\":\"\\ud83d\"}}}").under(SessionGuardBuilder::accept_lone_surrogates) => rpc(400, -32600, ANY, "3");
     row_13_result_without_id: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"result\":{}}") => rpc(400, -32600, ANY, "null");
     row_13_an_error_without_id_passes: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"error\":{\"code\":1,\"message\":\"x\"}}") => passes();
     row_13_params_of_any_type_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":[1,\"x\"]}") => passes();
@@ -265,6 +306,31 @@ rows! {
     row_14_id_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"ID\":5,\"id\":6,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
     row_14_long_s_folds: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"param\u{17f}\":{}}") => rpc(400, -32600, ANY, "5");
     row_14_a_key_that_only_serde_json_understands: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"$serde_json::private::RawValue\":\"{}\"}}") => rpc(400, -32600, ANY, "5");
+    row_14_duplicate_arguments_in_params: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"arguments\":{},\"\\u0061rguments\":{}}}") => rpc(400, -32600, ANY, "5");
+    row_14_a_method_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\\u0000\":\"tools/call\",\"method\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
+    row_14_a_method_that_ends_at_nul_and_no_other: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\\u0000\":\"tools/call\"}") => rpc(400, -32600, ANY, "5");
+    row_14_an_escaped_method_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"\\u004dethod\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
+    row_14_an_escaped_long_s: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"param\\u017f\":{}}") => rpc(400, -32600, ANY, "5");
+    row_14_params_that_end_at_nul_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"PARAMS\\u0000x\":{}}") => rpc(400, -32600, ANY, "5");
+    row_14_an_id_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\\u0000\":6,\"id\":5,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_14_an_id_that_ends_at_nul_and_no_other: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\\u0000\":6,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "null");
+    row_14_a_result_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{},\"result\\u0000\":{}}") => rpc(400, -32600, ANY, "null");
+    row_14_name_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"Name\":\"rm_rf\"},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\"}") => rpc(400, -32600, ANY, "5");
+    row_14_name_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"name\\u0000\":\"rm_rf\"},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"prompts/get\"}") => rpc(400, -32600, ANY, "5");
+    row_14_arguments_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"argumentſ\":{}},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\"}") => rpc(400, -32600, ANY, "5");
+    row_14_uri_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"URI\":\"x\"},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"resources/subscribe\"}") => rpc(400, -32600, ANY, "5");
+    row_14_client_info_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"clientInfo\\u0000\":{}},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
+    row_14_protocol_version_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"protocolversion\":\"x\"},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"initialize\"}") => rpc(400, -32600, ANY, "5");
+    row_14_meta_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"_Meta\":{}},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"notifications/x\"}") => rpc(400, -32600, ANY, "5");
+    row_14_meta_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\n\n{\"params\":{\"_meta\\u0000x\":{}},\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\"}") => rpc(400, -32600, ANY, "5");
+    row_14_a_version_key_in_another_case: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/ProtocolVersion\":\"2026-07-28\"}}}") => rpc(400, -32600, ANY, "5");
+    row_14_a_version_key_that_ends_at_nul: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\\u0000\":\"2026-07-28\"}}}") => rpc(400, -32600, ANY, "5");
+    row_14_a_lookalike_in_stateless_mode: send("POST /mcp\n{H}\n{J}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"safe\",\"Name\":\"rm_rf\"}}").under(SessionGuardBuilder::stateless) => rpc(400, -32600, ANY, "5");
+    row_14_a_lookalike_of_the_name_in_the_modern_era: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\nmcp-name: safe\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"},\"name\":\"safe\",\"Name\":\"rm_rf\"}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32600, ANY, "5");
+    row_14_a_lookalike_of_the_version_key_in_the_modern_era: send("POST /mcp\n{H}\n{J}\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/protocolversion\":\"x\"}}}").under(SessionGuardBuilder::accept_modern) => rpc(400, -32600, ANY, "5");
+    row_14_lookalikes_that_the_method_does_not_know_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"logging/setLevel\",\"params\":{\"Name\":1,\"ARGUMENTS\":2,\"URI\":3,\"clientinfo\":4,\"protocolVersion\\u0000\":5}}") => passes();
+    row_14_lookalikes_inside_arguments_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"x\",\"arguments\":{\"name\":1,\"Name\":2,\"method\\u0000\":3}}}") => passes();
+    row_14_keys_that_only_begin_like_judged_ones_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"ping\",\"methods\":1,\"method \":2,\"\\u0000method\":3}") => passes();
     row_14_other_duplicates_pass: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"x\",\"params\":{\"arguments\":{\"name\":1,\"name\":2}}}") => passes();
     row_15_a_claim: send("POST /mcp\n{H}\n{J}\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
     row_15_a_claim_in_a_live_session: send("POST /mcp\n{H}\n{J}\nmcp-session-id: {live}\n\n{MODERN}") => rpc(400, -32600, ANY, "9");
@@ -713,6 +779,7 @@ async fn check(sent: Sent, answered: Answered) {
                 .data
                 .map(|data| format!(r#","data":{data}"#))
                 .unwrap_or_default();
+            let id = fill(id, None, None);
             assert_eq!(
                 answer.text(),
                 format!(
@@ -788,6 +855,7 @@ fn fill(text: &str, live: Option<&str>, ended: Option<&str>) -> String {
         .replace("{RESPONSE}", RESPONSE)
         .replace("{MODERN}", MODERN)
         .replace("{x256}", &"x".repeat(256))
+        .replace("{n256}", &"9".repeat(256))
         .replace("{deep63}", &format!("{}{}", "[".repeat(63), "]".repeat(63)))
 }
 

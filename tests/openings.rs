@@ -189,6 +189,27 @@ async fn an_inner_service_may_escape_a_long_id_and_call_its_answer_identity_enco
 }
 
 #[tokio::test]
+async fn an_answer_with_half_of_a_surrogate_pair_opens_a_session_and_passes_as_it_is() {
+    let text = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","instructions":"\ud83d","\ude00":1}}"#;
+    for (content_type, body) in [
+        ("application/json", text.to_owned()),
+        ("text/event-stream", format!("data: {text}\n\n")),
+    ] {
+        let expected = body.clone();
+        let world = one_place(move || answer(200, content_type, body.clone()));
+        let opened = world.ask(post(None, INITIALIZE)).await;
+        let id = opened.headers["mcp-session-id"].to_str().unwrap();
+        let session = world.sessions.get(id).expect("it is open");
+        assert_eq!(
+            session.protocol_version(),
+            Some("2025-06-18"),
+            "{content_type}"
+        );
+        assert_eq!(opened.text(), expected);
+    }
+}
+
+#[tokio::test]
 async fn answers_that_can_not_be_judged_are_502() {
     let encoded = || {
         let mut response = answer(200, "application/json", RESULT);

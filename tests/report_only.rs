@@ -112,6 +112,14 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
             AmbiguousKeys,
         ),
         (
+            body(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Name":"x"}}"#),
+            AmbiguousKeys,
+        ),
+        (
+            body(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":["\ud83d"]}"#),
+            LoneSurrogate,
+        ),
+        (
             body(
                 r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#,
             ),

@@ -108,6 +108,7 @@ impl SessionGuardBuilder {
             modern_versions: self.modern_versions,
             body_limit: self.body_limit,
             json_depth: self.json_depth,
+            accept_lone_surrogates: self.accept_lone_surrogates,
             progress_timeout: self.progress_timeout,
             body_timeout: self.body_timeout,
             max_streams: self.max_streams.try_into().unwrap_or(u16::MAX), // it is in range

@@ -13,6 +13,7 @@ pub(crate) struct Settings {
     pub(crate) modern_versions: Vec<String>,
     pub(crate) body_limit: usize,
     pub(crate) json_depth: usize,
+    pub(crate) accept_lone_surrogates: bool,
     pub(crate) progress_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) max_streams: u16,

@@ -17,7 +17,16 @@ pub struct ReadMessage {
 
 /// A request body as the guard reads it; `None` where it refuses.
 pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
-    let message = message::read(body, Bounds::of_requests(64)).ok()?;
+    read_within(body, Bounds::of_requests(64))
+}
+
+/// The same where lone surrogates are accepted.
+pub fn read_message_with_lone_surrogates(body: &[u8]) -> Option<ReadMessage> {
+    read_within(body, Bounds::of_requests(64).with_lone_surrogates(true))
+}
+
+fn read_within(body: &[u8], bounds: Bounds) -> Option<ReadMessage> {
+    let message = message::read(body, bounds).ok()?;
     Some(ReadMessage {
         kind: message.kind,
         name: message.name().map(text),

@@ -1,16 +1,19 @@
 //! Reads a JSON-RPC message from its bytes: one pass, no tree (contract rows 12 to 14).
 //!
 //! What this reader lets through, every other JSON parser reads the same way: keys that matter
-//! stand once and in one spelling, ids survive a round trip through a double, text is UTF-8.
+//! stand once and no other key is read as one of them, ids are strings or integers of 64 bits, text
+//! is UTF-8.
 //! Parsers disagree on everything else
 //! (<https://bishopfox.com/blog/json-interoperability-vulnerabilities>), and a guard that saw
 //! another message than its inner service would guard nothing.
 //!
-//! `envelope` and `fields` say what is taken from a message; `scanner` knows JSON's grammar, with
-//! `nest`, `string`, `plain` and `number` for its parts.
+//! `envelope` and `fields` say what is taken from a message, `judged` which keys are; `scanner` knows
+//! JSON's grammar, with `nest`, `string`, `plain`, `escape` and `number` for its parts.
 
 mod envelope;
+mod escape;
 mod fields;
+mod judged;
 mod nest;
 mod number;
 mod plain;
@@ -48,12 +51,12 @@ impl<'a> Message<'a> {
 
     /// `name` of `params`, where it is a string.
     pub(crate) fn name(&self) -> Option<Cow<'a, [u8]>> {
-        self.fields.name?.unescaped().ok()
+        Some(self.fields.name?.unescaped())
     }
 
     /// `uri` of `params`, where it is a string.
     pub(crate) fn uri(&self) -> Option<Cow<'a, [u8]>> {
-        self.fields.uri?.unescaped().ok()
+        Some(self.fields.uri?.unescaped())
     }
 
     /// `protocolVersion` of `params`, or of `result`.
@@ -109,6 +112,8 @@ pub(crate) struct Bounds {
     id: usize,
     /// Whether what parsers may read differently is refused.
     is_strict: bool,
+    /// Whether half of a surrogate pair may stand in text that the guard does not read.
+    accepts_lone_surrogates: bool,
 }
 
 impl Bounds {
@@ -117,6 +122,7 @@ impl Bounds {
         depth: 127,
         id: usize::MAX,
         is_strict: false,
+        accepts_lone_surrogates: true,
     };
 
     pub(crate) fn of_requests(depth: usize) -> Self {
@@ -124,6 +130,14 @@ impl Bounds {
             depth,
             id: LONGEST_ID,
             is_strict: true,
+            accepts_lone_surrogates: false,
+        }
+    }
+
+    pub(crate) fn with_lone_surrogates(self, accepts_lone_surrogates: bool) -> Self {
+        Self {
+            accepts_lone_surrogates,
+            ..self
         }
     }
 }
@@ -164,7 +178,7 @@ fn judge<'a>(
     }
     Ok(match scanner.is_too_deep() {
         true => Err(RefusalReason::TooDeep),
-        false => envelope.judge(scanner.has_private_key()),
+        false => envelope.judge(*scanner),
     })
 }
 

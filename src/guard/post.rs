@@ -114,7 +114,9 @@ impl Post<'_> {
 
     fn way(&mut self, body: &Bytes) -> Way {
         let settings = &self.shared.settings;
-        let read = message::read(body, Bounds::of_requests(settings.json_depth));
+        let bounds = Bounds::of_requests(settings.json_depth)
+            .with_lone_surrogates(settings.accept_lone_surrogates);
+        let read = message::read(body, bounds);
         let message = match &read {
             Ok(message) => message,
             Err(flaw) if settings.lets_pass(flaw.reason) => {

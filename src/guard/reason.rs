@@ -50,10 +50,14 @@ pub enum RefusalReason {
     TooDeep,
     /// The message is neither request, notification nor response of JSON-RPC 2.0 (400).
     InvalidEnvelope,
-    /// The id is `null`, fractional, too large or too long, or a result has none (400).
+    /// The id is neither a string nor an integer of 64 bits, or it is too long, or a result has none
+    /// (400).
     InvalidId,
-    /// A key stands twice, or in another case, so that parsers disagree (400).
+    /// A key stands twice, or some parsers read another key as one that matters (400).
     AmbiguousKeys,
+    /// A string holds half of a surrogate pair, so it is no Unicode text (400). See
+    /// [`accept_lone_surrogates`](crate::SessionGuardBuilder::accept_lone_surrogates).
+    LoneSurrogate,
     /// The message is of the modern era (2026-07-28 on), which this endpoint does not serve (400).
     ModernEra,
     /// A response under a header of the modern era, or with a claim: there are none (400).
@@ -125,6 +129,7 @@ impl RefusalReason {
         Self::InvalidEnvelope,
         Self::InvalidId,
         Self::AmbiguousKeys,
+        Self::LoneSurrogate,
         Self::ModernEra,
         Self::ModernResponse,
         Self::ClaimNotText,
@@ -174,6 +179,7 @@ impl RefusalReason {
             Self::InvalidEnvelope => "invalid_envelope",
             Self::InvalidId => "invalid_id",
             Self::AmbiguousKeys => "ambiguous_keys",
+            Self::LoneSurrogate => "lone_surrogate",
             Self::ModernEra => "modern_era",
             Self::ModernResponse => "modern_response",
             Self::ClaimNotText => "claim_not_text",
@@ -305,10 +311,13 @@ impl RefusalReason {
                 "Invalid Request: a message has jsonrpc 2.0 and either a method, a result or an error."
             }
             Self::InvalidId => {
-                "Invalid Request: id must be a string of at most 256 bytes or an integer within 2^53."
+                "Invalid Request: id must be a string of at most 256 bytes or an integer of 64 bits."
             }
             Self::AmbiguousKeys => {
-                "Invalid Request: a key stands twice or in another spelling; send each key once."
+                "Invalid Request: a key stands twice, or resembles a known one in case or before a NUL."
+            }
+            Self::LoneSurrogate => {
+                "Invalid Request: a string holds a lone surrogate; escape such characters in pairs."
             }
             Self::ModernEra => {
                 "Unsupported protocol version: this endpoint serves sessions; POST initialize first."

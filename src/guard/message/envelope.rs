@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::fields::Fields;
+use super::judged::{self, Found};
 use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
-use super::{Bounds, Claim, Message, MessageKind};
+use super::{Bounds, Claim, LONGEST_ID, Message, MessageKind};
 use crate::guard::reason::RefusalReason;
 
 /// A document, read but not judged.
@@ -21,13 +22,16 @@ pub(super) struct Envelope<'a> {
     /// `Some(None)`: there, but no string.
     method: Option<Option<Quoted<'a>>>,
     params: Fields<'a>,
-    has_result: bool,
+    /// The first byte of `result` and of `error`, which tells what they are.
+    result: Option<u8>,
+    error: Option<u8>,
     /// `protocolVersion` of `result`.
     result_version: Option<Quoted<'a>>,
-    has_error: bool,
     /// The reserved keys that were seen, a bit each, and those that were seen again.
     seen: u8,
     repeated: u8,
+    /// The reserved keys that another key is alike.
+    alike: u8,
     others: Others<'a>,
 }
 
@@ -41,11 +45,12 @@ impl<'a> Envelope<'a> {
             valid_id: None,
             method: None,
             params: Fields::default(),
-            has_result: false,
+            result: None,
+            error: None,
             result_version: None,
-            has_error: false,
             seen: 0,
             repeated: 0,
+            alike: 0,
             others: Others::default(),
         }
     }
@@ -61,7 +66,7 @@ impl<'a> Envelope<'a> {
             match self.key(scanner)? {
                 TopKey::JsonRpc => {
                     self.is_version_2 = scanner.take(br#""2.0""#) || {
-                        let text = scanner.text()?.map(Quoted::unescaped).transpose()?;
+                        let text = scanner.text()?.map(Quoted::unescaped);
                         text.is_some_and(|text| *text == *b"2.0")
                     };
                 }
@@ -76,14 +81,12 @@ impl<'a> Envelope<'a> {
                     self.params.read(scanner)?;
                 }
                 TopKey::Result => {
-                    self.has_result = true;
+                    self.result = Some(scanner.peek()?);
                     self.result_version = scanner.apart(version_of_result)?;
                 }
                 TopKey::Error => {
-                    let is_null = scanner.peek()? == b'n';
+                    self.error = Some(scanner.peek()?);
                     scanner.skip()?;
-                    // Some servers write both members and leave one empty.
-                    self.has_error = self.bounds.is_strict || !is_null;
                 }
                 TopKey::Other => scanner.skip()?,
             }
@@ -94,7 +97,7 @@ impl<'a> Envelope<'a> {
     #[inline(always)]
     fn key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
         let known = match TopKey::take(scanner) {
-            TopKey::Other => scanner.apart(|scanner| self.other_key(scanner))?,
+            TopKey::Other => scanner.apart(|scanner| self.unusual_key(scanner))?,
             usual => usual,
         };
         self.repeated |= self.seen & known as u8;
@@ -103,64 +106,106 @@ impl<'a> Envelope<'a> {
     }
 
     #[inline(never)]
-    fn other_key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
-        let key = scanner.key()?.unescaped()?;
-        let known = TopKey::of(&key);
-        if known == TopKey::Other {
-            self.others.note(key);
-        }
-        Ok(known)
+    fn unusual_key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
+        let key = scanner.key()?;
+        Ok(match judged::find(key, &TopKey::RESERVED) {
+            Found::Same(reserved) => reserved,
+            Found::Alike(reserved) => {
+                self.alike |= reserved as u8;
+                TopKey::Other
+            }
+            Found::Other => {
+                self.others.note(key);
+                TopKey::Other
+            }
+        })
     }
 
-    pub(super) fn judge(&self, has_private_key: bool) -> Result<MessageKind, RefusalReason> {
+    /// `scanner` is a copy: see [`Scanner::apart`].
+    #[inline(always)]
+    pub(super) fn judge(&self, scanner: Scanner<'a>) -> Result<MessageKind, RefusalReason> {
         if !self.is_object {
             return Err(RefusalReason::NotOneMessage);
         }
         let is_strict = self.bounds.is_strict;
-        let kind = match (&self.method, self.has_result, self.has_error) {
+        let has_error = self.has_error();
+        let kind = match (&self.method, self.has_result(), has_error) {
             _ if is_strict && !self.is_version_2 => return Err(RefusalReason::InvalidEnvelope),
             (Some(Some(_)), false, false) if self.id.is_some() => MessageKind::Request,
             (Some(Some(_)), false, false) => MessageKind::Notification,
             (None, true, false) | (None, false, true) => MessageKind::Response,
             _ => return Err(RefusalReason::InvalidEnvelope),
         };
-        let may_lack_id = kind == MessageKind::Notification || self.has_error;
-        let lacks_id = self.id.is_none_or(|id| self.has_error && id == b"null");
+        let may_lack_id = kind == MessageKind::Notification || has_error;
+        let lacks_id = self.id.is_none_or(|id| has_error && id == b"null");
         if !(self.valid_id.is_some() || may_lack_id && lacks_id) {
             return Err(RefusalReason::InvalidId);
         }
-        let is_ambiguous = self.repeated != 0
+        let is_ambiguous = self.repeated | self.alike != 0
             || self.others.are_ambiguous
-            || self.params.ambiguous
-            || has_private_key;
-        match is_strict && is_ambiguous {
-            true => Err(RefusalReason::AmbiguousKeys),
+            || self.params.are_ambiguous(self.method.flatten())
+            || scanner.has_private_key();
+        if is_strict && is_ambiguous {
+            return Err(RefusalReason::AmbiguousKeys);
+        }
+        match scanner.has_lone_surrogate() && !self.may_have_lone_surrogates() {
+            true => Err(RefusalReason::LoneSurrogate),
             false => Ok(kind),
         }
     }
 
-    /// The id that a refusal may carry: valid, unambiguous, and not of a response, whose id is
-    /// the server's own.
-    pub(super) fn request_id(&self) -> Option<&'a [u8]> {
-        let is_response = self.method.is_none() && (self.has_result || self.has_error);
-        if is_response || self.repeated & TopKey::Id as u8 != 0 || self.others.fold_to_id {
-            None
-        } else {
-            self.valid_id
+    /// Whether half of a surrogate pair may stand where this message has one: what the guard reads
+    /// must be text whatever the settings. (An id with one is no valid id.)
+    #[cold]
+    fn may_have_lone_surrogates(&self) -> bool {
+        let read = [self.method.flatten(), self.result_version];
+        self.bounds.accepts_lone_surrogates
+            && !self.params.have_lone_surrogate()
+            && !read.into_iter().flatten().any(Quoted::has_lone_surrogate)
+    }
+
+    /// Some peers write both members of a response and leave one empty.
+    #[inline]
+    fn has_error(&self) -> bool {
+        match self.error {
+            Some(NULL) => self.bounds.is_strict && self.method.is_some(),
+            error => error.is_some(),
         }
+    }
+
+    #[inline]
+    fn has_result(&self) -> bool {
+        match (self.result, self.error) {
+            (Some(NULL), Some(OBJECT)) => self.method.is_some(),
+            (result, _) => result.is_some(),
+        }
+    }
+
+    /// The id that a refusal may carry: unambiguous, valid or at least a number of no great length,
+    /// and not of a response, whose id is the server's own.
+    pub(super) fn request_id(&self) -> Option<&'a [u8]> {
+        let of_response = TopKey::Result as u8 | TopKey::Error as u8;
+        let is_response = self.method.is_none() && (self.seen | self.alike) & of_response != 0;
+        if is_response || (self.repeated | self.alike) & TopKey::Id as u8 != 0 {
+            return None;
+        }
+        let is_number = |id: &&[u8]| matches!(id, [b'-' | b'0'..=b'9', ..]);
+        let number = self.id.filter(is_number);
+        self.valid_id
+            .or(number.filter(|number| number.len() <= LONGEST_ID))
     }
 
     #[inline(always)]
     pub(super) fn message(&self, kind: MessageKind) -> Result<Message<'a>, Malformed> {
         let mut fields = self.params;
-        if self.has_result {
+        if self.has_result() {
             fields.protocol_version = self.result_version;
         }
         Ok(Message {
             kind,
             id: self.valid_id,
-            method: self.method.flatten().map(Quoted::unescaped).transpose()?,
-            is_error: self.has_error,
+            method: self.method.flatten().map(Quoted::unescaped),
+            is_error: self.has_error(),
             claim: match fields.claim {
                 None => Claim::Absent,
                 Some(None) => Claim::NotText,
@@ -171,22 +216,19 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The keys of the message object that JSON-RPC does not know.
+/// The keys of the message object that mean nothing to JSON-RPC.
 #[derive(Debug, Default)]
 struct Others<'a> {
     keys: Vec<Cow<'a, [u8]>>,
     are_ambiguous: bool,
-    fold_to_id: bool,
 }
 
 impl<'a> Others<'a> {
     #[cold]
-    fn note(&mut self, key: Cow<'a, [u8]>) {
-        if let Some(reserved) = folds_to_reserved(&key) {
-            self.are_ambiguous = true;
-            self.fold_to_id |= reserved == "id";
-        } else if !self.are_ambiguous {
-            // Once it is refused the rest need not be compared.
+    fn note(&mut self, key: Quoted<'a>) {
+        // Once the message is refused the rest need not be compared.
+        if !self.are_ambiguous {
+            let key = key.unescaped();
             let is_over = self.keys.len() == MOST_OTHERS;
             self.are_ambiguous = is_over || self.keys.contains(&key);
             self.keys.push(key);
@@ -215,6 +257,15 @@ enum TopKey {
 }
 
 impl TopKey {
+    const RESERVED: [(&str, Self); 6] = [
+        ("jsonrpc", Self::JsonRpc),
+        ("id", Self::Id),
+        ("method", Self::Method),
+        ("params", Self::Params),
+        ("result", Self::Result),
+        ("error", Self::Error),
+    ];
+
     /// Steps past a known key if it is written as nearly everybody does: compared in one go, with its
     /// quotes and colon.
     #[inline(always)]
@@ -228,60 +279,32 @@ impl TopKey {
             () => Self::Other,
         }
     }
-
-    fn of(key: &[u8]) -> Self {
-        match key {
-            b"jsonrpc" => Self::JsonRpc,
-            b"id" => Self::Id,
-            b"method" => Self::Method,
-            b"params" => Self::Params,
-            b"result" => Self::Result,
-            b"error" => Self::Error,
-            _ => Self::Other,
-        }
-    }
 }
 
-/// The reserved key that `key` equals after case folding, so that parsers that fold would read it:
-/// ASCII, U+017F (long s), U+212A (kelvin).
-fn folds_to_reserved(key: &[u8]) -> Option<&'static str> {
-    let fold = |letter: char| match letter {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        other => other.to_ascii_lowercase(),
-    };
-    let key = std::str::from_utf8(key).ok()?;
-    RESERVED
-        .into_iter()
-        .find(|reserved| key.chars().map(fold).eq(reserved.chars()))
-}
-
-/// A string of at most `longest` bytes as written, or an integer that a double holds exactly. `-0` is
-/// none: some parsers read a float.
+/// A string of at most `longest` bytes as written, or an integer of 64 bits, with or without a sign.
 #[inline(always)]
 fn valid_id(raw: &[u8], longest: usize) -> Option<&[u8]> {
     let is_short_number = raw.len() < 16 && raw.iter().all(u8::is_ascii_digit);
     let is_valid = is_short_number
         || match raw {
-            // It was read without regard to what its escapes name.
-            [b'"', inside @ .., b'"'] => inside.len() <= longest && Quoted::read(raw, true).is_ok(),
+            [b'"', inside @ .., b'"'] => {
+                let is_text = |id: Quoted<'_>| !id.has_lone_surrogate();
+                inside.len() <= longest && Quoted::read(raw).is_ok_and(is_text)
+            }
             _ => is_long_number(raw),
         };
     is_valid.then_some(raw)
 }
 
-/// Whether this is a number of many digits, or of less than zero, that a double holds exactly.
+/// Whether this is an integer of many digits, or of less than zero, and of 64 bits. `-0` is none: some
+/// parsers read a float.
 fn is_long_number(raw: &[u8]) -> bool {
-    let digits = raw.strip_prefix(b"-").unwrap_or(raw);
-    let value = std::str::from_utf8(digits)
-        .ok()
-        .and_then(|text| text.parse::<u64>().ok());
-    digits.iter().all(u8::is_ascii_digit)
-        && raw != b"-0"
-        && value.is_some_and(|value| value <= MAX_SAFE_INTEGER)
+    let text = std::str::from_utf8(raw).unwrap_or_default();
+    text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok() && text != "-0"
 }
 
-const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-/// How many members that JSON-RPC does not know a message may have.
+/// What `null` and objects begin with.
+const NULL: u8 = b'n';
+const OBJECT: u8 = b'{';
+/// How many members that mean nothing to JSON-RPC a message may have.
 const MOST_OTHERS: usize = 64;
-const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;

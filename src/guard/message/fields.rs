@@ -1,5 +1,6 @@
 //! What the guard looks at inside `params` and `result`.
 
+use super::judged::{self, Found};
 use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
 
@@ -13,9 +14,11 @@ pub(super) struct Fields<'a> {
     pub(super) protocol_version: Option<Quoted<'a>>,
     pub(super) client_name: Option<Quoted<'a>>,
     pub(super) client_version: Option<Quoted<'a>>,
-    pub(super) ambiguous: bool,
-    /// The keys that must not stand twice and were seen, a bit each.
+    is_ambiguous: bool,
+    /// The keys that must not stand twice and were seen, a bit each, and those that a key which was
+    /// seen is alike.
     seen: u8,
+    alike: u8,
 }
 
 impl<'a> Fields<'a> {
@@ -28,9 +31,9 @@ impl<'a> Fields<'a> {
         while members.is_more(scanner)? {
             let key = match FieldKey::take(scanner) {
                 Some(usual) => usual,
-                None => scanner.apart(FieldKey::read)?,
+                None => scanner.apart(|scanner| self.unusual_key(scanner))?,
             };
-            self.ambiguous |= self.seen & key as u8 != 0;
+            self.is_ambiguous |= self.seen & key as u8 != 0;
             self.seen |= key as u8;
             match key {
                 FieldKey::Meta => scanner.apart(|scanner| self.read_meta(scanner))?,
@@ -38,10 +41,23 @@ impl<'a> Fields<'a> {
                 FieldKey::Uri => self.uri = scanner.text()?,
                 FieldKey::ProtocolVersion => self.protocol_version = scanner.text()?,
                 FieldKey::ClientInfo => scanner.apart(|scanner| self.read_client(scanner))?,
-                FieldKey::Other => scanner.skip()?,
+                FieldKey::Arguments | FieldKey::Other => scanner.skip()?,
             }
         }
         Ok(())
+    }
+
+    #[inline(never)]
+    fn unusual_key(&mut self, scanner: &mut Scanner<'a>) -> Result<FieldKey, Malformed> {
+        Ok(match judged::find(scanner.key()?, &FieldKey::JUDGED) {
+            Found::Same(key) => key,
+            Found::Alike(key) => {
+                // The method decides whether it matters, and may come later.
+                self.alike |= key as u8;
+                FieldKey::Other
+            }
+            Found::Other => FieldKey::Other,
+        })
     }
 
     #[inline(never)]
@@ -51,11 +67,16 @@ impl<'a> Fields<'a> {
             return Ok(());
         };
         while members.is_more(scanner)? {
-            if *scanner.key()?.unescaped()? == *CLAIM {
-                self.ambiguous |= self.claim.is_some();
-                self.claim = Some(scanner.text()?);
-            } else {
-                scanner.skip()?;
+            match judged::find(scanner.key()?, &[(CLAIM, ())]) {
+                Found::Same(()) => {
+                    self.is_ambiguous |= self.claim.is_some();
+                    self.claim = Some(scanner.text()?);
+                }
+                Found::Alike(()) => {
+                    self.is_ambiguous = true;
+                    scanner.skip()?;
+                }
+                Found::Other => scanner.skip()?,
             }
         }
         Ok(())
@@ -71,10 +92,10 @@ impl<'a> Fields<'a> {
             let field = match () {
                 () if scanner.take(br#""name":"#) => Some(&mut self.client_name),
                 () if scanner.take(br#""version":"#) => Some(&mut self.client_version),
-                () => match &*scanner.key()?.unescaped()? {
-                    b"name" => Some(&mut self.client_name),
-                    b"version" => Some(&mut self.client_version),
-                    _ => None,
+                () => match judged::find(scanner.key()?, &[("name", 0), ("version", 1)]) {
+                    Found::Same(0) => Some(&mut self.client_name),
+                    Found::Same(_) => Some(&mut self.client_version),
+                    Found::Alike(_) | Found::Other => None,
                 },
             };
             match field {
@@ -83,6 +104,28 @@ impl<'a> Fields<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether parsers may read what the guard looks at in two ways, in a message of this method.
+    #[inline]
+    pub(super) fn are_ambiguous(&self, method: Option<Quoted<'a>>) -> bool {
+        self.is_ambiguous || self.alike != 0 && self.alike & FieldKey::judged_in(method) != 0
+    }
+
+    /// Whether text that the guard reads holds half of a surrogate pair.
+    #[cold]
+    pub(super) fn have_lone_surrogate(&self) -> bool {
+        [
+            self.claim.flatten(),
+            self.name,
+            self.uri,
+            self.protocol_version,
+            self.client_name,
+            self.client_version,
+        ]
+        .into_iter()
+        .flatten()
+        .any(Quoted::has_lone_surrogate)
     }
 }
 
@@ -96,15 +139,25 @@ enum FieldKey {
     Uri = 4,
     ProtocolVersion = 8,
     ClientInfo = 16,
+    Arguments = 32,
 }
 
 impl FieldKey {
+    const JUDGED: [(&str, Self); 6] = [
+        ("_meta", Self::Meta),
+        ("name", Self::Name),
+        ("uri", Self::Uri),
+        ("protocolVersion", Self::ProtocolVersion),
+        ("clientInfo", Self::ClientInfo),
+        ("arguments", Self::Arguments),
+    ];
+
     /// Steps past a key that calls and openings have, compared in one go with its quotes and colon.
     #[inline(always)]
     fn take(scanner: &mut Scanner<'_>) -> Option<Self> {
         match () {
             () if scanner.take(br#""name":"#) => Some(Self::Name),
-            () if scanner.take(br#""arguments":"#) => Some(Self::Other),
+            () if scanner.take(br#""arguments":"#) => Some(Self::Arguments),
             () if scanner.take(br#""_meta":"#) => Some(Self::Meta),
             () if scanner.take(br#""protocolVersion":"#) => Some(Self::ProtocolVersion),
             () if scanner.take(br#""capabilities":"#) => Some(Self::Other),
@@ -114,17 +167,18 @@ impl FieldKey {
         }
     }
 
-    #[inline(never)]
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, Malformed> {
-        Ok(match &*scanner.key()?.unescaped()? {
-            b"_meta" => Self::Meta,
-            b"name" => Self::Name,
-            b"uri" => Self::Uri,
-            b"protocolVersion" => Self::ProtocolVersion,
-            b"clientInfo" => Self::ClientInfo,
-            _ => Self::Other,
-        })
+    /// The keys that no other in `params` may be alike, a bit each: those that a server looks at.
+    #[cold]
+    fn judged_in(method: Option<Quoted<'_>>) -> u8 {
+        let method = method.map(Quoted::unescaped).unwrap_or_default();
+        let of_method = match &*method {
+            b"tools/call" | b"prompts/get" => Self::Name as u8 | Self::Arguments as u8,
+            b"initialize" => Self::ProtocolVersion as u8 | Self::ClientInfo as u8,
+            method if method.starts_with(b"resources/") => Self::Uri as u8,
+            _ => 0,
+        };
+        Self::Meta as u8 | of_method
     }
 }
 
-const CLAIM: &[u8] = b"io.modelcontextprotocol/protocolVersion";
+const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";

@@ -2,9 +2,10 @@
 //!
 //! It neither recurses nor, but for escapes and for nests that are refused, allocates.
 
+use super::judged::is_private;
 use super::nest::Nest;
 use super::number;
-use super::string::Quoted;
+use super::string::{Marks, Quoted};
 
 /// The body breaks JSON's grammar, or nests deeper than anybody reads.
 #[derive(Debug, Eq, PartialEq)]
@@ -26,7 +27,8 @@ pub(super) struct Scanner<'a> {
     max_depth: usize,
     deepest: usize,
     has_private_key: bool,
-    is_ascii: bool,
+    /// Of all strings.
+    marks: Marks,
 }
 
 impl<'a> Scanner<'a> {
@@ -38,7 +40,7 @@ impl<'a> Scanner<'a> {
             max_depth,
             deepest: 0,
             has_private_key: false,
-            is_ascii: true,
+            marks: Marks::default(),
         }
     }
 
@@ -52,15 +54,19 @@ impl<'a> Scanner<'a> {
         self.deepest > self.max_depth
     }
 
-    /// Whether a key, at any level, means something to serde_json alone: its `Value` replaces
-    /// `{"$serde_json::private::RawValue": "…"}` by what the string says, unseen by any guard.
+    /// Whether a key, at any level, means something to serde_json alone.
     pub(super) fn has_private_key(&self) -> bool {
         self.has_private_key
     }
 
+    /// Whether a string, key or value, at any level, holds half of a surrogate pair.
+    pub(super) fn has_lone_surrogate(&self) -> bool {
+        self.marks.have_lone_surrogate()
+    }
+
     /// Whether what was read is ASCII; if not, nobody has checked yet that it is UTF-8.
     pub(super) fn is_ascii(&self) -> bool {
-        self.is_ascii
+        self.marks.are_ascii()
     }
 
     /// Reads what is long or seldom out of line. It sees a copy: no address of the scanner itself
@@ -134,7 +140,7 @@ impl<'a> Scanner<'a> {
             self.skip()?;
             return Ok(None);
         }
-        self.string(true).map(Some)
+        self.string().map(Some)
     }
 
     /// Any value as it was written, read like foreign text.
@@ -216,7 +222,7 @@ impl<'a> Scanner<'a> {
     fn skip_leaf(&mut self, first: u8) -> Result<(), Malformed> {
         match first {
             b'"' => {
-                self.string(!self.is_foreign())?;
+                self.string()?;
             }
             b'-' | b'0'..=b'9' => {
                 self.at += number::read(self.rest(), !self.is_foreign())?;
@@ -233,11 +239,9 @@ impl<'a> Scanner<'a> {
     #[inline(always)]
     pub(super) fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
         self.reach(b'"')?;
-        // The keys of the first object that is too deep are not foreign yet; its values are.
-        let is_foreign = self.level > self.max_depth + 1;
-        let key = self.string(!is_foreign)?;
-        if (key.is_escaped() || key.inside().first() == Some(&b'$')) && !is_foreign {
-            self.has_private_key |= is_private(key)?;
+        let key = self.string()?;
+        if key.is_escaped() || key.inside().first() == Some(&b'$') {
+            self.has_private_key |= is_private(key);
         }
         self.reach(b':')?;
         self.at += 1;
@@ -245,12 +249,10 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn string(&mut self, is_strict: bool) -> Result<Quoted<'a>, Malformed> {
-        let string = Quoted::read(self.rest(), is_strict)?;
+    fn string(&mut self) -> Result<Quoted<'a>, Malformed> {
+        let string = Quoted::read(self.rest())?;
         self.at += string.len();
-        if !string.is_ascii() {
-            self.is_ascii = false;
-        }
+        self.marks.add(string.marks());
         Ok(string)
     }
 
@@ -325,13 +327,6 @@ fn behind_space(body: &[u8], at: usize) -> usize {
     at + body[at..].iter().take_while(is_space).count()
 }
 
-#[cold]
-fn is_private(key: Quoted<'_>) -> Result<bool, Malformed> {
-    let key = key.unescaped()?;
-    // With serde_json's feature `arbitrary_precision` every number has the excepted key.
-    Ok(key.starts_with(PRIVATE) && *key != *PRIVATE_NUMBER)
-}
-
 /// The bracket that closes what this one opened.
 #[inline(always)]
 fn closing(open: u8) -> u8 {
@@ -342,8 +337,6 @@ fn closing(open: u8) -> u8 {
 pub(super) const DEEPEST: usize = 127;
 /// A level that is foreign whatever the limit.
 const FOREIGN: usize = usize::MAX / 2;
-const PRIVATE: &[u8] = b"$serde_json::private::";
-const PRIVATE_NUMBER: &[u8] = b"$serde_json::private::Number";
 
 #[cfg(test)]
 mod tests {
@@ -394,10 +387,8 @@ mod tests {
 
     #[test]
     fn foreign_text_keeps_to_the_grammar_and_to_nothing_else() {
-        for text in [r#"["\ud800"]"#, "[1e999]", r#"[{"\ud800":1}]"#] {
-            assert!(skip(text, 1).is_err(), "{text}");
-            assert!(skip(text, 0).is_ok(), "{text}");
-        }
+        assert!(skip("[1e999]", 1).is_err());
+        assert!(skip("[1e999]", 0).is_ok());
         for text in [
             "[\"\n\"]",
             "[01]",
@@ -408,11 +399,26 @@ mod tests {
         ] {
             assert!(skip(text, 0).is_err(), "{text}");
         }
-        // The keys of the first object that is too deep are no foreign text yet.
-        assert!(skip(r#"{"\ud800":1}"#, 0).is_err());
         let mut scanner = Scanner::new(br#"[[["\ud800",1e999]]] ,"#, 127);
         assert_eq!(scanner.raw(), Ok(&br#"[[["\ud800",1e999]]]"#[..]));
         assert_eq!((scanner.deepest(), scanner.peek()), (0, Ok(b',')));
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_noticed_in_keys_and_values_at_every_level() {
+        for (text, expected) in [
+            (r#""\ud800""#, true),
+            (r#"["\udc00"]"#, true),
+            (r#"[[{"a":"\ud800"}],1]"#, true),
+            (r#"{"\ud800":1}"#, true),
+            (r#"[{"a":{"\udc00":1}}]"#, true),
+            (r#"{"\ud83d\ude00":"\ud83d\ude00"}"#, false),
+            (r#"{"\\ud800":"\\ud800"}"#, false),
+        ] {
+            let mut scanner = Scanner::new(text.as_bytes(), 127);
+            assert_eq!(scanner.skip(), Ok(()), "{text}");
+            assert_eq!(scanner.has_lone_surrogate(), expected, "{text}");
+        }
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::escape::{Escape, unescape};
 use super::plain::{STEP, plain, plain_start};
 use super::scanner::Malformed;
 
@@ -10,53 +11,81 @@ use super::scanner::Malformed;
 pub(super) struct Quoted<'a> {
     /// What stands between the quotes.
     inside: &'a [u8],
-    is_escaped: bool,
-    is_ascii: bool,
+    marks: Marks,
+}
+
+/// What a string holds, or several: escapes, bytes beyond ASCII, half of a surrogate pair, a bit each.
+/// (One byte to copy: strings are copied often.)
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks(u8);
+
+impl Marks {
+    const ESCAPED: u8 = 1;
+    const BEYOND_ASCII: u8 = 2;
+    const LONE_SURROGATE: u8 = 4;
+
+    #[inline(always)]
+    pub(super) fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    #[inline(always)]
+    pub(super) fn are_ascii(self) -> bool {
+        self.0 & Self::BEYOND_ASCII == 0
+    }
+
+    /// Whether an escape names half of a surrogate pair, so that this is no Unicode text.
+    #[inline(always)]
+    pub(super) fn have_lone_surrogate(self) -> bool {
+        self.0 & Self::LONE_SURROGATE != 0
+    }
 }
 
 impl<'a> Quoted<'a> {
-    /// Reads the string that `rest` begins with. Where it is strict, escapes must name characters:
-    /// surrogates come in pairs.
+    /// Reads the string that `rest` begins with.
     #[inline(always)]
-    pub(super) fn read(rest: &'a [u8], is_strict: bool) -> Result<Self, Malformed> {
+    pub(super) fn read(rest: &'a [u8]) -> Result<Self, Malformed> {
         let Some([_, chunk @ ..]) = rest.first_chunk::<{ 1 + STEP }>() else {
-            return Self::read_on(rest, 0, is_strict);
+            return Self::read_on(rest, 0);
         };
         let len = plain_start(chunk);
         if chunk.get(len) != Some(&b'"') {
-            return Self::read_on(rest, len, is_strict);
+            return Self::read_on(rest, len);
         }
         Ok(Self {
             inside: &chunk[..len],
-            is_escaped: false,
-            is_ascii: true,
+            marks: Marks(0),
         })
     }
 
     /// Reads on behind a start that is plain ASCII.
     #[inline(never)]
-    fn read_on(rest: &'a [u8], start: usize, is_strict: bool) -> Result<Self, Malformed> {
+    fn read_on(rest: &'a [u8], start: usize) -> Result<Self, Malformed> {
         let mut at = 1 + start;
-        let mut is_escaped = false;
-        let mut is_ascii = true;
+        let mut marks = 0;
         loop {
             match rest.get(at) {
                 Some(b'"') => {
                     return Ok(Self {
                         inside: &rest[1..at],
-                        is_escaped,
-                        is_ascii,
+                        marks: Marks(marks),
                     });
                 }
                 Some(b'\\') => {
-                    is_escaped = true;
-                    at += escape(&rest[at..], is_strict)?;
+                    let escape = Escape::read(&rest[at..]).ok_or(Malformed)?;
+                    marks |= match escape.is_lone_surrogate() {
+                        true => Marks::ESCAPED | Marks::LONE_SURROGATE,
+                        false => Marks::ESCAPED,
+                    };
+                    at += escape.len;
                 }
                 None | Some(..b' ') => return Err(Malformed),
                 Some(_) => {
                     let plain = plain(&rest[at..]);
                     at += plain.len;
-                    is_ascii &= plain.is_ascii;
+                    if !plain.is_ascii {
+                        marks |= Marks::BEYOND_ASCII;
+                    }
                 }
             }
         }
@@ -70,12 +99,17 @@ impl<'a> Quoted<'a> {
 
     #[inline]
     pub(super) fn is_escaped(self) -> bool {
-        self.is_escaped
+        self.marks.0 & Marks::ESCAPED != 0
     }
 
     #[inline]
-    pub(super) fn is_ascii(self) -> bool {
-        self.is_ascii
+    pub(super) fn marks(self) -> Marks {
+        self.marks
+    }
+
+    #[inline]
+    pub(super) fn has_lone_surrogate(self) -> bool {
+        self.marks.have_lone_surrogate()
     }
 
     /// What stands between the quotes.
@@ -84,60 +118,27 @@ impl<'a> Quoted<'a> {
         self.inside
     }
 
-    /// The characters that the string names, as bytes that may be no UTF-8 unless it is escaped.
+    /// The characters that the string names: UTF-8 if the body is, but for lone surrogates.
     #[inline]
-    pub(super) fn unescaped(self) -> Result<Cow<'a, [u8]>, Malformed> {
-        match self.is_escaped {
-            true => self.unescape().map(|text| text.into_bytes().into()),
-            false => Ok(self.inside.into()),
+    pub(super) fn unescaped(self) -> Cow<'a, [u8]> {
+        match self.is_escaped() {
+            true => unescape(self.inside).into(),
+            false => self.inside.into(),
         }
     }
 
-    /// The characters that the string names.
+    /// The same as text. Fails on lone surrogates.
     #[inline]
     pub(super) fn text(self) -> Result<Cow<'a, str>, Malformed> {
-        match self.is_escaped {
-            true => self.unescape().map(Cow::Owned),
+        match self.is_escaped() {
+            true => String::from_utf8(unescape(self.inside))
+                .map(Cow::Owned)
+                .map_err(|_| Malformed),
             false => std::str::from_utf8(self.inside)
                 .map(Cow::Borrowed)
                 .map_err(|_| Malformed),
         }
     }
-
-    #[cold]
-    fn unescape(self) -> Result<String, Malformed> {
-        let written = [b"\"", self.inside, b"\""].concat();
-        serde_json::from_slice(&written).map_err(|_| Malformed)
-    }
-}
-
-/// The length of the escape that `rest` begins with.
-#[inline]
-fn escape(rest: &[u8], is_strict: bool) -> Result<usize, Malformed> {
-    match rest.get(1) {
-        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(2),
-        Some(b'u') => match (is_strict, utf_16(rest)?) {
-            (true, 0xd800..=0xdbff) => match utf_16(&rest[6..])? {
-                0xdc00..=0xdfff => Ok(12),
-                _ => Err(Malformed),
-            },
-            (true, 0xdc00..=0xdfff) => Err(Malformed),
-            _ => Ok(6),
-        },
-        _ => Err(Malformed),
-    }
-}
-
-/// The code unit of the `\u` escape that `rest` begins with.
-fn utf_16(rest: &[u8]) -> Result<u16, Malformed> {
-    let [b'\\', b'u', digits @ ..] = rest else {
-        return Err(Malformed);
-    };
-    let digits = digits.first_chunk::<4>().ok_or(Malformed)?;
-    digits.iter().try_fold(0, |unit, digit| {
-        let digit = char::from(*digit).to_digit(16).ok_or(Malformed)?;
-        Ok(unit << 4 | digit as u16)
-    })
 }
 
 #[cfg(test)]
@@ -158,9 +159,9 @@ mod tests {
         for len in 0..600 {
             for behind in [0, 1, 8, 300] {
                 let body = body(len, 0, b"", behind);
-                let string = Quoted::read(&body, true).unwrap();
-                assert_eq!((string.len(), string.is_escaped), (len + 2, false));
-                assert!(string.is_ascii);
+                let string = Quoted::read(&body).unwrap();
+                assert_eq!((string.len(), string.is_escaped()), (len + 2, false));
+                assert!(string.marks().are_ascii());
             }
         }
     }
@@ -169,13 +170,11 @@ mod tests {
     fn control_characters_are_refused_wherever_they_stand() {
         for place in 0..600 {
             for control in [b"\x00", b"\n", b"\x1f"] {
-                for is_strict in [true, false] {
-                    let body = body(600, place, control, 20);
-                    assert!(Quoted::read(&body, is_strict).is_err(), "{place}");
-                }
+                let body = body(600, place, control, 20);
+                assert!(Quoted::read(&body).is_err(), "{place}");
             }
             let body = body(600, place, b" !#[]\x7f", 20);
-            assert_eq!(Quoted::read(&body, true).unwrap().inside().len(), 606);
+            assert_eq!(Quoted::read(&body).unwrap().inside().len(), 606);
         }
     }
 
@@ -184,7 +183,7 @@ mod tests {
         for place in 0..600 {
             for byte in [b"\x80", b"\xc3", b"\xff"] {
                 let body = body(600, place, byte, 0);
-                assert!(!Quoted::read(&body, true).unwrap().is_ascii, "{place}");
+                assert!(!Quoted::read(&body).unwrap().marks().are_ascii(), "{place}");
             }
         }
     }
@@ -193,15 +192,15 @@ mod tests {
     fn escapes_are_found_wherever_they_stand() {
         for place in 0..600 {
             let body = body(600, place, br#"\"\\\u00e9"#, 0);
-            let string = Quoted::read(&body, true).unwrap();
-            assert_eq!((string.len(), string.is_escaped), (body.len(), true));
+            let string = Quoted::read(&body).unwrap();
+            assert_eq!((string.len(), string.is_escaped()), (body.len(), true));
             let expected = format!("{}\"\\é{}", "a".repeat(place), "a".repeat(600 - place));
             assert_eq!(string.text().unwrap(), expected);
         }
     }
 
     #[test]
-    fn surrogates_come_in_pairs_unless_nobody_asks() {
+    fn a_surrogate_without_its_other_half_is_noticed() {
         for (text, is_pair) in [
             (r#""\ud83d\ude00""#, true),
             (r#""\uD83D\uDE00\uD83D\uDE00""#, true),
@@ -212,13 +211,14 @@ mod tests {
             (r#""\ud83dude00""#, false),
             (r#""\ud83d\n""#, false),
             (r#""\ud83d\u0041""#, false),
+            (r#""\ud83d\\ude00""#, false),
+            (r#""\ud83d""#, false),
+            (r#""a\ude00b\ud83d\ude00""#, false),
         ] {
-            assert_eq!(
-                Quoted::read(text.as_bytes(), true).is_ok(),
-                is_pair,
-                "{text}"
-            );
-            assert!(Quoted::read(text.as_bytes(), false).is_ok(), "{text}");
+            let string = Quoted::read(text.as_bytes()).unwrap();
+            assert_eq!(string.len(), text.len(), "{text}");
+            assert_eq!(string.has_lone_surrogate(), !is_pair, "{text}");
+            assert_eq!(string.text().is_ok(), is_pair, "{text}");
         }
         for text in [
             r#""\u00g0""#,
@@ -227,8 +227,11 @@ mod tests {
             r#""\x""#,
             r#""\"#,
             r#""\u"#,
+            r#""\ud83d\u""#,
+            r#""\ud83d\ude0""#,
+            r#""\ud83d\x""#,
         ] {
-            assert!(Quoted::read(text.as_bytes(), false).is_err(), "{text}");
+            assert!(Quoted::read(text.as_bytes()).is_err(), "{text}");
         }
     }
 
@@ -247,10 +250,14 @@ mod tests {
         ) {
             let text = format!("\"{}\"", inside.concat());
             let expected = serde_json::from_str::<String>(&text).ok();
-            let read = Quoted::read(text.as_bytes(), true);
+            let read = Quoted::read(text.as_bytes());
             // What follows a quote inside is no part of the string.
             let read = read.ok().filter(|string| string.len() == text.len());
-            prop_assert_eq!(read.map(|string| string.text().unwrap().into_owned()), expected);
+            if let Some(string) = read {
+                prop_assert_eq!(string.has_lone_surrogate(), expected.is_none());
+            }
+            let read = read.and_then(|string| string.text().ok());
+            prop_assert_eq!(read.map(String::from), expected);
         }
     }
 }

@@ -41,8 +41,14 @@ impl Chance {
             members.push(format!("{}:{}", self.key("id"), self.id()));
         }
         if kind == 3 {
-            let key = self.pick(&["result", "error"]);
-            members.push(format!("{}:{}", self.key(key), self.params(0)));
+            let keys = self.pick(&["result", "error", "result error"]);
+            for key in keys.split(' ') {
+                let value = match self.below(3) {
+                    0 => "null".to_owned(),
+                    _ => self.params(0),
+                };
+                members.push(format!("{}:{value}", self.key(key)));
+            }
         } else if self.below(3) > 0 {
             members.push(format!("{}:{}", self.key("params"), self.params(0)));
         }
@@ -80,8 +86,29 @@ impl Chance {
         }
     }
 
-    /// A key as it is, or with one of its letters escaped.
+    /// A key that some parser reads as this one: in another case, or with text behind a NUL.
+    fn lookalike(&mut self, key: &str) -> String {
+        let at = self.below(key.len());
+        let (before, letter, behind) = (&key[..at], &key[at..=at], &key[at + 1..]);
+        let letter = match (letter, self.below(3)) {
+            ("s", 0) => "ſ".to_owned(),
+            ("s", 1) => "\\u017f".to_owned(),
+            ("k", 0) => "\\u212a".to_owned(),
+            (_, 1) => format!("\\u{:04x}", letter.to_ascii_uppercase().as_bytes()[0]),
+            _ => letter.to_ascii_uppercase(),
+        };
+        match self.below(3) {
+            0 => format!("{key}\\u0000{}", self.pick(&["", "x", "\\udead"])),
+            1 => format!("{before}{letter}{behind}\\u0000"),
+            _ => format!("{before}{letter}{behind}"),
+        }
+    }
+
+    /// A key as it is, with one of its letters escaped, or seldom a lookalike.
     fn key(&mut self, key: &str) -> String {
+        if key.is_ascii() && !key.contains('\\') && self.below(60) == 0 {
+            return format!(r#""{}""#, self.lookalike(key));
+        }
         let at = self.below(8 * key.len());
         match key.as_bytes().get(at) {
             Some(letter) if key.is_ascii() => {
@@ -92,9 +119,17 @@ impl Chance {
     }
 
     fn id(&mut self) -> String {
-        match self.below(3) {
+        match self.below(4) {
             0 => self.pick(&IDS).to_owned(),
             1 => self.below(1 << 40).to_string(),
+            2 => {
+                // Of 64 bits, with or without a sign.
+                let number = (self.below(1 << 32) as u64) << 32 | self.below(1 << 32) as u64;
+                match self.below(2) {
+                    0 => number.to_string(),
+                    _ => (number as i64).to_string(),
+                }
+            }
             _ => format!("{:?}", format!("{:x}", self.below(1 << 40))),
         }
     }
@@ -143,10 +178,14 @@ const VERSIONS: [&str; 12] = [
     "2.0",
     r#""1.0""#,
 ];
-const METHODS: [&str; 9] = [
+const METHODS: [&str; 13] = [
     r#""ping""#,
     r#""initialize""#,
     r#""tools/call""#,
+    r#""prompts/get""#,
+    r#""resources/read""#,
+    r#""resources\/subscribe""#,
+    r#""x\ud83d""#,
     r#""\u0069nitialize""#,
     r#""initialize ""#,
     r#""p\ting""#,
@@ -154,7 +193,7 @@ const METHODS: [&str; 9] = [
     r#""\ud83d\ude00""#,
     r#""""#,
 ];
-const IDS: [&str; 16] = [
+const IDS: [&str; 22] = [
     "0",
     "-0",
     "1.0",
@@ -171,17 +210,26 @@ const IDS: [&str; 16] = [
     r#""\ud83d\ude00""#,
     r#""\ud800""#,
     "18446744073709551616",
+    "18446744073709551615",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "9007199254740993",
 ];
-const CLAIMS: [&str; 5] = [
+const CLAIMS: [&str; 6] = [
+    r#""\ud83d""#,
     r#""2026-07-28""#,
     r#""2025-11-25""#,
     r#""\u0044RAFT""#,
     "7",
     "null",
 ];
-const PARAMS: [&str; 8] = [
+const PARAMS: [&str; 10] = [
     "_meta",
     "name",
+    "arguments",
+    "\\ud83d",
     "uri",
     "protocolVersion",
     "clientInfo",
@@ -201,7 +249,8 @@ const KEYS: [&str; 10] = [
     "method\\u0000",
     "result",
 ];
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 15] = [
+    r#""\udead\ud83d""#,
     "null",
     "true",
     "1e999",
