@@ -105,7 +105,7 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    pub(crate) const ALL: [Self; 43] = [
+    pub(crate) const ALL: [Self; 44] = [
         Self::HostMalformed,
         Self::HostNotAllowed,
         Self::OriginNotAllowed,
