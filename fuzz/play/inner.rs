@@ -69,7 +69,7 @@ impl Answer {
             own_ids: match input.number(8) {
                 0..=3 => 0,
                 4..=6 => 1,
-                _ => input.pick(&[1, 2, 3]),
+                _ => input.pick(&[1, 2, 3, 4]),
             },
             content_type: match (is_events, usual) {
                 (true, _) => "text/event-stream",
@@ -143,6 +143,7 @@ impl Answer {
             (1, Some(id)) => vec![id.clone()],
             (2, Some(id)) => vec![id.clone(), id.clone()],
             (3, _) => vec![HeaderValue::from_static("")],
+            (4, Some(id)) => vec![id.clone(), HeaderValue::from_static("other")],
             _ => vec![],
         };
         for id in own_ids {
@@ -190,7 +191,7 @@ impl Service<Request<Body>> for Inner {
             law.inner_ids.push(id.clone());
             id
         });
-        law.sent[tag].inner_id = own_id.clone().filter(|_| answer.own_ids == 1);
+        law.sent[tag].inner_id = own_id.clone().filter(|_| matches!(answer.own_ids, 1 | 2));
         drop(law);
         Box::pin(async move {
             match answer.delay {

@@ -355,7 +355,7 @@ impl RefusalReason {
             Self::UnusableAnswer => {
                 "The server's answer to initialize is encoded, too large or has a bad session id."
             }
-            Self::NoStream => "This server has no event stream: its answers come to POST alone.",
+            Self::NoStream => "This server has no event stream: go on without one, with POST.",
             Self::SessionEnded => "Session ended",
         }
     }

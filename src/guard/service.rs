@@ -177,7 +177,13 @@ where
                     rest => State::ready(give_back(inner), request, next, rest),
                 }
             }
-            Admission::End(session, traits) => end(session, traits, parts, body, inner, shared),
+            Admission::End(session, traits) => match take_body(&mut body, &parts, settings) {
+                None => end(session, traits, parts, inner, shared),
+                Some(rest) => {
+                    let (inner, shared) = (give_back(inner), shared.clone());
+                    State::wait(end_behind(rest, session, traits, parts, inner, shared))
+                }
+            },
         }
     }
 
@@ -228,7 +234,6 @@ fn end<S, R>(
     session: InFlight,
     traits: Traits,
     mut parts: Parts,
-    mut body: Body,
     inner: &mut S,
     shared: &Arc<Shared>,
 ) -> State<S>
@@ -239,50 +244,42 @@ where
     R::Error: Into<BoxError>,
 {
     let shared = shared.clone();
-    let rest = take_body(&mut body, &parts, &shared.settings);
     let response = match Deletion::begin(session) {
         Ok(deletion) if deletion.entry().inner_id().is_some() => {
             forward::prepare_stream(&mut parts, deletion.entry(), traits);
-            let request = Request::from_parts(parts, body);
-            return match rest {
-                None => State::wait(deletion.ask(inner.call(request), shared)),
-                Some(rest) => {
-                    let answer = call_behind(rest, give_back(inner), request);
-                    State::wait(deletion.ask(answer, shared))
-                }
-            };
+            let answer = inner.call(Request::from_parts(parts, Body::empty()));
+            return State::wait(deletion.ask(answer, shared));
         }
         Ok(deletion) if shared.registry.link().is_some() => {
             give_back(inner);
-            return State::wait(async move {
-                let response = deletion.end_everywhere(&shared).await;
-                drop_rest(rest).await;
-                Ok(response)
-            });
+            return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
         }
         Ok(deletion) => deletion.end(),
         Err(session) => not_found(parts.version, session.entry()),
     };
     give_back(inner);
-    State::answer(response, rest)
+    State::answer(response, None)
 }
 
-/// Calls an inner service once the rest of a body was dropped.
-async fn call_behind<S>(
-    rest: Intake,
+/// The same once the rest of its body was dropped: until then the session may end by other means.
+async fn end_behind<S, R>(
+    mut rest: Intake,
+    session: InFlight,
+    traits: Traits,
+    parts: Parts,
     mut inner: S,
-    request: Request<Body>,
-) -> Result<S::Response, S::Error>
+    shared: Arc<Shared>,
+) -> Result<Response<Body>, S::Error>
 where
-    S: Service<Request<Body>>,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
 {
-    drop_rest(Some(rest)).await;
-    poll_fn(|cx| inner.poll_ready(cx)).await?;
-    inner.call(request).await
-}
-
-async fn drop_rest(rest: Option<Intake>) {
-    if let Some(mut rest) = rest {
-        poll_fn(|cx| rest.poll_drop(cx)).await;
+    poll_fn(|cx| rest.poll_drop(cx)).await;
+    if session.entry().inner_id().is_some() {
+        poll_fn(|cx| inner.poll_ready(cx)).await?;
     }
+    let state = end(session, traits, parts, &mut inner, &shared);
+    ResponseFuture { state }.await
 }
