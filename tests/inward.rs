@@ -20,7 +20,8 @@ use mcp_session_guard::store::MemoryStore;
 use mcp_session_guard::{McpMessage, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tower::limit::ConcurrencyLimitLayer;
+use tower::limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
+use tower::{Layer, ServiceExt, service_fn};
 
 use support::{
     Answer, INITIALIZE, PING, World, bodiless, initialize_result, json_response, post, request,
@@ -191,12 +192,74 @@ async fn a_request_whose_session_ends_while_its_body_is_dropped_never_reaches_th
         seen.lock().unwrap().clear();
         let mut slow = bodiless(method, Some(&id));
         *slow.body_mut() = endless(10);
+        let start = Instant::now();
+        let is_get = slow.method() == Method::GET;
         let (answer, ()) = tokio::join!(world.ask(slow), async {
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(world.sessions.end(&id));
         });
         assert_eq!(answer.status, 404);
+        assert!(!is_get || start.elapsed() < Duration::from_secs(2));
         assert!(seen.lock().unwrap().is_empty());
+    }
+}
+
+/// Requests that wait for the one place of a limited inner service, which a call of another session has.
+#[tokio::test]
+async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
+    let inner = service_fn(async |request: Request<Body>| {
+        match McpMessage::from_extensions(request.extensions()).and_then(McpMessage::method) {
+            Some("initialize") => {
+                Ok::<_, Infallible>(json_response(200, &initialize_result(&json!(0))))
+            }
+            _ => std::future::pending().await,
+        }
+    });
+    for (session, message, status, text) in [
+        ("b", None, 404, "Session not found"),
+        ("b", Some(PING), 200, "Session ended"),
+        ("", Some(INITIALIZE), 200, "Session ended"),
+    ] {
+        let layer = SessionGuardLayer::new();
+        let sessions = layer.sessions();
+        let service = layer.layer(ConcurrencyLimit::new(inner.clone(), 1));
+        let open = async || {
+            let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
+            let opened = Answer::of(opened.unwrap()).await;
+            opened.headers["mcp-session-id"]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        let (a, b) = (open().await, open().await);
+        // A body that is not there at once gives the place back.
+        let (sender, receiver) = tokio::sync::oneshot::channel::<&str>();
+        let late = stream::once(async move { Ok::<_, Infallible>(receiver.await.unwrap()) });
+        let session = Some(&*b).filter(|_| session == "b");
+        let mut request = match message {
+            Some(_) => post(session, ""),
+            None => bodiless(Method::GET, session),
+        };
+        *request.body_mut() = Body::from_stream(late);
+        let asked = tokio::spawn(service.clone().oneshot(request));
+        tokio::task::yield_now().await;
+        let holds = tokio::spawn(service.clone().oneshot(post(Some(&a), PING)));
+        while sessions.get(&a).unwrap().in_flight() == 0 {
+            tokio::task::yield_now().await;
+        }
+        sender.send(message.unwrap_or("dropped")).unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!asked.is_finished());
+        match session {
+            Some(id) => assert!(sessions.end(id)),
+            None => assert_eq!(sessions.end_all(), 3),
+        }
+        let answer = Answer::of(asked.await.unwrap().unwrap()).await;
+        assert_eq!(answer.status, status, "{message:?}");
+        assert!(answer.text().contains(text), "{}", answer.text());
+        holds.abort();
     }
 }
 

@@ -225,6 +225,23 @@ async fn a_get_whose_client_leaves_before_its_answer_gives_its_place_back() {
 }
 
 #[tokio::test]
+async fn gets_whose_bodies_have_not_come_count() {
+    let inner = Inner::new(SessionGuardLayer::builder().max_streams(1)).await;
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        let mut request = inner.request(None);
+        *request.body_mut() = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        let world = inner.world.clone();
+        asked.push(tokio::spawn(async move { world.ask(request).await }));
+        yield_now().await;
+    }
+    settle().await;
+    assert_eq!(inner.in_flight(), 1);
+    assert_eq!(asked.remove(0).await.unwrap().text(), "");
+    asked.iter().for_each(JoinHandle::abort);
+}
+
+#[tokio::test]
 async fn a_get_without_an_answer_ends_with_its_session() {
     let inner = Inner::new(SessionGuardLayer::builder()).await;
     let asked = inner.ask(None).await;

@@ -50,7 +50,7 @@ pin_project! {
         // A POST's body is waited for. In a box, as what follows: seldom, and large.
         Read { reading: Option<Box<Reading<S>>> },
         // The inner service is asked again whether it is ready for a request.
-        Ready { waiting: Option<Box<Waiting<S>>> },
+        Ready { #[pin] watch: Watch, waiting: Option<Box<Waiting<S>>> },
         // The inner service answers in a live session.
         Call { #[pin] future: S::Future, #[pin] watch: Watch, call: Option<Call> },
         // The inner service answers an `initialize`.
@@ -79,6 +79,16 @@ pub(super) struct Waiting<S> {
     inner: S,
     request: Request<Body>,
     next: Next,
+}
+
+impl<S: Service<Request<Body>>> Waiting<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if let Some(rest) = &mut self.rest {
+            ready!(rest.poll_drop(cx));
+            self.rest = None;
+        }
+        self.inner.poll_ready(cx)
+    }
 }
 
 type BoxFuture<S> = Pin<
@@ -135,13 +145,12 @@ where
                         Err(reason) => State::refuse(reason, &shared, &parts, intake),
                     }
                 }
-                StateProj::Ready { waiting } => {
-                    let Waiting { rest, inner, .. } = &mut **waiting.as_mut().expect(POLLED_AGAIN);
-                    if let Some(unread) = rest {
-                        ready!(unread.poll_drop(cx));
-                        *rest = None;
+                StateProj::Ready { watch, waiting } => {
+                    let waited = waiting.as_mut().expect(POLLED_AGAIN);
+                    match waited.poll(cx) {
+                        Poll::Ready(ready) => ready?,
+                        Poll::Pending => ready!(waited.next.poll_over(watch, cx)),
                     }
-                    ready!(inner.poll_ready(cx))?;
                     let mut waited = *waiting.take().expect(POLLED_AGAIN);
                     State::go(&mut waited.inner, waited.request, waited.next)
                 }
@@ -179,11 +188,12 @@ where
                     mut watch,
                     opening,
                 } => {
-                    let entry = opening.as_ref().expect(POLLED_AGAIN).entry();
+                    let awaited = opening.as_ref().expect(POLLED_AGAIN);
+                    let entry = awaited.entry();
                     let answer = future.poll(cx);
                     if answer.is_pending() {
-                        let is_over = || entry.end_reason().is_some();
-                        ready!(watch.as_mut().poll(|| entry.extras.bell(), is_over, cx));
+                        let bell = || entry.extras.bell();
+                        ready!(watch.as_mut().poll(bell, || awaited.is_over(), cx));
                     }
                     watch.stop(&entry.extras);
                     let opening = opening.take().expect(POLLED_AGAIN);
@@ -230,10 +240,14 @@ where
                 give_back(inner);
                 Self::answer(*response, None)
             }
-            // Its session has just ended.
-            Next::Call(call) if !call.in_flight.entry().is_usable() => {
+            // It ended meanwhile.
+            Next::Call(call) if call.is_over() => {
                 give_back(inner);
                 Self::answer(call.ended(), None)
+            }
+            Next::Open(opening) if opening.is_over() => {
+                give_back(inner);
+                Self::answer(opening.ended(), None)
             }
             Next::Call(call) => Self::call(inner.call(request), call),
             Next::Modern(call) => Self::modern(inner.call(request), call),
@@ -258,10 +272,14 @@ impl<S: Service<Request<Body>>> State<S> {
     pub(super) fn ready(
         inner: S,
         request: Request<Body>,
-        next: Next,
+        mut next: Next,
         rest: Option<Intake>,
     ) -> Self {
+        if let Next::Call(call) = &mut next {
+            call.wait();
+        }
         Self::Ready {
+            watch: Watch::default(),
             waiting: Some(Box::new(Waiting {
                 rest,
                 inner,

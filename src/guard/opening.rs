@@ -66,6 +66,11 @@ impl Opening {
         self.slot.entry()
     }
 
+    /// Whether the session was ended before it opened.
+    pub(crate) fn is_over(&self) -> bool {
+        self.entry().end_reason().is_some()
+    }
+
     /// The answer where nobody waits for the inner service's any more.
     pub(crate) fn ended(&self) -> Response<Body> {
         let entry = self.slot.entry();

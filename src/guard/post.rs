@@ -1,7 +1,9 @@
 //! A POST once its body came: the message is read, judged, and goes its way.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -25,7 +27,7 @@ use super::refusal::Refusal;
 use super::reported::{Passing, Reported};
 use crate::extract::McpMessage;
 use crate::observe;
-use crate::session::{Caller, Client, Opener, Slot, Unavailable};
+use crate::session::{Caller, Client, Opener, Slot, Unavailable, Watch};
 
 /// A POST whose head passed and whose body came.
 pub(super) struct Post<'a> {
@@ -53,6 +55,23 @@ pub(super) enum Next {
     Modern(ModernCall),
     /// Likewise in a box.
     Open(Box<Opening>),
+}
+
+impl Next {
+    /// Ready once nobody waits for the inner service any more.
+    pub(super) fn poll_over(&self, watch: Pin<&mut Watch>, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Call(call) => {
+                let bell = || call.in_flight.entry().extras.bell();
+                watch.poll(bell, || call.is_over(), cx)
+            }
+            Self::Open(opening) => {
+                let bell = || opening.entry().extras.bell();
+                watch.poll(bell, || opening.is_over(), cx)
+            }
+            Self::Answer(_) | Self::Modern(_) | Self::Pass(_) => Poll::Pending,
+        }
+    }
 }
 
 impl Post<'_> {

@@ -156,7 +156,7 @@ impl Extras {
     pub(crate) fn tidy(&self) {
         let mut lock = self.lock();
         let is_unused = lock.as_ref().is_some_and(|lazy| {
-            let is_empty = lazy.streams.iter().all(Streams::is_empty) && lazy.state.is_empty();
+            let is_empty = lazy.streams.iter().all(Streams::is_unused) && lazy.state.is_empty();
             is_empty && lazy.farewell.is_none() && Arc::strong_count(&lazy.bell) == 1
         });
         if is_unused {

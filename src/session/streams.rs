@@ -15,13 +15,13 @@ pub(crate) enum StreamKind {
     Resumed,
 }
 
-/// Which stream had to make room for a new one.
+/// Which streams had to make room for a new one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Gone {
     None,
-    /// A GET whose answer has not begun.
+    /// GETs whose answer has not begun.
     Waiting,
-    /// The open stream of this number.
+    /// The open streams up to this number.
     Open(u32),
 }
 
@@ -39,10 +39,7 @@ impl Streams {
     /// stay until there is an answer, for that may be no stream.
     pub(super) fn wait(&mut self, limit: usize) -> (u32, Gone) {
         let number = self.next();
-        let gone = match self.len() >= limit {
-            true => self.drop_waiting(),
-            false => Gone::None,
-        };
+        let gone = self.drop_waiting(limit.saturating_sub(1));
         self.waiting.push_back(number);
         (number, gone)
     }
@@ -54,19 +51,18 @@ impl Streams {
         }
         let number = self.next();
         self.open.push_back(number);
-        let gone = match self.open.front() {
-            Some(oldest) if self.open.len() > limit => Gone::Open(*oldest),
-            _ if self.len() > limit => self.drop_waiting(),
-            _ => Gone::None,
-        };
-        if let Gone::Open(_) = gone {
-            self.open.pop_front();
+        let mut gone = self.drop_waiting(limit);
+        // More than one where another guard of the same sessions has a higher limit.
+        while self.open.len() > limit {
+            gone = self.open.pop_front().map_or(gone, Gone::Open);
         }
         (number, gone)
     }
 
-    fn drop_waiting(&mut self) -> Gone {
-        match self.waiting.pop_front() {
+    /// Takes the oldest that wait out until there are no more than `limit` streams, or none waits.
+    fn drop_waiting(&mut self, limit: usize) -> Gone {
+        let excess = self.len().saturating_sub(limit).min(self.waiting.len());
+        match self.waiting.drain(..excess).last() {
             Some(_) => Gone::Waiting,
             None => Gone::None,
         }
@@ -91,8 +87,9 @@ impl Streams {
         self.open.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+    /// Whether there has never been one: numbers must not begin anew.
+    pub(super) fn is_unused(&self) -> bool {
+        self.last == 0
     }
 
     fn next(&mut self) -> u32 {
@@ -174,7 +171,33 @@ mod tests {
         let (_, gone) = streams.open(Some(newer), 2);
         assert_eq!(gone, Gone::Open(first));
         streams.remove(second);
-        assert_eq!((streams.open_len(), streams.is_empty()), (1, false));
+        assert_eq!(streams.open_len(), 1);
+    }
+
+    #[test]
+    fn a_lower_limit_ends_as_many_of_the_oldest_as_are_too_many() {
+        let mut streams = Streams::default();
+        for _ in 0..8 {
+            streams.open(None, 8);
+        }
+        let (waiting, _) = streams.wait(20);
+        let (newest, gone) = streams.open(None, 2);
+        assert_eq!(
+            gone,
+            Gone::Open(newest - 3),
+            "the oldest seven, and the number that waits"
+        );
+        assert_eq!((streams.open_len(), streams.waits(waiting)), (2, false));
+    }
+
+    #[test]
+    fn numbers_go_on_when_no_stream_is_left() {
+        let mut streams = Streams::default();
+        assert!(streams.is_unused());
+        let (number, _) = streams.open(None, 2);
+        streams.remove(number);
+        assert!(!streams.is_unused());
+        assert_eq!(streams.open(None, 2).0, number + 1);
     }
 
     #[test]
