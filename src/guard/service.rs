@@ -161,20 +161,18 @@ where
                 let call = Call::stream(session, traits, &parts, settings);
                 let rest = take_body(&mut body, &parts, settings);
                 forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                if rest.is_none() {
-                    return State::call(inner.call(Request::from_parts(parts, body)), call);
+                match rest {
+                    None => State::call(inner.call(Request::from_parts(parts, body)), call),
+                    rest => wait(inner, parts, Next::Call(call), rest),
                 }
-                let request = Request::from_parts(parts, body);
-                State::ready(give_back(inner), request, Next::Call(call), rest)
             }
             Admission::Preflight => {
                 let rest = take_body(&mut body, &parts, settings);
                 forward::prepare_preflight(&mut parts);
-                let request = Request::from_parts(parts, body);
                 let next = Next::Pass(Passing::Preflight);
                 match rest {
-                    None => State::go(inner, request, next),
-                    rest => State::ready(give_back(inner), request, next, rest),
+                    None => State::go(inner, Request::from_parts(parts, body), next),
+                    rest => wait(inner, parts, next, rest),
                 }
             }
             Admission::End(session, traits) => match take_body(&mut body, &parts, settings) {
@@ -227,6 +225,17 @@ fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Inta
     }
     let own = mem::replace(body, Body::empty());
     Intake::new(own, settings).if_must_be_dropped(parts)
+}
+
+/// Drops the rest of a body first. Not ready meanwhile: who sends slowly must not hold a place in a
+/// limited service.
+#[cold]
+fn wait<S>(inner: &mut S, parts: Parts, next: Next, rest: Option<Intake>) -> State<S>
+where
+    S: Service<Request<Body>> + Clone,
+{
+    let request = Request::from_parts(parts, Body::empty());
+    State::ready(give_back(inner), request, next, rest)
 }
 
 /// Ends a session at its client's word.
