@@ -17,6 +17,7 @@ use loom::thread::{Builder as Thread, JoinHandle};
 use super::*;
 use crate::observe::SessionEvent;
 use crate::session::extras::Watch;
+use crate::session::{StreamKind, StreamPlace};
 use crate::sync::atomic::Ordering::Release;
 
 /// What may end a session, and others. Hands back what it has seen: loom does not know that the last
@@ -518,13 +519,34 @@ fn the_oldest_stream_hears_that_it_must_make_room() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
-        let oldest = entry.extras.add_stream(1);
-        assert_eq!(oldest, 1);
+        let open = |entry| StreamPlace::open(entry, StreamKind::Plain, 1, None);
+        let oldest = open(entry.clone());
         let newest = entry.clone();
-        let newest = spawn(move || _ = newest.extras.add_stream(1));
-        let is_over = |entry: &Entry| entry.extras.is_evicted(1);
-        watch(&entry, is_over, || newest.join().unwrap());
+        let newest = spawn(move || open(newest));
+        let mut newest_place = None;
+        let is_over = |_: &Entry| oldest.is_evicted();
+        watch(&entry, is_over, || {
+            newest_place = Some(newest.join().unwrap());
+        });
         assert_eq!(entry.extras.streams(), 1);
+    });
+}
+
+#[test]
+fn the_oldest_get_without_an_answer_hears_that_it_must_make_room() {
+    every_interleaving(|| {
+        let (registry, _) = registry(NEVER, 9, 9);
+        let entry = opened(&registry, None);
+        let wait = |entry| StreamPlace::wait(entry, StreamKind::Plain, 1);
+        let oldest = wait(entry.clone());
+        let newest = entry.clone();
+        let newest = spawn(move || wait(newest));
+        let mut newest_place = None;
+        let is_over = |_: &Entry| oldest.is_lost();
+        watch(&entry, is_over, || {
+            newest_place = Some(newest.join().unwrap());
+        });
+        assert!(newest_place.is_some_and(|newest| !newest.is_lost()));
     });
 }
 
