@@ -7,7 +7,8 @@ use http::{HeaderName, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::ConfigError;
-use crate::guard::origin::{AllowedOrigins, Origin};
+use crate::guard::origin::AllowedOrigins;
+use crate::protocol::host::Origin;
 
 /// A CORS layer for pages of `origins` that call the endpoint (feature `cors`).
 ///

@@ -189,6 +189,8 @@ mod era_split;
 mod extract;
 mod guard;
 mod observe;
+mod protocol;
+mod refusal;
 mod session;
 pub mod store;
 mod sync;
@@ -199,10 +201,11 @@ pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
 pub use crate::cors::cors;
 pub use crate::era_split::{EraSplit, EraSplitFuture};
 pub use crate::extract::{GuardRejection, McpMessage};
-pub use crate::guard::{
-    Era, MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
-};
+pub use crate::guard::{ResponseFuture, SessionGuard, SessionGuardLayer};
 pub use crate::observe::{SessionEvent, SessionHook, SessionStats};
+pub use crate::protocol::era::Era;
+pub use crate::protocol::message::MessageKind;
+pub use crate::refusal::{Refusal, RefusalReason};
 pub use crate::session::{
     EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, Sessions,
 };

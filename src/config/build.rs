@@ -8,8 +8,9 @@ use super::SessionGuardBuilder;
 use super::error::{ConfigError, ConfigErrorKind};
 use super::settings::{LegacyEra, ModernEra, Settings};
 use crate::SessionGuardLayer;
-use crate::guard::era::is_version;
-use crate::session::{Limits, Registry, RegistrySettings, Scope, is_well_formed, nanos};
+use crate::protocol::headers::is_well_formed;
+use crate::protocol::revision::is_version;
+use crate::session::{Limits, Registry, RegistrySettings, Scope, nanos};
 use crate::store::StoreSettings;
 
 impl SessionGuardBuilder {

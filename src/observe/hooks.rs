@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::guard::Refusal;
+use crate::refusal::Refusal;
 use crate::session::{EndReason, McpSession};
 use crate::store::StoreError;
 

@@ -21,7 +21,7 @@ pub(crate) use self::trace::store_unwritten;
 pub(crate) use self::trace::{
     record, record_too_long, record_unreadable, version_mismatch, version_without_initialize,
 };
-use crate::guard::Refusal;
+use crate::refusal::Refusal;
 use crate::session::{EndReason, McpSession};
 use crate::store::StoreError;
 use crate::unwind::unless_it_panics;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use crate::guard::{Refusal, RefusalReason};
+use crate::refusal::{Refusal, RefusalReason};
 use crate::session::EndReason;
 
 /// What has happened to the sessions of a guard since it was built, at one moment. Cheap: numbers

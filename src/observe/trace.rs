@@ -9,7 +9,7 @@ use tracing::{Span, debug, info, warn};
 
 use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
-use crate::guard::{Refusal, RefusalReason};
+use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Entry, Scope};
 #[cfg(feature = "redb")]
 use crate::store::FileStoreError;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::parse::{Host, LOOPBACK, Origin, default_port};
 use super::pattern::{HostPattern, NamePattern, is_default_port, read_all};
 use crate::config::{ConfigError, ConfigErrorKind};
+use crate::protocol::host::{Host, LOOPBACK, Origin, default_port};
 use crate::unwind::unless_it_panics;
 
 /// The listed hosts, and the predicate that adds to them.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::parse::{LOOPBACK, Origin, default_port, split_scheme};
 use super::pattern::{HostPattern, read_all};
 use crate::config::{ConfigError, ConfigErrorKind};
+use crate::protocol::host::{LOOPBACK, Origin, default_port, split_scheme};
 use crate::unwind::unless_it_panics;
 
 /// The listed origins, and what adds to them.

@@ -1,7 +1,7 @@
 //! The entries of the lists of hosts and origins.
 
-use super::parse::{Host, LOOPBACK, Name};
 use crate::config::{ConfigError, ConfigErrorKind};
+use crate::protocol::host::{Host, LOOPBACK, Name};
 
 /// A host in a list, with its port if it has one.
 #[derive(Clone, Debug)]

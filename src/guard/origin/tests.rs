@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::hosts::{AllowedHosts, HostPredicate};
 use super::origins::{AllowedOrigins, OriginPredicate};
-use super::parse::{Host, Origin};
+use crate::protocol::host::{Host, Origin};
 
 fn hosts(listed: &[&str]) -> AllowedHosts {
     AllowedHosts::listed(listed).unwrap()
