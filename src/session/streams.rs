@@ -62,9 +62,10 @@ impl Streams {
     /// Takes the oldest that wait out until there are no more than `limit` streams, or none waits.
     fn drop_waiting(&mut self, limit: usize) -> Gone {
         let excess = self.len().saturating_sub(limit).min(self.waiting.len());
-        match self.waiting.drain(..excess).last() {
-            Some(_) => Gone::Waiting,
-            None => Gone::None,
+        self.waiting.drain(..excess);
+        match excess {
+            0 => Gone::None,
+            _ => Gone::Waiting,
         }
     }
 
