@@ -222,7 +222,7 @@ async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
     ] {
         let layer = SessionGuardLayer::new();
         let sessions = layer.sessions();
-        let service = layer.layer(ConcurrencyLimit::new(inner.clone(), 1));
+        let service = layer.layer(ConcurrencyLimit::new(inner, 1));
         let open = async || {
             let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
             let opened = Answer::of(opened.unwrap()).await;
