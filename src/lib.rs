@@ -182,7 +182,7 @@
 //! [`Layer`]: tower_layer::Layer
 #![forbid(unsafe_code)]
 
-mod config;
+mod builder;
 #[cfg(feature = "cors")]
 mod cors;
 mod era_split;
@@ -196,7 +196,7 @@ pub mod store;
 mod sync;
 mod unwind;
 
-pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
+pub use crate::builder::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
 #[cfg(feature = "cors")]
 pub use crate::cors::cors;
 pub use crate::era_split::{EraSplit, EraSplitFuture};

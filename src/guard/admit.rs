@@ -6,7 +6,7 @@ use super::head::{Head, Traits, Verb};
 use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
 use super::layer::Shared;
 use super::origin;
-use crate::config::LegacyEra;
+use crate::guard::settings::LegacyEra;
 use crate::protocol::era;
 use crate::refusal::RefusalReason;
 use crate::session::{Begun, Caller, InFlight};

@@ -20,7 +20,7 @@ use super::body::{Role, SessionBody};
 use super::head::Traits;
 use super::lost;
 use super::trailers;
-use crate::config::Settings;
+use crate::guard::settings::Settings;
 use crate::protocol::headers::{SESSION_ID, Single, names_encoding};
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;

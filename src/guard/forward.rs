@@ -12,8 +12,8 @@ use http::{Extensions, HeaderMap, HeaderValue, Request};
 
 use super::answer::LAST_EVENT_ID;
 use super::head::Traits;
-use crate::config::Settings;
 use crate::extract::{Content, Guarded, McpMessage};
+use crate::guard::settings::Settings;
 use crate::observe;
 use crate::protocol::era::Era;
 use crate::protocol::headers::{

@@ -19,7 +19,7 @@ use http_body::Body as HttpBody;
 use http_body_util::LengthLimitError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::config::Settings;
+use crate::guard::settings::Settings;
 use crate::refusal::RefusalReason;
 
 /// A body on its way in.

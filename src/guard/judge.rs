@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::head::{Head, Verb};
 use super::modern;
-use crate::config::{LegacyEra, ModernEra, Settings};
+use crate::guard::settings::{LegacyEra, ModernEra, Settings};
 use crate::protocol::era;
 use crate::protocol::headers::{SessionHeader, VersionHeader};
 use crate::protocol::message::{Message, MessageKind};

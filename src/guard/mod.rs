@@ -43,6 +43,7 @@ mod post;
 mod refuse;
 mod reported;
 mod service;
+pub(crate) mod settings;
 mod trailers;
 
 pub use self::future::ResponseFuture;

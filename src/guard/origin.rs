@@ -19,9 +19,10 @@ use http::Version;
 use http::request::Parts;
 
 pub(crate) use self::hosts::{AllowedHosts, HostPredicate};
-pub(crate) use self::origins::{AllowedOrigins, OriginPredicate};
+pub(crate) use self::origins::{AllowedOrigins, OriginPattern, OriginPredicate};
+pub(crate) use self::pattern::HostPattern;
 use super::head::Head;
-use crate::config::Settings;
+use crate::guard::settings::Settings;
 use crate::protocol::headers::Single;
 use crate::protocol::host::{Host, Origin, default_port};
 use crate::refusal::RefusalReason;

@@ -21,7 +21,7 @@ use super::intake::Intake;
 use super::layer::Shared;
 use super::post::{Next, Post};
 use super::reported::{Passing, Reported};
-use crate::config::Settings;
+use crate::guard::settings::Settings;
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, Entry, InFlight, Watch};
 

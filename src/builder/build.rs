@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::SessionGuardBuilder;
 use super::error::{ConfigError, ConfigErrorKind};
-use super::settings::{LegacyEra, ModernEra, Settings};
 use crate::SessionGuardLayer;
+use crate::guard::settings::{LegacyEra, ModernEra, Settings};
 use crate::protocol::headers::is_well_formed;
 use crate::protocol::revision::is_version;
 use crate::session::{Limits, Registry, RegistrySettings, Scope, nanos};
