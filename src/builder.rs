@@ -15,7 +15,7 @@ use http::request::Parts;
 pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPredicate, OriginPredicate};
 use crate::guard::settings::{LegacyEra, ModernEra};
-use crate::observe::SessionHook;
+use crate::session::SessionHook;
 use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource, Sessions};
 use crate::store::McpSessionStore;
 

@@ -188,6 +188,7 @@ mod cors;
 mod era_split;
 mod extract;
 mod guard;
+mod log;
 mod observe;
 mod protocol;
 mod refusal;
@@ -202,12 +203,12 @@ pub use crate::cors::cors;
 pub use crate::era_split::{EraSplit, EraSplitFuture};
 pub use crate::extract::{GuardRejection, McpMessage};
 pub use crate::guard::{ResponseFuture, SessionGuard, SessionGuardLayer};
-pub use crate::observe::{SessionEvent, SessionHook, SessionStats};
 pub use crate::protocol::era::Era;
 pub use crate::protocol::message::MessageKind;
 pub use crate::refusal::{Refusal, RefusalReason};
 pub use crate::session::{
-    EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, Sessions,
+    EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, SessionEvent,
+    SessionHook, SessionStats, Sessions,
 };
 pub use crate::store::McpSessionStore;
 

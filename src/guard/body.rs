@@ -13,11 +13,11 @@ use pin_project_lite::pin_project;
 
 use super::opening::stream::OpeningStream;
 use super::trailers;
-use crate::observe::Observers;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
+use crate::session::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, StreamPlace, Watch};
 
 pin_project! {

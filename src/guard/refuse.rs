@@ -1,8 +1,8 @@
 //! Who is notified of a refusal: the hooks, the log and the metrics.
 
-use crate::observe::Observers;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::Entry;
+use crate::session::Observers;
 
 impl Refusal {
     /// Has whoever watches the sessions told.

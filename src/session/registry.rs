@@ -23,8 +23,8 @@ use super::reaper::Reaper;
 use super::state::{Phase, State};
 use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
-use crate::observe::{Observers, SessionHook, SessionStats};
 use crate::protocol::revision;
+use crate::session::{Observers, SessionHook, SessionStats};
 use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
 use crate::sync::atomic::{
     AtomicU64, AtomicUsize,
