@@ -146,10 +146,19 @@
 //!
 //! # The house
 //!
-//! `guard/` is the way of a request, its files in the order in which a request meets them (its
-//! `mod.rs` has the table); `session/` is what the guard knows; `config.rs` is every setting;
-//! `store/` is what outlives the process; `extract.rs` is what handlers see; `cors.rs` (feature
-//! `cors`) is what browsers need.
+//! A module imports only modules of lower floors; `.ci/imports.py` checks it and lists what still runs
+//! upwards. From below:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `refusal` | a refusal as a response, and the table of reasons |
+//! | `protocol` | what the protocol says, read from text alone: headers, hosts, eras, messages, event streams |
+//! | `store` | what outlives the process |
+//! | `session` | what the guard knows of sessions, and the events that they emit |
+//! | `observe`, `extract` | the log and the metrics; what handlers see |
+//! | `guard` | the path of a request; its `mod.rs` has the files in the order in which a request meets them |
+//! | `builder` | every setting |
+//! | `cors` | what browsers need (feature `cors`) |
 //!
 //! # Defaults
 //!
