@@ -6,8 +6,8 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENT
 use http::{HeaderName, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::config::ConfigError;
-use crate::guard::origin::{AllowedOrigins, Origin};
+use crate::builder::{ConfigError, lists};
+use crate::protocol::host::Origin;
 
 /// A CORS layer for pages of `origins` that call the endpoint (feature `cors`).
 ///
@@ -107,7 +107,7 @@ where
     I: IntoIterator,
     I::Item: AsRef<str>,
 {
-    let allowed = AllowedOrigins::listed("cors", origins)?;
+    let allowed = lists::origins("cors", origins)?;
     let allow_origin = AllowOrigin::predicate(move |origin, _| {
         Origin::parse(origin.as_bytes()).is_some_and(|origin| allowed.lists(&origin))
     });

@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::extract::{GuardRejection, Guarded};
-use crate::guard::Era;
+use crate::protocol::era::Era;
 
 /// Sends requests of the legacy era to one service and those of the modern era to another, so that
 /// a server can move one era at a time.

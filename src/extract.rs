@@ -8,9 +8,9 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{Extensions, StatusCode};
 
-use crate::guard::Era;
-use crate::guard::kept::Kept;
-use crate::guard::message::{Message, MessageKind};
+use crate::protocol::era::Era;
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::protocol::message::{Message, MessageKind};
 use crate::session::McpSession;
 
 /// The one value that the guard puts into the extensions of a request.
@@ -66,8 +66,8 @@ impl Guarded {
 pub struct McpMessage {
     kind: MessageKind,
     era: Era,
-    id: Option<Kept>,
-    method: Option<Kept>,
+    id: Option<InlineBytes>,
+    method: Option<InlineBytes>,
 }
 
 impl McpMessage {
@@ -76,8 +76,8 @@ impl McpMessage {
         Self {
             kind: message.kind,
             era,
-            id: message.id.map(Kept::new),
-            method: message.method.as_deref().map(Kept::new),
+            id: message.id.map(InlineBytes::new),
+            method: message.method.as_deref().map(InlineBytes::new),
         }
     }
 
@@ -115,7 +115,7 @@ impl McpMessage {
 
     /// The id that a refusal of this message carries.
     #[inline]
-    pub(crate) fn request_id(&self) -> Option<&Kept> {
+    pub(crate) fn request_id(&self) -> Option<&InlineBytes> {
         self.id
             .as_ref()
             .filter(|_| self.kind == MessageKind::Request)
@@ -123,7 +123,7 @@ impl McpMessage {
 }
 
 /// It was read as text.
-fn text(kept: &Kept) -> Option<&str> {
+fn text(kept: &InlineBytes) -> Option<&str> {
     std::str::from_utf8(kept.as_bytes()).ok()
 }
 

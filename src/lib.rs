@@ -146,10 +146,19 @@
 //!
 //! # The house
 //!
-//! `guard/` is the way of a request, its files in the order in which a request meets them (its
-//! `mod.rs` has the table); `session/` is what the guard knows; `config.rs` is every setting;
-//! `store/` is what outlives the process; `extract.rs` is what handlers see; `cors.rs` (feature
-//! `cors`) is what browsers need.
+//! A module imports only modules of lower floors; `.ci/imports.py` checks it and lists what still runs
+//! upwards. From below:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `refusal` | a refusal as a response, and the table of reasons |
+//! | `protocol` | what the protocol says, read from text alone: headers, hosts, eras, messages, event streams |
+//! | `store` | what outlives the process |
+//! | `session` | what the guard knows of sessions, and the events that they emit |
+//! | `observe`, `extract` | the log and the metrics; what handlers see |
+//! | `guard` | the path of a request; its `mod.rs` has the files in the order in which a request meets them |
+//! | `builder` | every setting |
+//! | `cors` | what browsers need (feature `cors`) |
 //!
 //! # Defaults
 //!
@@ -182,29 +191,33 @@
 //! [`Layer`]: tower_layer::Layer
 #![forbid(unsafe_code)]
 
-mod config;
+mod builder;
 #[cfg(feature = "cors")]
 mod cors;
 mod era_split;
 mod extract;
 mod guard;
+mod log;
 mod observe;
+mod protocol;
+mod refusal;
 mod session;
 pub mod store;
 mod sync;
 mod unwind;
 
-pub use crate::config::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
+pub use crate::builder::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
 #[cfg(feature = "cors")]
 pub use crate::cors::cors;
 pub use crate::era_split::{EraSplit, EraSplitFuture};
 pub use crate::extract::{GuardRejection, McpMessage};
-pub use crate::guard::{
-    Era, MessageKind, Refusal, RefusalReason, ResponseFuture, SessionGuard, SessionGuardLayer,
-};
-pub use crate::observe::{SessionEvent, SessionHook, SessionStats};
+pub use crate::guard::{ResponseFuture, SessionGuard, SessionGuardLayer};
+pub use crate::protocol::era::Era;
+pub use crate::protocol::message::MessageKind;
+pub use crate::refusal::{Refusal, RefusalReason};
 pub use crate::session::{
-    EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, Sessions,
+    EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, SessionEvent,
+    SessionHook, SessionStats, Sessions,
 };
 pub use crate::store::McpSessionStore;
 

@@ -5,9 +5,10 @@ use http::request::Parts;
 use super::head::{Head, Traits, Verb};
 use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
 use super::layer::Shared;
-use super::reason::RefusalReason;
-use super::{era, origin};
-use crate::config::LegacyEra;
+use super::origin;
+use crate::guard::settings::LegacyEra;
+use crate::protocol::era;
+use crate::refusal::RefusalReason;
 use crate::session::{Begun, Caller, InFlight};
 
 /// A request that passed by its head, with the session that it names.

@@ -16,14 +16,16 @@ use http_body::{Body as HttpBody, Frame};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::body::{Role, SessionBody, Tail};
-use super::head::{SESSION_ID, Single, Traits, names_encoding};
-use super::kept::Kept;
+use super::body::{Role, SessionBody};
+use super::head::Traits;
 use super::lost;
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::trailers;
-use crate::config::Settings;
+use crate::guard::settings::Settings;
+use crate::protocol::headers::{SESSION_ID, Single, names_encoding};
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::protocol::sse::Tail;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
 
 /// A request of a live session that the inner service is answering.
@@ -33,7 +35,7 @@ pub(crate) struct Call {
     /// Whether it carries a message: a POST, no GET.
     is_message: bool,
     /// The id of that message, if it is a request.
-    request: Option<Kept>,
+    request: Option<InlineBytes>,
     /// The request carries `Last-Event-ID`: it resumes a stream.
     resumes: bool,
     max_streams: u16,
@@ -66,7 +68,7 @@ impl Call {
         Self {
             in_flight,
             is_message: true,
-            request: request_id.map(Kept::new),
+            request: request_id.map(InlineBytes::new),
             resumes: traits.resumes,
             max_streams: settings.max_streams,
             place: None,

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::kept::Kept;
 use super::opening::stream::OpeningStream;
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::trailers;
-use crate::observe::Observers;
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::protocol::sse::Tail;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
+use crate::session::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, StreamPlace, Watch};
 
 pin_project! {
@@ -193,7 +194,7 @@ where
 pub(crate) enum Role {
     /// The event stream that answers a request.
     Call {
-        request: Kept,
+        request: InlineBytes,
         tail: Tail,
         /// The inner service has ended it while a DELETE of its session was under way. Servers do
         /// so before they answer that: whoever waits must still be told once the session ends.
@@ -369,82 +370,5 @@ impl Tie {
 impl Drop for Tie {
     fn drop(&mut self) {
         self.abandon();
-    }
-}
-
-/// The last bytes of an event stream: do they end an event?
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tail {
-    last: [u8; 4],
-    len: usize,
-}
-
-impl Tail {
-    #[inline]
-    pub(crate) fn push(&mut self, data: &[u8]) {
-        match data.last_chunk() {
-            Some(last) => (self.last, self.len) = (*last, 4),
-            None => self.push_few(data),
-        }
-    }
-
-    #[inline(never)]
-    fn push_few(&mut self, data: &[u8]) {
-        for byte in data {
-            self.last.rotate_left(1);
-            self.last[3] = *byte;
-        }
-        self.len = 4.min(self.len + data.len());
-    }
-
-    /// An empty line ends an event; lines end in CR, LF or both
-    /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
-    pub(crate) fn is_between_events(self) -> bool {
-        let seen = &self.last[4 - self.len..];
-        let Some(line) = without_line_end(seen) else {
-            return seen.is_empty();
-        };
-        line.is_empty() || without_line_end(line).is_some()
-    }
-}
-
-fn without_line_end(text: &[u8]) -> Option<&[u8]> {
-    [b"\r\n".as_slice(), b"\n", b"\r"]
-        .into_iter()
-        .find_map(|end| text.strip_suffix(end))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_ends_with_an_empty_line_however_lines_end() {
-        let ends = |frames: &[&str]| {
-            let mut tail = Tail::default();
-            frames.iter().for_each(|frame| tail.push(frame.as_bytes()));
-            tail.is_between_events()
-        };
-        for frames in [
-            &[][..],
-            &["data: x\n\n"],
-            &["data: x\r\n\r\n"],
-            &["data: x\r\r"],
-            &["data: x\n", "\n"],
-            &["data: x\r\n", "\r", "\n"],
-            &[": comment\n\n", ""],
-        ] {
-            assert!(ends(frames), "{frames:?}");
-        }
-        for frames in [
-            &["data: x"][..],
-            &["d"],
-            &["da", "ta"],
-            &["data: x\n"],
-            &["data: x\r\n"],
-            &["data: x\n\n", "id: 1"],
-        ] {
-            assert!(!ends(frames), "{frames:?}");
-        }
     }
 }

@@ -11,10 +11,10 @@ use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
-use super::head::SESSION_ID;
 use super::layer::Shared;
-use super::refusal::Refusal;
 use super::trailers::without_session_id;
+use crate::protocol::headers::SESSION_ID;
+use crate::refusal::Refusal;
 use crate::session::{EndReason, Entry, InFlight};
 
 /// The one DELETE of a session that is under way. It ends the session, also if its client is gone

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::forward;
-use super::head::PROTOCOL_VERSION;
 use super::head::Traits;
+use crate::protocol::headers::PROTOCOL_VERSION;
 use crate::session::{EndReason, Entry, Farewell, Tally};
 
 /// The DELETEs that are under way, of all sessions of a guard.

@@ -11,11 +11,14 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request};
 
 use super::answer::LAST_EVENT_ID;
-use super::era::Era;
-use super::head::{PROTOCOL_VERSION, SESSION_ID, Traits, VersionHeader, is_alias, is_alias_of};
-use crate::config::Settings;
+use super::head::Traits;
 use crate::extract::{Content, Guarded, McpMessage};
+use crate::guard::settings::Settings;
 use crate::observe;
+use crate::protocol::era::Era;
+use crate::protocol::headers::{
+    PROTOCOL_VERSION, SESSION_ID, VersionHeader, is_alias, is_alias_of,
+};
 use crate::session::{Entry, McpSession};
 
 /// Makes a message of a session ready for the inner service.

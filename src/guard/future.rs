@@ -21,9 +21,9 @@ use super::layer::Shared;
 use super::modern_call::ModernCall;
 use super::opening::Opening;
 use super::post::{Next, Post};
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::reported::Passing;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Watch};
 
 pin_project! {

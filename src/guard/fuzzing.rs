@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::message::{self, Bounds, Claim, MessageKind};
-use super::opening::events::EventReader;
+use crate::protocol::message::{self, Bounds, Claim, MessageKind};
+use crate::protocol::sse::EventReader;
 
 pub struct ReadMessage {
     pub kind: MessageKind,

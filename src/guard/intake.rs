@@ -19,8 +19,8 @@ use http_body::Body as HttpBody;
 use http_body_util::LengthLimitError;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::reason::RefusalReason;
-use crate::config::Settings;
+use crate::guard::settings::Settings;
+use crate::refusal::RefusalReason;
 
 /// A body on its way in.
 #[derive(Debug)]

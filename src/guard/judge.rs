@@ -4,12 +4,14 @@
 
 use http::HeaderMap;
 
-use super::era;
-use super::head::{Head, SessionHeader, Verb, VersionHeader};
-use super::message::{Message, MessageKind};
+use super::head::{Head, Verb};
 use super::modern;
-use super::reason::RefusalReason;
-use crate::config::{LegacyEra, ModernEra, Settings};
+use crate::guard::settings::{LegacyEra, ModernEra, Settings};
+use crate::protocol::era;
+use crate::protocol::headers::{SessionHeader, VersionHeader};
+use crate::protocol::message::{Message, MessageKind};
+use crate::protocol::revision;
+use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
 
 /// What a request may do by its head.
@@ -248,7 +250,7 @@ fn check_version(
         VersionHeader::Conflicting => Err(RefusalReason::ConflictingVersionHeaders),
         VersionHeader::Named(named) => {
             let negotiated = session.and_then(|session| session.protocol_version);
-            let is_known = era::LEGACY_REVISIONS
+            let is_known = revision::LEGACY_REVISIONS
                 .into_iter()
                 .chain(negotiated)
                 .any(|known| known.as_bytes() == named);

@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use super::kept::Kept;
+use crate::protocol::inline_bytes::InlineBytes;
 
 /// Whether the 404 that answers a message means that the inner session is lost. Some servers answer
 /// an unknown method or tool with a JSON-RPC error under this status.
-pub(super) fn by_message(body: &[u8], request: Option<&Kept>) -> bool {
+pub(super) fn by_message(body: &[u8], request: Option<&InlineBytes>) -> bool {
     match JsonRpcError::read(body) {
         Some(error) if error.code == METHOD_NOT_FOUND => false,
         Some(error) => error.tells_of_a_session() || !request.is_some_and(|id| error.answers(id)),
@@ -44,7 +44,7 @@ impl JsonRpcError {
         SESSION_NOT_FOUND.contains(&self.code)
     }
 
-    fn answers(&self, id: &Kept) -> bool {
+    fn answers(&self, id: &InlineBytes) -> bool {
         serde_json::from_slice::<Value>(id.as_bytes()).is_ok_and(|id| id == self.id)
     }
 }

@@ -1,4 +1,5 @@
-//! The way of a request through the guard. Files in the order in which it meets them:
+//! The way of a request through the guard. Files in the order in which it meets them; the message itself is
+//! read in `protocol::message` (rows 12 to 14):
 //!
 //! | file | decides or does | contract |
 //! |---|---|---|
@@ -9,10 +10,8 @@
 //! | `judge` | every decision, three pure functions | rows 1, 3 to 9, 15 to 23 |
 //! | `intake` | takes the body, or drops it | rows 10, 11, §3 |
 //! | `post` | a POST once its body came | |
-//! | `message` | reads the JSON-RPC message, once | rows 12 to 14 |
-//! | `kept` | what of a message outlives its body | |
-//! | `era`, `modern` | which era a message is of, and the modern one's rules | rows 15, 16, §6 |
-//! | `reason`, `refusal` | every refusal, written once | §3 |
+//! | `modern` | the modern era's rules | row 16, §6 |
+//! | `refuse` | who is notified of a refusal | §3 |
 //! | `reported` | what report-only mode lets pass | §2 |
 //! | `forward` | what the inner service gets | row 23, §4.4 |
 //! | `opening` | the answer to `initialize` | §4 |
@@ -25,7 +24,6 @@ mod admit;
 mod answer;
 mod body;
 mod delete;
-pub(crate) mod era;
 mod farewell;
 mod forward;
 mod future;
@@ -34,25 +32,19 @@ pub(crate) mod fuzzing;
 mod head;
 mod intake;
 mod judge;
-pub(crate) mod kept;
 mod layer;
 mod lost;
-pub(crate) mod message;
 mod modern;
 mod modern_call;
 mod opening;
 pub(crate) mod origin;
 mod post;
-mod reason;
-mod refusal;
+mod refuse;
 mod reported;
 mod service;
+pub(crate) mod settings;
 mod trailers;
 
-pub use self::era::Era;
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionGuardLayer;
-pub use self::message::MessageKind;
-pub use self::reason::RefusalReason;
-pub use self::refusal::Refusal;
 pub use self::service::SessionGuard;

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::HeaderName;
 
-use super::era;
-use super::head::{Single, VersionHeader};
-use super::message::{Claim, Message, MessageKind};
-use super::reason::RefusalReason;
+use crate::protocol::era;
+use crate::protocol::headers::{Single, VersionHeader};
+use crate::protocol::message::{Claim, Message, MessageKind};
+use crate::refusal::RefusalReason;
 
 /// Judges a message of the modern era. `versions` are those that are served; empty: all.
 pub(crate) fn verify(

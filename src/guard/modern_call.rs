@@ -17,13 +17,13 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::answer::AnswerHead;
-use super::body::Tail;
-use super::head::SESSION_ID;
-use super::kept::Kept;
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::trailers;
 use crate::extract::McpMessage;
+use crate::protocol::headers::SESSION_ID;
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::protocol::sse::Tail;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::{Drain, Held, Watch};
 
 /// A message of the modern era that the inner service is answering.
@@ -31,7 +31,7 @@ use crate::session::{Drain, Held, Watch};
 pub(crate) struct ModernCall {
     /// What a request that is cut off is told about; `None` on anything else, and on
     /// `subscriptions/listen`, whose clients take the end of the stream for what it is.
-    request: Option<Kept>,
+    request: Option<InlineBytes>,
     listener: Option<Listener>,
     drain: Arc<Drain>,
     /// A drain waits for it.
@@ -112,7 +112,7 @@ pin_project! {
         body: Body,
         #[pin]
         watch: Watch,
-        request: Option<Kept>,
+        request: Option<InlineBytes>,
         tail: Tail,
         drain: Arc<Drain>,
         // `None` once the stream is over.

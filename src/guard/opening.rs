@@ -3,7 +3,6 @@
 //!
 //! A [`Slot`] is held meanwhile: whatever happens to this future, the place is free again.
 
-pub(crate) mod events;
 pub(crate) mod stream;
 
 use std::borrow::Cow;
@@ -23,16 +22,16 @@ use http_body_util::Full;
 use self::stream::OpeningStream;
 use super::answer::{AnswerHead, AnswerTraits};
 use super::body::{Role, SessionBody};
-use super::era;
-use super::head::SESSION_ID;
 use super::intake::Intake;
-use super::kept::Kept;
-use super::message::{self, Bounds, Message, MessageKind};
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::trailers::without_session_id;
 use crate::extract::McpMessage;
 use crate::observe;
+use crate::protocol::headers::SESSION_ID;
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::protocol::message::{self, Bounds, Message, MessageKind};
+use crate::protocol::revision;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::{Client, Entry, Farewell, Phase, Registry, Slot};
 
 /// An `initialize` that the inner service is answering.
@@ -52,7 +51,7 @@ impl Opening {
         farewell: Option<Farewell>,
         report_only: bool,
     ) -> Self {
-        let null = || Kept::new(b"null");
+        let null = || InlineBytes::new(b"null");
         let id = message.request_id().cloned().unwrap_or_else(null);
         Self {
             slot,
@@ -257,7 +256,7 @@ impl Unread {
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// Its id, as it was written.
-    id: Kept,
+    id: InlineBytes,
     version: Version,
 }
 
@@ -279,7 +278,7 @@ impl Asked {
         match message.kind {
             MessageKind::Response if answers && message.is_error => Outcome::Error,
             MessageKind::Response if answers => {
-                Outcome::Result(message.protocol_version().as_deref().map(era::known))
+                Outcome::Result(message.protocol_version().as_deref().map(revision::known))
             }
             MessageKind::Response => Outcome::Unrelated("its id is not that of the request"),
             MessageKind::Request | MessageKind::Notification => {
@@ -334,7 +333,7 @@ pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>
     if version.len() > LONGEST_CLIENT_TEXT {
         return;
     }
-    if era::names_modern(version.as_bytes()) {
+    if revision::names_modern(version.as_bytes()) {
         observe::version_without_initialize(entry);
     }
     entry.keep_protocol_version(version);

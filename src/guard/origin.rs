@@ -6,13 +6,11 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `parse` | reads `Host` and `Origin` |
 //! | `pattern` | reads the entries of a list |
 //! | `hosts`, `origins` | the lists and their predicates |
 
 mod hosts;
 mod origins;
-mod parse;
 mod pattern;
 #[cfg(test)]
 mod tests;
@@ -21,12 +19,13 @@ use http::Version;
 use http::request::Parts;
 
 pub(crate) use self::hosts::{AllowedHosts, HostPredicate};
-pub(crate) use self::origins::{AllowedOrigins, OriginPredicate};
-pub(crate) use self::parse::Origin;
-use self::parse::{Host, default_port};
-use super::head::{Head, Single};
-use super::reason::RefusalReason;
-use crate::config::Settings;
+pub(crate) use self::origins::{AllowedOrigins, OriginPattern, OriginPredicate};
+pub(crate) use self::pattern::HostPattern;
+use super::head::Head;
+use crate::guard::settings::Settings;
+use crate::protocol::headers::Single;
+use crate::protocol::host::{Host, Origin, default_port};
+use crate::refusal::RefusalReason;
 
 /// Judges `Host` and `Origin` together.
 pub(crate) fn verify(

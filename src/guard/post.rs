@@ -14,19 +14,20 @@ use tower_service::Service;
 
 use super::admit::Admitted;
 use super::answer::Call;
-use super::era::{self, Era};
 use super::forward;
 use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck};
-use super::kept::Kept;
 use super::layer::Shared;
-use super::message::{self, Bounds, Message};
 use super::modern_call::{Listener, ModernCall};
 use super::opening::{self, Opening};
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::reported::{Passing, Reported};
 use crate::extract::McpMessage;
 use crate::observe;
+use crate::protocol::era::{self, Era};
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::protocol::message::{self, Bounds, Message};
+use crate::protocol::revision;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::{Caller, Client, Opener, Slot, Unavailable, Watch};
 
 /// A POST whose head passed and whose body came.
@@ -271,7 +272,7 @@ impl Post<'_> {
         }
         let listed = &self.shared.settings.modern_versions;
         let supported: Vec<_> = match listed.is_empty() {
-            true => vec![era::FIRST_MODERN],
+            true => vec![revision::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
         let requested = era::requested(message, self.admitted.traits.version(&self.parts.headers));
@@ -281,7 +282,7 @@ impl Post<'_> {
     }
 
     fn refuse_with(&self, reason: RefusalReason, message: &McpMessage) -> Next {
-        let id = message.request_id().map(Kept::as_bytes);
+        let id = message.request_id().map(InlineBytes::as_bytes);
         let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
             refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());

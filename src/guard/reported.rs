@@ -10,12 +10,12 @@ use http::{Method, Response};
 use http_body::Body as HttpBody;
 
 use super::body::{Role, SessionBody};
-use super::head::SESSION_ID;
 use super::layer::Shared;
-use super::reason::RefusalReason;
-use super::refusal::Refusal;
 use super::trailers::without_session_id;
 use crate::extract::Guarded;
+use crate::protocol::headers::SESSION_ID;
+use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::InFlight;
 
 /// How an answer to a request of no session comes back.

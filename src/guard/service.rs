@@ -20,9 +20,9 @@ use super::head::{Head, Traits};
 use super::intake::Intake;
 use super::layer::Shared;
 use super::post::{Next, Post};
-use super::reason::RefusalReason;
 use super::reported::{Passing, Reported};
-use crate::config::Settings;
+use crate::guard::settings::Settings;
+use crate::refusal::RefusalReason;
 use crate::session::{Caller, Entry, InFlight, Watch};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.

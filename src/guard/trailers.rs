@@ -10,7 +10,7 @@ use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::answer::AnswerTraits;
-use super::head::SESSION_ID;
+use crate::protocol::headers::SESSION_ID;
 
 /// Takes the session id out of a frame of trailers.
 #[inline]

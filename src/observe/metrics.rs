@@ -7,8 +7,8 @@ use metrics::{
     histogram,
 };
 
-use super::hooks::{SessionEvent, SessionHook};
-use crate::guard::era::LEGACY_REVISIONS;
+use crate::protocol::revision::LEGACY_REVISIONS;
+use crate::session::{SessionEvent, SessionHook};
 
 /// Hands every event on to the recorder that is installed.
 pub(super) struct Metrics(());

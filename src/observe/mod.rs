@@ -1,118 +1,24 @@
-//! What can be seen of sessions from outside: hooks, log events, metrics, and a count of everything.
-//!
-//! Whoever is told is told once, after the fact, and without any lock held.
+//! What can be seen of sessions from outside: the hooks that ship, log events and metrics, and span
+//! fields.
 
-mod hooks;
+mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
-mod minutely;
-mod stats;
-mod trace;
 
-use std::fmt;
 use std::sync::Arc;
 
-pub use self::hooks::{SessionEvent, SessionHook};
-use self::minutely::Minutely;
-use self::stats::Counters;
-pub use self::stats::SessionStats;
 #[cfg(feature = "redb")]
-pub(crate) use self::trace::store_unwritten;
-pub(crate) use self::trace::{
+pub(crate) use self::log::store_unwritten;
+pub(crate) use self::log::{
     record, record_too_long, record_unreadable, version_mismatch, version_without_initialize,
 };
-use crate::guard::Refusal;
-use crate::session::{EndReason, McpSession};
-use crate::store::StoreError;
-use crate::unwind::unless_it_panics;
+use crate::session::SessionHook;
 
-/// All who are told what happens to the sessions of a registry.
-#[derive(Default)]
-pub(crate) struct Observers {
-    pub(crate) counters: Counters,
-    hooks: Vec<Arc<dyn SessionHook>>,
-    /// Answers to `initialize` that opened no session.
-    fruitless: Minutely,
-}
-
-impl Observers {
-    pub(crate) fn new(hooks: Vec<Arc<dyn SessionHook>>) -> Self {
-        let mut all: Vec<Arc<dyn SessionHook>> = vec![Arc::new(trace::Log)];
-        #[cfg(feature = "metrics")]
-        all.push(Arc::new(metrics::Metrics::described()));
-        all.extend(hooks);
-        Self {
-            counters: Counters::default(),
-            hooks: all,
-            fruitless: Minutely::default(),
-        }
-    }
-
-    pub(crate) fn opened(&self, session: &McpSession) {
-        self.counters.opened();
-        self.tell(&SessionEvent::Opened { session });
-    }
-
-    /// The inner service's answer to `initialize` opened no session and is no error either: whoever set
-    /// it up should see why.
-    pub(crate) fn opened_none(&self, why: &'static str) {
-        if let Some(count) = self.fruitless.note() {
-            trace::opened_none(why, count);
-        }
-    }
-
-    pub(crate) fn restored(&self, session: &McpSession) {
-        self.counters.restored();
-        self.tell(&SessionEvent::Restored { session });
-    }
-
-    pub(crate) fn store_failed(&self, error: &StoreError) {
-        self.counters.store_failed();
-        self.tell(&SessionEvent::StoreFailed { error });
-    }
-
-    pub(crate) fn confirmed(&self, session: &McpSession) {
-        self.tell(&SessionEvent::Confirmed { session });
-    }
-
-    pub(crate) fn stream_opened(&self, session: &McpSession) {
-        self.counters.stream_opened();
-        self.tell(&SessionEvent::StreamOpened { session });
-    }
-
-    pub(crate) fn stream_closed(&self, session: &McpSession) {
-        self.counters.stream_closed();
-        self.tell(&SessionEvent::StreamClosed { session });
-    }
-
-    pub(crate) fn refused(&self, refusal: &Refusal) {
-        self.counters.refused(refusal);
-        self.tell(&SessionEvent::Refused { refusal });
-    }
-
-    pub(crate) fn ended(&self, session: &McpSession, reason: EndReason) {
-        self.counters.ended(reason);
-        let lived = session.age();
-        self.tell(&SessionEvent::Ended {
-            session,
-            reason,
-            lived,
-        });
-    }
-
-    /// A hook that panics must not take the caller along, who may be another client's request or
-    /// the sweep; the next one is told all the same.
-    fn tell(&self, event: &SessionEvent<'_>) {
-        for hook in &self.hooks {
-            let _ = unless_it_panics(|| hook.on_event(event));
-        }
-    }
-}
-
-impl fmt::Debug for Observers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observers")
-            .field("hooks", &self.hooks.len())
-            .finish_non_exhaustive()
-    }
+/// The hooks that ship, and then those of the user.
+pub(crate) fn hooks(users: Vec<Arc<dyn SessionHook>>) -> Vec<Arc<dyn SessionHook>> {
+    let mut hooks: Vec<Arc<dyn SessionHook>> = vec![Arc::new(log::Log)];
+    #[cfg(feature = "metrics")]
+    hooks.push(Arc::new(metrics::Metrics::described()));
+    hooks.extend(users);
+    hooks
 }

@@ -19,7 +19,7 @@ use super::owner::{Owner, Scope};
 use super::registry::Registry;
 use super::state::{Phase, State};
 use super::{EndReason, McpSession};
-use crate::observe::Observers;
+use crate::session::Observers;
 use crate::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},

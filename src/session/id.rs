@@ -1,6 +1,7 @@
 //! Session ids: what they look like, how they are made, and what a header must look like to be
 //! worth a lookup (contract §1 "session id", row 6).
 
+use crate::protocol::headers::is_well_formed;
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -153,14 +154,6 @@ impl fmt::Debug for IdSource {
             None => "UUID v4",
         })
     }
-}
-
-/// Whether `text` is visible ASCII of 1 to `longest` bytes, as the specification asks of ids
-/// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management>).
-pub(crate) fn is_well_formed(text: &[u8], longest: usize) -> bool {
-    // No early end, so that several bytes are looked at together.
-    let is_visible = |ok, byte| ok & (0x21..=0x7e).contains(byte);
-    (1..=longest).contains(&text.len()) && text.iter().fold(true, is_visible)
 }
 
 /// In the one spelling in which the guard issues it.

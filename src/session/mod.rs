@@ -3,14 +3,18 @@
 pub(crate) mod clock;
 mod drain;
 mod entry;
+mod events;
 mod extras;
 #[cfg(any(fuzzing, feature = "_internals"))]
 pub(crate) mod fuzzing;
 mod id;
+mod minutely;
+mod observers;
 mod owner;
 mod reaper;
 mod registry;
 mod state;
+mod stats;
 mod streams;
 mod tally;
 
@@ -24,17 +28,19 @@ use std::time::Duration;
 pub(crate) use self::clock::nanos;
 pub(crate) use self::drain::Drain;
 pub(crate) use self::entry::{Client, Entry, InFlight, Limits};
+pub use self::events::{SessionEvent, SessionHook};
 pub(crate) use self::extras::{Farewell, Watch};
+pub(crate) use self::id::IdSource;
 pub use self::id::{Fingerprint, McpSessionId};
-pub(crate) use self::id::{IdSource, is_well_formed};
+pub(crate) use self::observers::Observers;
 pub(crate) use self::owner::{Caller, OwnerSource, Scope};
 pub use self::owner::{Owner, OwnerResolver};
 pub(crate) use self::registry::{Begun, Opener, Registry, RegistrySettings, Slot, Unavailable};
 pub(crate) use self::state::Phase;
+pub use self::stats::SessionStats;
 pub(crate) use self::streams::{StreamKind, StreamPlace};
 pub(crate) use self::tally::{Held, Tally};
 
-use crate::observe::SessionStats;
 use crate::store::StoreError;
 
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.

@@ -23,8 +23,8 @@ use super::reaper::Reaper;
 use super::state::{Phase, State};
 use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
-use crate::guard::era;
-use crate::observe::{Observers, SessionHook, SessionStats};
+use crate::protocol::revision;
+use crate::session::{Observers, SessionHook, SessionStats};
 use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
 use crate::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -161,7 +161,7 @@ impl Registry {
         entry.verify(asked);
         entry.set_age(clock::nanos(age));
         if let Some(version) = protocol_version {
-            entry.keep_protocol_version(era::known(&version));
+            entry.keep_protocol_version(revision::known(&version));
         }
         if let Some(inner_id) = inner_id {
             entry.keep_inner_id(inner_id);

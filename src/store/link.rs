@@ -25,7 +25,8 @@ use tokio::time::timeout;
 use self::errands::{Errand, Errands};
 use self::load::Question;
 use super::{McpSessionStore, NewSession, Record, SessionKey, StoreError, StoreFuture};
-use crate::observe::{self, Observers};
+use crate::observe;
+use crate::session::Observers;
 use crate::session::{EndReason, Entry, Limits, Registry, Unavailable, clock, nanos};
 
 /// What a registry's store is set up with.

@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::events::EventReader;
 use super::{Asked, LARGEST_ANSWER, Outcome, keep_version};
-use crate::guard::body::{Passage, Tail};
-use crate::guard::reason::RefusalReason;
+use crate::guard::body::Passage;
+use crate::protocol::sse::EventReader;
+use crate::protocol::sse::Tail;
+use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry};
 
 /// A provisional session's stream.

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::parse::{Host, LOOPBACK, Origin, default_port};
-use super::pattern::{HostPattern, NamePattern, is_default_port, read_all};
-use crate::config::{ConfigError, ConfigErrorKind};
+use super::pattern::{HostPattern, NamePattern, is_default_port};
+use crate::protocol::host::{Host, LOOPBACK, Origin, default_port};
 use crate::unwind::unless_it_panics;
 
 /// The listed hosts, and the predicate that adds to them.
@@ -24,27 +23,17 @@ impl AllowedHosts {
             name: NamePattern::Exact(name.to_owned()),
             port: None,
         });
-        Self::of(listed.into())
+        Self::listed(listed.into())
     }
 
     pub(crate) fn any() -> Self {
         Self {
             any: true,
-            ..Self::of(Vec::new())
+            ..Self::listed(Vec::new())
         }
     }
 
-    pub(crate) fn listed<I>(hosts: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        let kind = ConfigErrorKind::Host;
-        let listed = read_all("allowed_hosts", hosts, kind, HostPattern::parse)?;
-        Ok(Self::of(listed))
-    }
-
-    fn of(listed: Vec<HostPattern>) -> Self {
+    pub(crate) fn listed(listed: Vec<HostPattern>) -> Self {
         Self {
             any: false,
             usual: listed.iter().filter_map(UsualHost::of).collect(),

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::parse::{LOOPBACK, Origin, default_port, split_scheme};
-use super::pattern::{HostPattern, read_all};
-use crate::config::{ConfigError, ConfigErrorKind};
+use super::pattern::HostPattern;
+use crate::protocol::host::{LOOPBACK, Origin, default_port, split_scheme};
 use crate::unwind::unless_it_panics;
 
 /// The listed origins, and what adds to them.
@@ -23,29 +22,18 @@ impl AllowedOrigins {
     pub(crate) fn loopback() -> Self {
         Self {
             loopback: true,
-            ..Self::of(Vec::new())
+            ..Self::listed(Vec::new())
         }
     }
 
     pub(crate) fn any() -> Self {
         Self {
             any: true,
-            ..Self::of(Vec::new())
+            ..Self::listed(Vec::new())
         }
     }
 
-    /// `setting` is what an error names.
-    pub(crate) fn listed<I>(setting: &'static str, origins: I) -> Result<Self, ConfigError>
-    where
-        I: IntoIterator,
-        I::Item: AsRef<str>,
-    {
-        let kind = ConfigErrorKind::Origin;
-        let listed = read_all(setting, origins, kind, OriginPattern::parse)?;
-        Ok(Self::of(listed))
-    }
-
-    fn of(listed: Vec<OriginPattern>) -> Self {
+    pub(crate) fn listed(listed: Vec<OriginPattern>) -> Self {
         Self {
             any: false,
             null: false,
@@ -86,13 +74,13 @@ impl AllowedOrigins {
 }
 
 #[derive(Clone, Debug)]
-struct OriginPattern {
+pub(crate) struct OriginPattern {
     scheme: String,
     host: HostPattern,
 }
 
 impl OriginPattern {
-    fn parse(text: &[u8]) -> Option<Vec<Self>> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Vec<Self>> {
         let (scheme, hosts) = split_scheme(text)?;
         let with_scheme = |host| Self {
             scheme: scheme.into(),

@@ -1,11 +1,10 @@
 //! The entries of the lists of hosts and origins.
 
-use super::parse::{Host, LOOPBACK, Name};
-use crate::config::{ConfigError, ConfigErrorKind};
+use crate::protocol::host::{Host, LOOPBACK, Name};
 
 /// A host in a list, with its port if it has one.
 #[derive(Clone, Debug)]
-pub(super) struct HostPattern {
+pub(crate) struct HostPattern {
     pub(super) name: NamePattern,
     pub(super) port: Option<u16>,
 }
@@ -20,7 +19,7 @@ pub(super) enum NamePattern {
 impl HostPattern {
     /// Reads an entry. A listed `localhost` gives three patterns: clients of one server reach it by
     /// any of the loopback names.
-    pub(super) fn parse(text: &[u8]) -> Option<Vec<Self>> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Vec<Self>> {
         let (host, names) = match text.strip_prefix(b"*.") {
             Some(rest) => {
                 let host = Host::parse(rest)?;
@@ -108,35 +107,4 @@ fn is_number(label: &str) -> bool {
         Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => label.bytes().all(|byte| byte.is_ascii_digit()),
     }
-}
-
-/// Reads a configured list; the error names the first entry that cannot be read.
-pub(super) fn read_all<I, T>(
-    setting: &'static str,
-    texts: I,
-    kind: ConfigErrorKind,
-    read: impl Fn(&[u8]) -> Option<Vec<T>>,
-) -> Result<Vec<T>, ConfigError>
-where
-    I: IntoIterator,
-    I::Item: AsRef<str>,
-{
-    let form = match kind {
-        ConfigErrorKind::Host => {
-            "`host` or `host:port`, IPv6 as `[::1]`, without a scheme or a path"
-        }
-        _ => "`scheme://host` or `scheme://host:port`, without a path",
-    };
-    let mut patterns = Vec::new();
-    for text in texts {
-        let text = text.as_ref();
-        patterns.extend(read(text.as_bytes()).ok_or_else(|| {
-            let message = format!(
-                "cannot hold {text:?}: write {form}; a wildcard is `*.` before at least two \
-                 labels, as in `*.example.com`"
-            );
-            ConfigError::new(kind, setting, message)
-        })?);
-    }
-    Ok(patterns)
 }

@@ -2,10 +2,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::hosts::{AllowedHosts, HostPredicate};
 use super::origins::{AllowedOrigins, OriginPredicate};
-use super::parse::{Host, Origin};
+use crate::builder::lists;
+use crate::protocol::host::{Host, Origin};
 
 fn hosts(listed: &[&str]) -> AllowedHosts {
-    AllowedHosts::listed(listed).unwrap()
+    lists::hosts(listed).unwrap()
 }
 
 fn allows(hosts: &AllowedHosts, text: &str) -> bool {
@@ -128,12 +129,9 @@ fn a_wildcard_that_is_none_cannot_be_listed() {
         " *.example.com",
     ];
     for host in bad {
-        assert!(AllowedHosts::listed([host]).is_err(), "{host}");
+        assert!(lists::hosts([host]).is_err(), "{host}");
         let origin = format!("https://{host}");
-        assert!(
-            AllowedOrigins::listed("cors", [&origin]).is_err(),
-            "{origin}"
-        );
+        assert!(lists::origins("cors", [&origin]).is_err(), "{origin}");
     }
     for host in [
         "*.example.com",
@@ -145,28 +143,22 @@ fn a_wildcard_that_is_none_cannot_be_listed() {
         "*.example.0xg",
         "*.xn--exmple-cua.com",
     ] {
-        assert!(AllowedHosts::listed([host]).is_ok(), "{host}");
+        assert!(lists::hosts([host]).is_ok(), "{host}");
         let origin = format!("https://{host}");
-        assert!(
-            AllowedOrigins::listed("cors", [&origin]).is_ok(),
-            "{origin}"
-        );
+        assert!(lists::origins("cors", [&origin]).is_ok(), "{origin}");
     }
     for origin in [
         "*://a.example.com",
         "*.example.com",
         "https://*.example.com/",
     ] {
-        assert!(
-            AllowedOrigins::listed("cors", [origin]).is_err(),
-            "{origin}"
-        );
+        assert!(lists::origins("cors", [origin]).is_err(), "{origin}");
     }
 }
 
 #[test]
 fn an_error_names_the_entry_and_says_how_to_write_it() {
-    let error = AllowedHosts::listed(["*.example.com", "https://mcp.example"]).unwrap_err();
+    let error = lists::hosts(["*.example.com", "https://mcp.example"]).unwrap_err();
     assert_eq!(
         error.to_string(),
         "allowed_hosts cannot hold \"https://mcp.example\": write `host` or `host:port`, IPv6 as \

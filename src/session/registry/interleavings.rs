@@ -15,7 +15,7 @@ use std::thread::current;
 use loom::thread::{Builder as Thread, JoinHandle};
 
 use super::*;
-use crate::observe::SessionEvent;
+use crate::session::SessionEvent;
 use crate::session::extras::Watch;
 use crate::session::{StreamKind, StreamPlace};
 use crate::sync::atomic::Ordering::Release;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Registry, lock};
-use crate::observe::Observers;
+use crate::session::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, Phase};
 use crate::sync::atomic::Ordering::AcqRel;
 

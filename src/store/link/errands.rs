@@ -9,7 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::{Known, late, lock};
-use crate::observe::Observers;
+use crate::session::Observers;
 use crate::session::{Owner, Registry, Scope};
 use crate::store::{McpSessionStore, SessionKey, StoreError};
 

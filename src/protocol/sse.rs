@@ -1,4 +1,4 @@
-//! Reads an event stream as its bytes come, to find the response in it
+//! Event streams: a reader that finds their messages as the bytes come, and what their last bytes say
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>).
 
 /// A push reader. It keeps one event at a time and never changes a byte of the stream.
@@ -75,6 +75,48 @@ impl EventReader {
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The last bytes of an event stream: do they end an event?
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tail {
+    last: [u8; 4],
+    len: usize,
+}
+
+impl Tail {
+    #[inline]
+    pub(crate) fn push(&mut self, data: &[u8]) {
+        match data.last_chunk() {
+            Some(last) => (self.last, self.len) = (*last, 4),
+            None => self.push_few(data),
+        }
+    }
+
+    #[inline(never)]
+    fn push_few(&mut self, data: &[u8]) {
+        for byte in data {
+            self.last.rotate_left(1);
+            self.last[3] = *byte;
+        }
+        self.len = 4.min(self.len + data.len());
+    }
+
+    /// An empty line ends an event; lines end in CR, LF or both
+    /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
+    pub(crate) fn is_between_events(self) -> bool {
+        let seen = &self.last[4 - self.len..];
+        let Some(line) = without_line_end(seen) else {
+            return seen.is_empty();
+        };
+        line.is_empty() || without_line_end(line).is_some()
+    }
+}
+
+fn without_line_end(text: &[u8]) -> Option<&[u8]> {
+    [b"\r\n".as_slice(), b"\n", b"\r"]
+        .into_iter()
+        .find_map(|end| text.strip_suffix(end))
+}
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +213,36 @@ mod tests {
                 reader.push(piece, |data| messages.push(String::from_utf8(data.to_vec()).unwrap()));
             }
             prop_assert_eq!(messages, oracle(&text));
+        }
+    }
+
+    #[test]
+    fn an_event_ends_with_an_empty_line_however_lines_end() {
+        let ends = |frames: &[&str]| {
+            let mut tail = Tail::default();
+            frames.iter().for_each(|frame| tail.push(frame.as_bytes()));
+            tail.is_between_events()
+        };
+        for frames in [
+            &[][..],
+            &["data: x\n\n"],
+            &["data: x\r\n\r\n"],
+            &["data: x\r\r"],
+            &["data: x\n", "\n"],
+            &["data: x\r\n", "\r", "\n"],
+            &[": comment\n\n", ""],
+        ] {
+            assert!(ends(frames), "{frames:?}");
+        }
+        for frames in [
+            &["data: x"][..],
+            &["d"],
+            &["da", "ta"],
+            &["data: x\n"],
+            &["data: x\r\n"],
+            &["data: x\n\n", "id: 1"],
+        ] {
+            assert!(!ends(frames), "{frames:?}");
         }
     }
 }

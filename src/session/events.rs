@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use crate::guard::Refusal;
-use crate::session::{EndReason, McpSession};
+use super::{EndReason, McpSession};
+use crate::refusal::Refusal;
 use crate::store::StoreError;
 
 /// Is told what happens to sessions; given to

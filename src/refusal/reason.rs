@@ -203,7 +203,7 @@ impl RefusalReason {
         }
     }
 
-    pub(super) fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::SessionEnded => StatusCode::OK,
             Self::HostNotAllowed | Self::OriginNotAllowed | Self::OwnerRequired => {
@@ -228,7 +228,7 @@ impl RefusalReason {
         }
     }
 
-    pub(super) fn code(self) -> i32 {
+    pub(crate) fn code(self) -> i32 {
         match self {
             Self::ParseError => -32700,
             Self::ModernInitialize => -32601,
@@ -248,7 +248,7 @@ impl RefusalReason {
         }
     }
 
-    pub(super) fn allow(self) -> Option<&'static str> {
+    pub(crate) fn allow(self) -> Option<&'static str> {
         match self {
             Self::MethodNotAllowed => Some("GET, POST, DELETE"),
             Self::OnlyPost => Some("POST"),
@@ -259,7 +259,7 @@ impl RefusalReason {
 
     /// These 404 and 403 speak of no request, so they carry no id: with one, a client would take the
     /// 404 for the answer to its call and never learn that its session is over.
-    pub(super) fn never_has_an_id(self) -> bool {
+    pub(crate) fn never_has_an_id(self) -> bool {
         matches!(
             self,
             Self::SessionNotFound
@@ -269,7 +269,7 @@ impl RefusalReason {
         )
     }
 
-    pub(super) fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         match self {
             Self::HostMalformed => "Send exactly one Host header, as host or host:port.",
             Self::HostNotAllowed => {

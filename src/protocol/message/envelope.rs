@@ -7,7 +7,7 @@ use super::judged::{self, Found};
 use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
 use super::{Bounds, Claim, LONGEST_ID, Message, MessageKind};
-use crate::guard::reason::RefusalReason;
+use crate::refusal::RefusalReason;
 
 /// A document, read but not judged.
 #[derive(Debug)]

@@ -3,7 +3,7 @@ use std::fmt;
 /// A few bytes of a message that outlive its body: its id, its method. The usual ones fit in
 /// place, a UUID in quotes included: they want no memory of their own, and do not hold the body's.
 #[derive(Clone)]
-pub(crate) struct Kept(Repr);
+pub(crate) struct InlineBytes(Repr);
 
 #[derive(Clone)]
 enum Repr {
@@ -11,7 +11,7 @@ enum Repr {
     Long(Box<[u8]>),
 }
 
-impl Kept {
+impl InlineBytes {
     #[inline]
     pub(crate) fn new(text: &[u8]) -> Self {
         let mut bytes = [0; SHORT];
@@ -34,7 +34,7 @@ impl Kept {
     }
 }
 
-impl fmt::Debug for Kept {
+impl fmt::Debug for InlineBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.as_bytes().escape_ascii())
     }
@@ -51,7 +51,7 @@ mod tests {
         for len in [0, 1, 37, 38, 39, 256, 1000] {
             let text = "x".repeat(len);
             assert_eq!(
-                Kept::new(text.as_bytes()).clone().as_bytes(),
+                InlineBytes::new(text.as_bytes()).clone().as_bytes(),
                 text.as_bytes()
             );
         }

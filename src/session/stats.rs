@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use crate::guard::{Refusal, RefusalReason};
-use crate::session::EndReason;
+use super::EndReason;
+use crate::refusal::{Refusal, RefusalReason};
 
 /// What has happened to the sessions of a guard since it was built, at one moment. Cheap: numbers
 /// are read one by one, so under load they may be a request apart.

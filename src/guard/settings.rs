@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use crate::guard::RefusalReason;
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
+use crate::refusal::RefusalReason;
 use crate::session::{OwnerSource, Scope};
 
 /// The settings that a request is judged by. They exist once, behind the layer's `Arc`.

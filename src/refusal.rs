@@ -5,6 +5,8 @@
 //! refused before a body was read is `application/problem+json`, because one client waits for ever
 //! on any other JSON-RPC error without its id.
 
+mod reason;
+
 use std::fmt;
 
 use axum::body::Body;
@@ -14,9 +16,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode, Version};
 
-use super::reason::RefusalReason;
-use crate::observe::Observers;
-use crate::session::Entry;
+pub use self::reason::RefusalReason;
 
 /// Why the guard answered instead of the inner service; found in the extensions of its responses,
 /// so that an outer layer can count and log refusals.
@@ -100,27 +100,12 @@ impl Refusal {
         }
     }
 
-    /// Has whoever watches the sessions told.
-    pub(crate) fn told(self, observers: &Observers) -> Self {
-        observers.refused(&self);
-        self
-    }
-
-    /// The same, where a session is all that there is at hand.
-    pub(crate) fn told_by(self, entry: &Entry) -> Self {
-        match entry.observers() {
-            Some(observers) => self.told(&observers),
-            None => self,
-        }
-    }
-
-    /// Has whoever watches told that the request would be refused, if it were not for
-    /// [report-only mode](crate::SessionGuardBuilder::report_only).
-    pub(crate) fn report(reason: RefusalReason, observers: &Observers) {
-        observers.refused(&Self {
+    /// What [report-only mode](crate::SessionGuardBuilder::report_only) lets pass.
+    pub(crate) fn only_reported(reason: RefusalReason) -> Self {
+        Self {
             is_only_reported: true,
             ..Self::of_head(reason)
-        });
+        }
     }
 
     /// Whether the request was let pass all the same, in

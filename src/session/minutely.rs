@@ -6,7 +6,7 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
-use crate::session::{clock, nanos};
+use super::{clock, nanos};
 
 /// Lets one event a minute through, the first at once.
 #[derive(Debug, Default)]

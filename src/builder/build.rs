@@ -6,10 +6,12 @@ use uuid::Uuid;
 
 use super::SessionGuardBuilder;
 use super::error::{ConfigError, ConfigErrorKind};
-use super::settings::{LegacyEra, ModernEra, Settings};
 use crate::SessionGuardLayer;
-use crate::guard::era::is_version;
-use crate::session::{Limits, Registry, RegistrySettings, Scope, is_well_formed, nanos};
+use crate::guard::settings::{LegacyEra, ModernEra, Settings};
+use crate::observe;
+use crate::protocol::headers::is_well_formed;
+use crate::protocol::revision::is_version;
+use crate::session::{Limits, Registry, RegistrySettings, Scope, nanos};
 use crate::store::StoreSettings;
 
 impl SessionGuardBuilder {
@@ -91,7 +93,7 @@ impl SessionGuardBuilder {
                     limits,
                     max_sessions: self.max_sessions,
                     max_per_owner: per_owner,
-                    hooks: self.hooks.0,
+                    hooks: observe::hooks(self.hooks.0),
                     store: self.store.map(|store| StoreSettings {
                         store,
                         lease: self.store_lease,

@@ -2,7 +2,8 @@
 
 mod build;
 mod error;
-mod settings;
+mod layer;
+pub(crate) mod lists;
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use axum::BoxError;
 use http::request::Parts;
 
 pub use self::error::{ConfigError, ConfigErrorKind};
-pub(crate) use self::settings::{LegacyEra, ModernEra, Settings};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPredicate, OriginPredicate};
-use crate::observe::SessionHook;
+use crate::guard::settings::{LegacyEra, ModernEra};
+use crate::session::SessionHook;
 use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource, Sessions};
 use crate::store::McpSessionStore;
 
@@ -491,7 +492,7 @@ impl SessionGuardBuilder {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.hosts = AllowedHosts::listed(hosts);
+        self.hosts = lists::hosts(hosts);
         self
     }
 
@@ -546,7 +547,7 @@ impl SessionGuardBuilder {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        self.origins = AllowedOrigins::listed("allowed_origins", origins);
+        self.origins = lists::origins("allowed_origins", origins);
         self
     }
 

@@ -25,7 +25,7 @@ use std::borrow::Cow;
 use self::envelope::Envelope;
 use self::fields::Fields;
 use self::scanner::{DEEPEST, Malformed, Scanner};
-use super::reason::RefusalReason;
+use crate::refusal::RefusalReason;
 
 /// One message. All of it is text; what is only compared stays bytes, and what few need is taken
 /// from the fields when they ask.

@@ -7,10 +7,10 @@ use tracing::field::display;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, debug, info, warn};
 
-use super::hooks::{SessionEvent, SessionHook};
 use crate::extract::McpMessage;
-use crate::guard::{Refusal, RefusalReason};
-use crate::session::{Entry, Scope};
+use crate::log::TARGET;
+use crate::refusal::{Refusal, RefusalReason};
+use crate::session::{Entry, Scope, SessionEvent, SessionHook};
 #[cfg(feature = "redb")]
 use crate::store::FileStoreError;
 
@@ -100,11 +100,6 @@ pub(crate) fn version_without_initialize(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
 }
 
-/// The inner service's answer to `initialize` opened no session. Nothing of it is shown.
-pub(super) fn opened_none(why: &'static str, count: u64) {
-    warn!(target: TARGET, why, count, "the inner service answered initialize with JSON that opens no session");
-}
-
 /// What is known of a session is too long for a store.
 pub(crate) fn record_too_long(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "what is known of the session is too long to be stored: shorten its owner");
@@ -121,7 +116,6 @@ pub(crate) fn store_unwritten(error: &FileStoreError) {
     warn!(target: TARGET, %error, "the store could not write refreshes, or remove what has expired");
 }
 
-const TARGET: &str = "mcp_session_guard";
 /// No method that MCP knows comes near it; logs are not for whole documents.
 const LONGEST_METHOD: usize = 128;
 const SESSION: &str = "mcp.session.fingerprint";

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The names of this machine on the loopback interface.
-pub(super) const LOOPBACK: [Name<&str>; 3] = [
+pub(crate) const LOOPBACK: [Name<&str>; 3] = [
     Name::Dns("localhost"),
     Name::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
     Name::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
@@ -12,15 +12,15 @@ pub(super) const LOOPBACK: [Name<&str>; 3] = [
 
 /// A host with its port.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Host<T> {
-    pub(super) name: Name<T>,
-    pub(super) port: Option<u16>,
+pub(crate) struct Host<T> {
+    pub(crate) name: Name<T>,
+    pub(crate) port: Option<u16>,
 }
 
 impl<'a> Host<&'a str> {
     /// Reads a host as `Origin` and the settings carry it. `None` where it is malformed: userinfo,
     /// a bad port, nothing at all, characters of no host name.
-    pub(super) fn parse(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let (name, port) = split(text)?;
         let port = match port {
             Some(digits) => Some(parse_port(digits)?),
@@ -32,7 +32,7 @@ impl<'a> Host<&'a str> {
 
     /// Reads a host as `Host`, `:authority` and the absolute form carry it. Unlike in `Origin`, an
     /// empty port is sound there and means none (RFC 3986 §3.2.3).
-    pub(super) fn of_request(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn of_request(text: &'a [u8]) -> Option<Self> {
         let (name, port) = split(text)?;
         let port = match port {
             Some("") | None => None,
@@ -65,7 +65,7 @@ fn parse_port(digits: &str) -> Option<u16> {
 
 /// A name compares without case and without a trailing dot, an IP literal by value.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Name<T> {
+pub(crate) enum Name<T> {
     Dns(T),
     Ip(IpAddr),
 }
@@ -95,7 +95,7 @@ impl<'a> Name<&'a str> {
         }
     }
 
-    pub(super) fn to_owned(self) -> Name<String> {
+    pub(crate) fn to_owned(self) -> Name<String> {
         match self {
             Self::Dns(name) => Name::Dns(name.into()),
             Self::Ip(address) => Name::Ip(address),
@@ -103,7 +103,7 @@ impl<'a> Name<&'a str> {
     }
 
     /// Whether there is a label between all dots. DNS knows no other name.
-    pub(super) fn has_whole_labels(&self) -> bool {
+    pub(crate) fn has_whole_labels(&self) -> bool {
         match self {
             Self::Dns(name) => name.split('.').all(|label| !label.is_empty()),
             Self::Ip(_) => true,
@@ -112,7 +112,7 @@ impl<'a> Name<&'a str> {
 }
 
 impl Name<String> {
-    pub(super) fn borrowed(&self) -> Name<&str> {
+    pub(crate) fn borrowed(&self) -> Name<&str> {
         match self {
             Self::Dns(name) => Name::Dns(name),
             Self::Ip(address) => Name::Ip(*address),
@@ -144,8 +144,8 @@ impl<T: fmt::Display> fmt::Display for Name<T> {
 /// `scheme://host[:port]`, nothing behind it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
-    pub(super) scheme: &'a str,
-    pub(super) host: Host<&'a str>,
+    pub(crate) scheme: &'a str,
+    pub(crate) host: Host<&'a str>,
 }
 
 impl<'a> Origin<'a> {
@@ -155,17 +155,17 @@ impl<'a> Origin<'a> {
         Some(Self { scheme, host })
     }
 
-    pub(super) fn is_web(&self) -> bool {
+    pub(crate) fn is_web(&self) -> bool {
         default_port(self.scheme).is_some()
     }
 
-    pub(super) fn port(&self) -> Option<u16> {
+    pub(crate) fn port(&self) -> Option<u16> {
         self.host.port.or(default_port(self.scheme))
     }
 }
 
 /// Splits an origin into its scheme and what follows `://`.
-pub(super) fn split_scheme(text: &[u8]) -> Option<(&str, &[u8])> {
+pub(crate) fn split_scheme(text: &[u8]) -> Option<(&str, &[u8])> {
     let (scheme, host) = std::str::from_utf8(text).ok()?.split_once("://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && scheme
@@ -174,7 +174,7 @@ pub(super) fn split_scheme(text: &[u8]) -> Option<(&str, &[u8])> {
     is_scheme.then_some((scheme, host.as_bytes()))
 }
 
-pub(super) fn default_port(scheme: &str) -> Option<u16> {
+pub(crate) fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         _ if scheme.eq_ignore_ascii_case("http") => Some(80),
         _ if scheme.eq_ignore_ascii_case("https") => Some(443),

@@ -1,0 +1,116 @@
+"""Checks that a module imports only modules of lower floors.
+
+    python3 .ci/imports.py             checks src/, unit tests excepted
+    python3 .ci/imports.py --self-test seeds each form of a violation, which the check must find
+
+`KNOWN` are the imports that still run upwards: one more fails, and so does one that is gone and still listed.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+FLOORS = [
+    ["sync", "unwind", "log"],
+    ["refusal"],
+    ["protocol", "store"],
+    ["session"],
+    ["observe", "extract"],
+    ["era_split"],
+    ["guard"],
+    ["builder"],
+    ["cors"],
+    ["lib"],
+]
+FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+KNOWN = {
+    ("observe/log.rs", "extract"),
+    ("store/embedded/worker.rs", "observe"),
+    ("store/link.rs", "observe"),
+    ("store/link.rs", "session"),
+    ("store/link/errands.rs", "session"),
+    ("store/link/load.rs", "observe"),
+    ("store/link/load.rs", "session"),
+    ("store/link/refresh.rs", "session"),
+    ("store/link/watch.rs", "session"),
+    ("store/mod.rs", "session"),
+    ("store/record.rs", "session"),
+}
+
+
+def without_tests(text):
+    """The code alone: no comments, no strings, and nothing of `#[cfg(test)]` modules, which stand last."""
+    text = re.sub(r"//[^\n]*", "", text)
+    text = re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
+    return re.split(r"#\[cfg\(test\)\]\s*(?:mod|impl)\b", text)[0]
+
+
+def paths(text):
+    """What follows `crate::`, in a list too, as the names of modules."""
+    for start in re.finditer(r"\bcrate::", text):
+        rest = text[start.end() :]
+        if rest.startswith("{"):
+            depth, end = 0, 0
+            for end, letter in enumerate(rest):
+                depth += (letter == "{") - (letter == "}")
+                if depth == 0:
+                    break
+            inside = re.sub(r"\{[^{}]*\}", "", re.sub(r"\{[^{}]*\}", "", rest[1:end]))
+            yield from (part.strip().split("::")[0] for part in inside.split(","))
+        else:
+            yield re.match(r"\w*", rest)[0]
+
+
+def climbs(text, depth):
+    """Modules at the top that `super::super::..` reaches from a file that is so deep."""
+    for chain in re.finditer(r"\b((?:super::)+)(\w+)", text):
+        if chain[1].count("super::") >= depth:
+            yield chain[2]
+
+
+def violations(files):
+    """Pairs of a file and a module that is not below the file's own."""
+    found = set()
+    for name, text in files.items():
+        if re.search(r"(^|/)tests(\.rs|/)", name):
+            continue
+        own = name.removesuffix(".rs").split("/")[0]
+        depth = name.count("/") + (not name.endswith("mod.rs"))
+        code = without_tests(text)
+        for module in {*paths(code), *climbs(code, depth)} - {own}:
+            if module in FLOOR and FLOOR[module] >= FLOOR.get(own, len(FLOORS)):
+                found.add((name, module))
+    return found
+
+
+def self_test():
+    for name, text in {
+        "session/entry.rs": "use crate::guard::Settings;",
+        "session/owner.rs": "use crate::{guard::Settings, sync};",
+        "session/id.rs": "fn id() { crate::observe::record(None, None) }",
+        "store/memory.rs": "use super::super::session::Entry;",
+        "protocol/era.rs": "pub(crate) use crate::session::Entry;",
+        "refusal.rs": "use super::guard::Settings;",
+        "observe/mod.rs": "use crate::extract::McpMessage;",
+    }.items():
+        assert violations({name: text}), f"{name}: {text}"
+    for name, text in {
+        "guard/body.rs": "use crate::session::Entry;",
+        "session/entry.rs": "// crate::guard\n#[cfg(test)]\nmod tests { use crate::guard::Settings; }",
+        "session/entry/in_flight.rs": "use super::super::clock;",
+    }.items():
+        assert not violations({name: text}), f"{name}: {text}"
+
+
+if "--self-test" in sys.argv:
+    self_test()
+    print("each form of a violation is found")
+    sys.exit()
+source = Path(__file__).parent.parent / "src"
+found = violations({str(file.relative_to(source)): file.read_text() for file in source.rglob("*.rs")})
+for name, module in sorted(found - KNOWN):
+    print(f"src/{name} imports {module}, which is not below it")
+for name, module in sorted(KNOWN - found):
+    print(f"src/{name} no longer imports {module}: take it off the list")
+print(f"{len(found)} imports run upwards, {len(KNOWN)} of them known")
+sys.exit(found != KNOWN)

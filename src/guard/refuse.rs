@@ -1,0 +1,27 @@
+//! Who is notified of a refusal: the hooks, the log and the metrics.
+
+use crate::refusal::{Refusal, RefusalReason};
+use crate::session::Entry;
+use crate::session::Observers;
+
+impl Refusal {
+    /// Has whoever watches the sessions told.
+    pub(crate) fn told(self, observers: &Observers) -> Self {
+        observers.refused(&self);
+        self
+    }
+
+    /// The same, where a session is all that there is at hand.
+    pub(crate) fn told_by(self, entry: &Entry) -> Self {
+        match entry.observers() {
+            Some(observers) => self.told(&observers),
+            None => self,
+        }
+    }
+
+    /// Has whoever watches told that the request would be refused, if it were not for
+    /// [report-only mode](crate::SessionGuardBuilder::report_only).
+    pub(crate) fn report(reason: RefusalReason, observers: &Observers) {
+        observers.refused(&Self::only_reported(reason));
+    }
+}

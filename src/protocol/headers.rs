@@ -1,0 +1,225 @@
+//! What the headers of the protocol say, read from their text alone.
+
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue};
+
+use super::revision::{LEGACY_REVISIONS, is_usual};
+
+pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(crate) static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// Whether CGI, WSGI or PHP would give the inner service this field under the name of one of ours:
+/// they write `_` for `-`, and some of them for any other sign.
+#[inline]
+pub(crate) fn is_alias(name: &str) -> bool {
+    // Nearly every name differs in its first letter or its length.
+    matches!(name.as_bytes().first(), Some(b'm' | b'l'))
+        && ALIASED.iter().any(|ours| is_alias_of(name, ours))
+}
+
+/// Whether this is `ours` with another sign for a hyphen.
+pub(crate) fn is_alias_of(name: &str, ours: &str) -> bool {
+    let reads_same =
+        |(byte, ours): (u8, u8)| byte == ours || ours == b'-' && !byte.is_ascii_alphanumeric();
+    name.len() == ours.len() && name != ours && name.bytes().zip(ours.bytes()).all(reads_same)
+}
+
+const ALIASED: [&str; 5] = [
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+];
+
+/// A header that may stand once. "First wins" would let two readers see two values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Single<'a> {
+    Absent,
+    Once(&'a HeaderValue),
+    Repeated,
+}
+
+impl<'a> Single<'a> {
+    pub(crate) fn read(headers: &'a HeaderMap, name: &HeaderName) -> Self {
+        let mut values = headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => Self::Once(value),
+            (Some(_), Some(_)) => Self::Repeated,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, value: &'a HeaderValue) {
+        *self = match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
+        };
+    }
+}
+
+/// `Mcp-Session-Id`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SessionHeader<'a> {
+    /// None, or one empty one.
+    Absent,
+    /// Not visible ASCII, or longer than any id that this guard may know.
+    Malformed,
+    Named(&'a [u8]),
+    Repeated,
+}
+
+impl<'a> SessionHeader<'a> {
+    pub(crate) fn of(header: Single<'a>, longest: usize) -> Self {
+        match header {
+            Single::Repeated => Self::Repeated,
+            Single::Absent => Self::Absent,
+            Single::Once(id) if id.is_empty() => Self::Absent,
+            Single::Once(id) if is_well_formed(id.as_bytes(), longest) => {
+                Self::Named(id.as_bytes())
+            }
+            Single::Once(_) => Self::Malformed,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn named(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Named(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// `MCP-Protocol-Version`. Equal ones count once, be they lines or members of a list: a client that
+/// sets the header twice has its platform join the two.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum VersionHeader<'a> {
+    Absent,
+    Conflicting,
+    Named(&'a [u8]),
+}
+
+impl<'a> VersionHeader<'a> {
+    /// The version as text, where one is named.
+    #[inline]
+    pub(crate) fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Named(version) => std::str::from_utf8(version).ok(),
+            Self::Absent | Self::Conflicting => None,
+        }
+    }
+
+    pub(crate) fn read(headers: &'a HeaderMap) -> Self {
+        let mut header = Self::Absent;
+        for value in headers.get_all(&PROTOCOL_VERSION) {
+            header.add(value);
+        }
+        header
+    }
+
+    pub(crate) fn known(self) -> Option<VersionHeader<'static>> {
+        match self {
+            Self::Absent => Some(VersionHeader::Absent),
+            Self::Conflicting => Some(VersionHeader::Conflicting),
+            Self::Named(named) => LEGACY_REVISIONS
+                .iter()
+                .find(|known| known.as_bytes() == named)
+                .map(|known| VersionHeader::Named(known.as_bytes())),
+        }
+    }
+
+    /// Takes a line in. Whether it is one bare version.
+    #[inline(always)]
+    pub(crate) fn add(&mut self, line: &'a HeaderValue) -> bool {
+        if is_usual(line.as_bytes()) {
+            self.add_member(line.as_bytes());
+            return true;
+        }
+        self.add_list(line)
+    }
+
+    #[cold]
+    fn add_list(&mut self, line: &'a HeaderValue) -> bool {
+        tokens(line).for_each(|member| self.add_member(member));
+        tokens(line).eq([line.as_bytes()])
+    }
+
+    #[inline]
+    fn add_member(&mut self, member: &'a [u8]) {
+        *self = match self {
+            Self::Absent => Self::Named(member),
+            Self::Named(first) if member == *first => return,
+            Self::Named(_) | Self::Conflicting => Self::Conflicting,
+        };
+    }
+}
+
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| match digit {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
+    };
+    text.iter().try_fold(0, add).filter(|_| !text.is_empty())
+}
+
+pub(crate) fn names_encoding(value: &HeaderValue) -> bool {
+    tokens(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+pub(crate) fn names_mcp_header(value: &HeaderValue) -> bool {
+    tokens(value).any(|token| {
+        token
+            .get(..4)
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"mcp-"))
+    })
+}
+
+/// The elements of a comma-separated header.
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+pub(crate) fn is_json_in_utf8(content_type: &[u8]) -> bool {
+    if content_type == b"application/json" {
+        return true;
+    }
+    let mut parts = content_type
+        .split(|byte| *byte == b';')
+        .map(<[u8]>::trim_ascii);
+    parts
+        .next()
+        .is_some_and(|essence| essence.eq_ignore_ascii_case(b"application/json"))
+        && parts.all(|parameter| {
+            let mut sides = parameter
+                .splitn(2, |byte| *byte == b'=')
+                .map(<[u8]>::trim_ascii);
+            let is_charset = sides
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"charset"));
+            let charset = unquoted(sides.next().unwrap_or_default());
+            !is_charset
+                || ["utf-8", "utf8", "us-ascii", "ascii"]
+                    .iter()
+                    .any(|known| charset.eq_ignore_ascii_case(known.as_bytes()))
+        })
+}
+
+fn unquoted(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\"")
+        .and_then(|text| text.strip_suffix(b"\""))
+        .unwrap_or(text)
+}
+
+/// Whether `text` is visible ASCII of 1 to `longest` bytes, as the specification asks of ids
+/// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management>).
+pub(crate) fn is_well_formed(text: &[u8], longest: usize) -> bool {
+    // No early end, so that several bytes are looked at together.
+    let is_visible = |ok, byte| ok & (0x21..=0x7e).contains(byte);
+    (1..=longest).contains(&text.len()) && text.iter().fold(true, is_visible)
+}

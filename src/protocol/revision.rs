@@ -1,0 +1,60 @@
+//! The revisions of the protocol, as text.
+
+use std::borrow::Cow;
+
+/// Whether a version is a date of 2026-07-28 or later.
+#[inline]
+pub(crate) fn names_modern(version: &[u8]) -> bool {
+    version >= FIRST_MODERN.as_bytes() && is_date(version)
+}
+
+/// `YYYY-MM-DD`; such dates compare as text.
+pub(crate) fn is_date(text: &[u8]) -> bool {
+    let number = |range: std::ops::Range<usize>| {
+        text[range].iter().try_fold(0_u32, |number, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| number * 10 + u32::from(digit - b'0'))
+        })
+    };
+    text.len() == 10
+        && text[4] == b'-'
+        && text[7] == b'-'
+        && number(0..4).is_some()
+        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
+        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
+}
+
+/// Whether this could be a version at all: such text may be shown again.
+pub(crate) fn is_version(text: &[u8]) -> bool {
+    (1..=32).contains(&text.len())
+        && text
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+}
+
+/// A version as text that need not be allocated, where it is one of the usual.
+pub(crate) fn known(version: &str) -> Cow<'static, str> {
+    match usual(version.as_bytes()) {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(version.to_owned()),
+    }
+}
+
+/// Whether this is a version that the guard knows by name.
+#[inline]
+pub(crate) fn is_usual(version: &[u8]) -> bool {
+    usual(version).is_some()
+}
+
+#[inline]
+pub(crate) fn usual(version: &[u8]) -> Option<&'static str> {
+    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
+    usual.find(|usual| usual.as_bytes() == version)
+}
+
+/// The revisions with a handshake, the most usual first.
+pub(crate) const LEGACY_REVISIONS: [&str; 4] =
+    ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+/// The first revision without one.
+pub(crate) const FIRST_MODERN: &str = "2026-07-28";
