@@ -1,4 +1,4 @@
-//! What a request costs in process, by the clock: `cargo bench --bench guard`.
+//! What a request costs in process, by the clock: `cargo bench -p client-tests --bench guard`.
 //!
 //! Candidates take turns; every figure is a median. Compare figures of one run only.
 #![allow(missing_docs)]

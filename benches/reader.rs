@@ -1,4 +1,4 @@
-//! The message reader beside what else reads JSON: `cargo bench --bench reader --features _internals`.
+//! The message reader beside what else reads JSON: `cargo bench -p client-tests --bench reader`.
 //!
 //! Candidates take turns, so that whatever else the machine does hits all of them; the figure is
 //! the median of many turns. The reader does all of the contract's checks (rows 12 to 14), the

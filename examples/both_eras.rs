@@ -1,7 +1,7 @@
 //! One endpoint for both eras of the protocol: clients of 2025-11-25 and before get sessions,
 //! those of 2026-07-28 none, each from a service of its own.
 //!
-//! Run it with `cargo run --example both_eras`; `-- sessions` or `-- modern` serves one era only.
+//! Run it with `cargo run -p client-tests --example both_eras`; `-- sessions` or `-- modern` serves one era only.
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -1,6 +1,6 @@
 //! An MCP server that pages of one other origin may call from their visitors' browsers.
 //!
-//! Run it with `cargo run --example browser -- http://localhost:5173`, the page's origin.
+//! Run it with `cargo run -p client-tests --example browser -- http://localhost:5173`, the page's origin.
 //! `without-cors` behind it leaves the CORS layer out: the browser then keeps the page away.
 
 use std::convert::Infallible;

@@ -1,6 +1,6 @@
 //! A server that survives being killed: its sessions are in a file.
 //!
-//! Run it with `cargo run --example durable`, paste the first `curl` lines that it prints, kill it
+//! Run it with `cargo run -p client-tests --example durable`, paste the first `curl` lines that it prints, kill it
 //! (`kill -9`, too), run it again, and paste the last: the session goes on. Arguments: the file
 //! (`sessions.redb`), the port (8000).
 

@@ -1,6 +1,6 @@
 //! A gateway: the guard in front of an MCP server in any language.
 //!
-//! Run it with `cargo run --example gateway -- http://127.0.0.1:3000/mcp`. Clients see the guard's
+//! Run it with `cargo run -p client-tests --example gateway -- http://127.0.0.1:3000/mcp`. Clients see the guard's
 //! sessions; the server's own ids stay inside, and it is told when the guard ends one of them. Two
 //! more arguments: how many seconds an answer may take to begin (300; one in JSON begins when the
 //! tool is done), and after how many a quiet session ends (1800).

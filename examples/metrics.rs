@@ -1,6 +1,6 @@
 //! What happens to sessions, for Prometheus: `/metrics` beside a guarded MCP endpoint.
 //!
-//! Run it with `cargo run --example metrics`. The library's feature `metrics` speaks to the facade of
+//! Run it with `cargo run -p client-tests --example metrics`. The library's feature `metrics` speaks to the facade of
 //! the crate `metrics`: other recorders than Prometheus' do as well.
 
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
 //! Sessions that belong to who opened them: bearer tokens outside the guard, the official Rust
 //! SDK's server inside it, and a logout that ends all of a user's sessions.
 //!
-//! Run it with `cargo run --example owners`, then paste the `curl` lines that it prints.
+//! Run it with `cargo run -p client-tests --example owners`, then paste the `curl` lines that it prints.
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -1,5 +1,5 @@
 //! Two guarded endpoints with settings of their own beside ordinary routes, under the layers that a
-//! server in the open has. Run it with `cargo run --example per_route`.
+//! server in the open has. Run it with `cargo run -p client-tests --example per_route`.
 //!
 //! Layers that are added later stand outside. From outside in: what marks, names and logs every
 //! request; what may answer instead of the guard; the guard; what belongs to the handler alone.

@@ -1,6 +1,6 @@
 //! The official Rust SDK's server inside the guard.
 //!
-//! Run it with `cargo run --example rmcp`; `-- stateless` has rmcp keep no sessions of its own.
+//! Run it with `cargo run -p client-tests --example rmcp`; `-- stateless` has rmcp keep no sessions of its own.
 //! Either way clients see the guard's sessions. rmcp's own ids stay inside; when rmcp drops a
 //! quiet session (after five minutes), the client gets a clean 404.
 

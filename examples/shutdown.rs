@@ -1,6 +1,6 @@
 //! A shutdown that no client's open stream can hold up, and that leaves no call waiting.
 //!
-//! Run it with `cargo run --example shutdown`, open a stream, and press ctrl-c (or send SIGTERM):
+//! Run it with `cargo run -p client-tests --example shutdown`, open a stream, and press ctrl-c (or send SIGTERM):
 //! for ten seconds (`-- 3`: for three) open sessions go on while new ones are refused with 503,
 //! then all end and the server returns.
 

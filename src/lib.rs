@@ -72,7 +72,7 @@
 //! # Order of layers
 //!
 //! What is added later stands outside. From outside in (`examples/per_route.rs` has them all,
-//! `tests/layers.rs` shows each mistake):
+//! `tests/clients/tests/layers.rs` shows each mistake):
 //!
 //! | layer | side | on the other side |
 //! |---|---|---|
@@ -266,6 +266,6 @@ pub mod fuzzing {
 }
 
 /// The README's code compiles.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "cors", feature = "redb"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

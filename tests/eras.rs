@@ -347,25 +347,6 @@ async fn two_services_each_get_their_own_era() {
     assert!(unguarded.text().contains("SessionGuardLayer"));
 }
 
-#[tokio::test]
-async fn two_services_are_ready_when_both_are() {
-    let (legacy, mut legacy_handle) = tower_test::mock::pair::<Request<Body>, Response>();
-    let (modern, mut modern_handle) = tower_test::mock::pair::<Request<Body>, Response>();
-    legacy_handle.allow(0);
-    modern_handle.allow(1);
-    let mut both = tower_test::mock::Spawn::new(EraSplit::new(legacy, modern));
-    assert!(both.poll_ready().is_pending());
-    // The modern one was not asked yet, and once ready it is not asked again.
-    legacy_handle.allow(1);
-    assert!(both.poll_ready().is_ready());
-    assert!(both.poll_ready().is_ready());
-    modern_handle.send_error("gone");
-    assert!(
-        both.poll_ready().is_ready(),
-        "what is ready stays so until it is called"
-    );
-}
-
 #[test]
 fn refusing_both_eras_is_an_error_when_building() {
     let error = SessionGuardLayer::builder()

@@ -4,44 +4,31 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::fmt::Debug;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{any, post as on_post};
-use futures_util::{FutureExt, stream};
-use http::header::{CONTENT_ENCODING, HeaderName};
+use futures_util::FutureExt;
+use http::header::HeaderName;
 use http::{Method, Request, StatusCode};
-use http_body::{Body as HttpBody, Frame};
-use http_body_util::{BodyExt, Full, StreamBody};
 use mcp_session_guard::{
     ConfigError, EndReason, Fingerprint, GuardRejection, McpMessage, McpSession, McpSessionId,
     Owner, Refusal, RefusalReason, ResponseFuture, SessionEvent, SessionGuard, SessionGuardBuilder,
     SessionGuardLayer, SessionStats, Sessions,
 };
-use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
-use tower_http::body::Limited;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
-use tower_http::cors::{AllowOrigin, Any, CorsLayer};
-use tower_http::limit::RequestBodyLimitLayer;
-use tower_http::timeout::TimeoutLayer;
-use tower_test::mock::{Mock, Spawn, spawn_layer};
 
 use support::{
-    Answer, INITIALIZE, INITIALIZED, PING, Recorder, World, bodiless, initialize_result, post,
-    request,
+    Answer, INITIALIZE, INITIALIZED, PING, PREFLIGHT, Recorder, World, bodiless, comes_late,
+    foreign, post, request,
 };
 
 const REQUESTS: [(&str, &str); 17] = [
@@ -248,66 +235,6 @@ async fn guards_built_apart_share_neither_sessions_nor_settings() {
 }
 
 #[tokio::test]
-async fn foreign_bodies_pass_through_layers_on_both_sides() {
-    let guard = SessionGuardLayer::new();
-    let sessions = guard.sessions();
-    let minute = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, MINUTE);
-    let service = ServiceBuilder::new()
-        .layer(CatchPanicLayer::new())
-        .layer(CompressionLayer::new())
-        .layer(minute)
-        .layer(RequestBodyLimitLayer::new(1024))
-        .layer(guard)
-        .layer(RequestBodyLimitLayer::new(512))
-        .layer(CatchPanicLayer::new())
-        .layer(CompressionLayer::new())
-        .layer(minute)
-        .service_fn(foreign::<Limited<Body>>);
-    let gzip = "accept-encoding: gzip";
-
-    // The opening is compressed outside only: compressed inside it could not be judged.
-    let opening = with(gzip, carrying(None, Full::from(INITIALIZE)));
-    let opened = service.clone().oneshot(opening).await.unwrap();
-    assert_eq!(opened.headers()[CONTENT_ENCODING], "gzip");
-    let id = session_id(opened.headers()).to_owned();
-    opened.into_body().collect().await.unwrap();
-
-    let spaced = " { \"method\":\"ping\",\"id\" : 1,\n\"jsonrpc\":\"2.0\" } ";
-    let call = || carrying(Some(&id), Full::from(spaced));
-    let answer = service.clone().oneshot(call()).await.unwrap();
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body, spaced);
-    let answer = service.clone().oneshot(with(gzip, call())).await.unwrap();
-    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(body[..2], [0x1f, 0x8b]);
-
-    let panics = Full::from(r#"{"jsonrpc":"2.0","id":1,"method":"panic"}"#);
-    let call = carrying(Some(&id), panics);
-    let answer = service.clone().oneshot(call).await.unwrap();
-    assert_eq!((answer.status().as_u16(), reason(&answer)), (500, None));
-
-    // Larger than the outer limit, streamed: the guard reads until it trips.
-    let call = || {
-        let texts = [PING.to_owned(), " ".repeat(600), " ".repeat(600)];
-        let frames = texts.map(|text| Ok::<_, Infallible>(Frame::data(Bytes::from(text))));
-        carrying(Some(&id), StreamBody::new(stream::iter(frames)))
-    };
-    let answer = service.clone().oneshot(call()).await.unwrap();
-    let too_large = Some(RefusalReason::BodyTooLarge);
-    assert_eq!(
-        (answer.status().as_u16(), reason(&answer)),
-        (413, too_large)
-    );
-    // Declared: the outer limit answers by itself.
-    let declared = with("content-length: 1025", call());
-    let answer = service.clone().oneshot(declared).await.unwrap();
-    assert_eq!((answer.status().as_u16(), reason(&answer)), (413, None));
-
-    assert_eq!(sessions.get(&id).unwrap().in_flight(), 0);
-}
-
-#[tokio::test]
 async fn errors_of_the_inner_service_pass_through() {
     #[derive(Debug, PartialEq)]
     struct Down;
@@ -344,62 +271,6 @@ async fn errors_of_the_inner_service_pass_through() {
     }
     assert_eq!(send(post(None, PING)).await.unwrap().status(), 400);
     assert_eq!(guard.sessions().get(id).unwrap().in_flight(), 0);
-}
-
-#[tokio::test]
-async fn readiness_of_the_inner_service_is_passed_on() {
-    let (mut guard, mut inner) = spawn_layer(SessionGuardLayer::new());
-    inner.allow(0);
-    assert_eq!(readiness(&mut guard), Poll::Pending);
-    inner.allow(1);
-    assert!(guard.is_woken());
-    assert_eq!(readiness(&mut guard), Poll::Ready(Ok(())));
-    inner.send_error("down");
-    assert_eq!(readiness(&mut guard), Poll::Ready(Err("down".to_owned())));
-}
-
-fn readiness(
-    guard: &mut Spawn<SessionGuard<Mock<Request<Body>, Response>>>,
-) -> Poll<Result<(), String>> {
-    guard
-        .poll_ready::<Request<Body>>()
-        .map_err(|error| error.to_string())
-}
-
-/// The mock panics when it is called without having been polled ready, and its clones are not.
-#[tokio::test(start_paused = true)]
-async fn the_service_that_was_polled_ready_is_the_one_called() {
-    let (mut guard, mut inner) = spawn_layer(SessionGuardLayer::new());
-    let mut id = String::new();
-    for (method, message) in [
-        (Method::OPTIONS, ""),
-        (Method::POST, INITIALIZE),
-        (Method::POST, PING),
-        (Method::GET, ""),
-        (Method::DELETE, ""),
-    ] {
-        let session = Some(id.as_str()).filter(|id| !id.is_empty());
-        let request = match method {
-            Method::POST => post(session, comes_late(message)),
-            Method::OPTIONS => request(PREFLIGHT),
-            _ => bodiless(method.clone(), session),
-        };
-        inner.allow(1);
-        assert_eq!(readiness(&mut guard), Poll::Ready(Ok(())));
-        let answer = tokio::spawn(guard.call(request));
-        let called = timeout(MINUTE, inner.next_request()).await;
-        let (seen, respond) = called.expect("a call").unwrap();
-        assert_eq!(seen.method(), method);
-        let body = seen.into_body().collect().await.unwrap().to_bytes();
-        assert_eq!(body, message);
-        // With an id of its own the inner service is asked about DELETE, too.
-        respond.send_response((OWN_ID, reply(body).map(Body::new)).into_response());
-        let answer = Answer::of(answer.await.unwrap().unwrap()).await;
-        assert!(answer.status.is_success());
-        if message == INITIALIZE {
-            session_id(&answer.headers).clone_into(&mut id);
-        }
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -510,63 +381,6 @@ async fn a_thousand_clones_and_a_thousand_layerings_share_the_sessions() {
         }
     }
     assert_eq!(guard.sessions().len(), 1);
-}
-
-#[tokio::test]
-async fn cors_outside_answers_preflights_and_dresses_refusals() {
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::any())
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers(Any)
-        .expose_headers([HeaderName::from_static("mcp-session-id")]);
-    let guard = SessionGuardLayer::new();
-    let world = world(&guard, only_mcp().route_layer(guard.clone()).layer(cors));
-
-    let answer = world.ask(request(PREFLIGHT)).await;
-    assert_eq!(answer.status, 200);
-    let methods = &answer.headers["access-control-allow-methods"];
-    assert_eq!(methods, "GET,POST,DELETE");
-    assert!(!answer.headers.contains_key("x-from"));
-
-    for (origin, message, status) in [
-        ("origin: http://localhost:5173", PING, 400),
-        ("origin: http://localhost:5173", INITIALIZE, 200),
-        // CORS lets this origin in, the guard does not: it must be listed in both.
-        ("origin: https://app.example", INITIALIZE, 403),
-    ] {
-        let answer = world.ask(with(origin, post(None, message))).await;
-        assert_eq!(answer.status, status);
-        assert_eq!(answer.headers["access-control-allow-origin"], "*");
-        let exposed = &answer.headers["access-control-expose-headers"];
-        assert_eq!(exposed, "mcp-session-id");
-    }
-}
-
-#[tokio::test]
-async fn cors_inside_answers_preflights_of_allowed_pages_but_never_sees_refusals() {
-    let of_no_session =
-        AllowOrigin::predicate(|_, parts| !parts.headers.contains_key("mcp-session-id"));
-    let cors = CorsLayer::new().allow_origin(of_no_session);
-    let world = World::around(SessionGuardLayer::new(), only_mcp().layer(cors));
-
-    let answer = world.ask(request(PREFLIGHT)).await;
-    assert_eq!(answer.status, 200);
-    let allowed = &answer.headers["access-control-allow-origin"];
-    assert_eq!(allowed, "http://localhost:5173");
-    let foreign = PREFLIGHT.replace("http://localhost:5173", "https://evil.example");
-    let answer = world.ask(request(&foreign)).await;
-    assert_eq!(answer.status, 403);
-    let headers = answer.headers;
-    assert!(!headers.contains_key("access-control-allow-origin"));
-
-    for (message, status, is_dressed) in [(PING, 400, false), (INITIALIZE, 200, true)] {
-        let answer = world
-            .ask(with("origin: http://localhost", post(None, message)))
-            .await;
-        assert_eq!(answer.status, status);
-        let dressed = answer.headers.contains_key("access-control-allow-origin");
-        assert_eq!(dressed, is_dressed);
-    }
 }
 
 #[test]
@@ -682,7 +496,6 @@ async fn extractors_tell_what_is_missing() {
 const NO_GUARD: &str = "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it.";
 const NO_MESSAGE: &str = "This request has no message: extract Option<McpMessage>.";
 const NO_SESSION: &str = "This request has no session: extract Option<McpSession>.";
-const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:5173\nmcp-session-id: x\nmcp-session-id: y\naccess-control-request-method: POST";
 const OWN_ID: [(&str, &str); 1] = [("mcp-session-id", "own")];
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -690,27 +503,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn mcp(request: Request<Body>) -> Response {
     let Ok(response) = foreign(request).await;
     response.map(Body::new)
-}
-
-/// The same with bodies that are not axum's.
-async fn foreign<B: HttpBody>(request: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = request.into_body().collect().await;
-    Ok(reply(body.ok().expect("a whole body").to_bytes()))
-}
-
-/// A result for `initialize`, the very bytes for anything else.
-fn reply(body: Bytes) -> Response<Full<Bytes>> {
-    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let body = match message["method"].as_str() {
-        Some("initialize") => initialize_result(&message["id"]).to_string().into(),
-        Some("panic") => panic!("asked to"),
-        _ => body,
-    };
-    Response::builder()
-        .header("content-type", "application/json")
-        .header("x-from", "mcp")
-        .body(Full::new(body))
-        .unwrap()
 }
 
 fn world(guard: &SessionGuardLayer, app: Router) -> World {
@@ -726,10 +518,6 @@ fn at(path: &str, mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-fn carrying<B>(session: Option<&str>, body: B) -> Request<B> {
-    post(session, "").map(|_| body)
-}
-
 fn with<B>(header: &str, mut request: Request<B>) -> Request<B> {
     let (name, value) = header.split_once(": ").unwrap();
     let name: HeaderName = name.parse().unwrap();
@@ -739,13 +527,6 @@ fn with<B>(header: &str, mut request: Request<B>) -> Request<B> {
 
 fn reason<B>(response: &Response<B>) -> Option<RefusalReason> {
     response.extensions().get().map(Refusal::reason)
-}
-
-fn comes_late(text: &'static str) -> Body {
-    Body::from_stream(stream::once(async move {
-        tokio::task::yield_now().await;
-        Ok::<_, io::Error>(text)
-    }))
 }
 
 async fn open(world: &World, path: &str) -> String {

@@ -1078,7 +1078,7 @@ async fn what_has_left_is_not_asked_for_for_ever_because_its_owner_was_logged_ou
         sleep(Duration::from_millis(10)).await;
         store.set_trouble(Trouble::None);
     };
-    let (opened, ()) = futures_util::join!(opening, log_out);
+    let (opened, ()) = tokio::join!(opening, log_out);
     assert_eq!((opened.status.as_u16(), store.len()), (200, 1));
 
     guard.drain(Duration::ZERO).await;

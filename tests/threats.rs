@@ -27,11 +27,7 @@ fn every_rule_names_a_test() {
 
 /// Whether the file has a test of that name, be it a function, a property, or a row of the contract's table.
 fn is_a_test(file: &str, name: &str) -> bool {
-    let folder = if file.starts_with("src/") {
-        ""
-    } else {
-        "tests/"
-    };
+    let folder = if file.contains('/') { "" } else { "tests/" };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{folder}{file}.rs"));
     let Ok(source) = fs::read_to_string(path) else {
         return false;

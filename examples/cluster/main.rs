@@ -1,6 +1,6 @@
 //! Two nodes that share their sessions in Redis, behind one address: kill either, and clients go on.
 //!
-//! Start a Redis, run `cargo run --example cluster`, and paste the lines that it prints. `REDIS_URL`
+//! Start a Redis, run `cargo run -p client-tests --example cluster`, and paste the lines that it prints. `REDIS_URL`
 //! names another Redis than redis://127.0.0.1:6379.
 
 mod mcp;

@@ -1,7 +1,7 @@
 //! A page for the operator beside a guarded MCP endpoint: which sessions are open and whose they
 //! are, what was refused and why, and a button that ends a session.
 //!
-//! Run it with `cargo run --example dashboard`. Clients that send `Authorization: Bearer alice-demo`
+//! Run it with `cargo run -p client-tests --example dashboard`. Clients that send `Authorization: Bearer alice-demo`
 //! are Alice's, all others nobody's. To have the page in a server of your own, take along
 //! `operator.rs` and the files beside it.
 

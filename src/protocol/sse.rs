@@ -120,10 +120,6 @@ fn without_line_end(text: &[u8]) -> Option<&[u8]> {
 
 #[cfg(test)]
 mod tests {
-    use eventsource_stream::Eventsource;
-    use futures_util::{FutureExt, StreamExt, stream};
-    use proptest::prelude::*;
-
     use super::*;
 
     fn read(frames: &[&str]) -> Vec<String> {
@@ -179,40 +175,6 @@ mod tests {
             let mut reader = EventReader::default();
             reader.push(text.as_bytes(), |_| {});
             assert_eq!(reader.saw_id(), saw, "{text:?}");
-        }
-    }
-
-    /// What another reader makes of the whole stream.
-    fn oracle(text: &str) -> Vec<String> {
-        let whole = stream::iter([Ok::<_, std::convert::Infallible>(text.as_bytes().to_vec())]);
-        let events = whole.eventsource().collect::<Vec<_>>().now_or_never();
-        let events = events.expect("the stream is ready").into_iter().flatten();
-        events
-            .filter(|event| event.event == "message")
-            .map(|event| event.data)
-            .collect()
-    }
-
-    proptest! {
-        #[test]
-        fn messages_are_those_that_another_reader_finds(
-            lines in prop::collection::vec(
-                prop::sample::select(vec![
-                    "", "", "data: a", "data:b", "data", "data:  c", ": comment", "event: message",
-                    "event: ping", "event", "id: 1", "retry: 5", "dataa: x", "é: x", "data: é",
-                ]),
-                0..20,
-            ),
-            end in prop::sample::select(vec!["\n", "\r\n"]),
-            piece in 1..9_usize,
-        ) {
-            let text: String = lines.iter().map(|line| format!("{line}{end}")).collect();
-            let mut reader = EventReader::default();
-            let mut messages = Vec::new();
-            for piece in text.as_bytes().chunks(piece) {
-                reader.push(piece, |data| messages.push(String::from_utf8(data.to_vec()).unwrap()));
-            }
-            prop_assert_eq!(messages, oracle(&text));
         }
     }
 

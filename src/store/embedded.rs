@@ -5,6 +5,8 @@ mod error;
 mod file;
 mod job;
 mod tables;
+#[cfg(test)]
+mod test_folder;
 mod worker;
 
 use std::fmt;
@@ -29,8 +31,9 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 /// use mcp_session_guard::SessionGuardLayer;
 /// use mcp_session_guard::store::{FileStore, FileStoreErrorKind};
 ///
-/// let folder = tempfile::tempdir()?; // /var/lib/… in earnest
-/// let path = folder.path().join("sessions.redb");
+/// # let folder = std::env::temp_dir().join(format!("sessions-of-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// let path = folder.join("sessions.redb"); // `folder` is for example /var/lib/…
 /// let store = FileStore::open(&path)?;
 ///
 /// // One process at a time.
@@ -38,7 +41,8 @@ use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, 
 /// assert_eq!(refused.kind(), FileStoreErrorKind::InUse);
 ///
 /// let guard = SessionGuardLayer::builder().store(store).build()?;
-/// # let _: SessionGuardLayer = guard;
+/// # drop::<SessionGuardLayer>(guard);
+/// # std::fs::remove_dir_all(folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

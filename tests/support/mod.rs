@@ -14,7 +14,10 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::any;
+use futures_util::stream;
 use http::{HeaderMap, Method, Request, StatusCode, Version};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyExt, Full};
 use mcp_session_guard::{Era, McpMessage, McpSession, SessionGuardLayer, Sessions};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -23,6 +26,7 @@ use tracing_subscriber::fmt::format::FmtSpan;
 pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1.0"}}}"#;
 pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 pub const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+pub const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:5173\nmcp-session-id: x\nmcp-session-id: y\naccess-control-request-method: POST";
 
 /// A request as the inner service got it.
 #[derive(Clone, Debug)]
@@ -72,7 +76,7 @@ async fn answer(State(recorder): State<Recorder>, request: Request<Body>) -> Res
     if seen.method != Method::POST {
         return Response::builder()
             .header("content-type", "text/event-stream")
-            .body(Body::from_stream(futures_util::stream::pending::<
+            .body(Body::from_stream(stream::pending::<
                 Result<Bytes, Infallible>,
             >()))
             .unwrap();
@@ -105,6 +109,49 @@ pub fn json_response(status: u16, body: &Value) -> Response {
         .header("content-type", "application/json")
         .body(Body::from(body.to_string()))
         .unwrap()
+}
+
+/// An inner service whose bodies are not axum's. Answers as [`echo`].
+pub async fn foreign<B: HttpBody>(
+    request: Request<B>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await;
+    Ok(echo(body.ok().expect("a whole body").to_bytes()))
+}
+
+/// A result for `initialize`, the very bytes for anything else; panics if the method is `panic`.
+pub fn echo(body: Bytes) -> Response<Full<Bytes>> {
+    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let body = match message["method"].as_str() {
+        Some("initialize") => initialize_result(&message["id"]).to_string().into(),
+        Some("panic") => panic!("asked to"),
+        _ => body,
+    };
+    Response::builder()
+        .header("content-type", "application/json")
+        .header("x-from", "mcp")
+        .body(Full::new(body))
+        .unwrap()
+}
+
+/// An inner service with session ids of its own.
+pub async fn own_ids(request: Request<Body>) -> Response {
+    let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let mut response = match &body[..] {
+        b"" => Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(Body::from_stream(stream::pending::<
+                Result<String, Infallible>,
+            >()))
+            .unwrap(),
+        _ if body == INITIALIZE => json_response(200, &initialize_result(&0.into())),
+        _ => json_response(202, &Value::Null),
+    };
+    if body == INITIALIZE {
+        let own = "an-inner-id-that-is-secret".parse().unwrap();
+        response.headers_mut().insert("mcp-session-id", own);
+    }
+    response
 }
 
 /// A guarded endpoint at `/mcp`, spoken to in process.
@@ -209,6 +256,14 @@ pub fn post(session: Option<&str>, body: impl Into<Body>) -> Request<Body> {
         request = request.header("mcp-session-id", id);
     }
     request.body(body.into()).unwrap()
+}
+
+/// A body whose bytes are not there at the first poll.
+pub fn comes_late(text: &'static str) -> Body {
+    Body::from_stream(stream::once(async move {
+        tokio::task::yield_now().await;
+        Ok::<_, io::Error>(text)
+    }))
 }
 
 pub fn bodiless(method: Method, session: Option<&str>) -> Request<Body> {

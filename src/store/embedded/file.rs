@@ -190,10 +190,11 @@ const CACHE: usize = 16 << 20;
 mod tests {
     use redb::{TableDefinition, TableHandle};
 
+    use super::super::test_folder::TestFolder;
     use super::*;
 
     fn refused(fill: impl FnOnce(&Database)) -> FileStoreErrorKind {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TestFolder::new();
         let path = folder.path().join("sessions.redb");
         fill(&Database::create(&path).unwrap());
         open(&path).unwrap_err().kind()

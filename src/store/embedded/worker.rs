@@ -264,12 +264,13 @@ mod tests {
     use tokio::sync::{Semaphore, oneshot};
 
     use super::super::job::Call;
+    use super::super::test_folder::TestFolder;
     use super::*;
     use crate::store::SessionKey;
 
     #[test]
     fn calls_that_wait_share_a_commit() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TestFolder::new();
         let path = folder.path().join("sessions.redb");
         let places = Arc::new(Semaphore::new(200));
         let (jobs, waiting) = channel();
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn time_goes_on_from_what_the_file_has_seen() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TestFolder::new();
         let path = folder.path().join("sessions.redb");
         let (jobs, waiting) = channel();
         drop(jobs);

@@ -305,7 +305,7 @@ fn node_modules() -> PathBuf {
     folder().join("node/node_modules")
 }
 
-/// The path of a built example. `cargo test` at the top level has built it already.
+/// The path of a built example. `cargo test --workspace` has built it already.
 ///
 /// # Panics
 ///
@@ -321,7 +321,7 @@ pub fn example(name: &str) -> PathBuf {
     if !path.exists() {
         let built = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
             .current_dir(folder().join("../.."))
-            .args(["build", "--example", name])
+            .args(["build", "--workspace", "--example", name])
             .status();
         assert!(
             built.is_ok_and(|status| status.success()),

@@ -1,21 +1,30 @@
 //! The guard among other layers: what each order does, and how a wrong one shows.
 
+#[path = "../../support/mod.rs"]
 mod support;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use http::{HeaderName, StatusCode, header};
-use mcp_session_guard::{Owner, SessionGuardBuilder, SessionGuardLayer};
+use futures_util::stream;
+use http::header::CONTENT_ENCODING;
+use http::{HeaderName, Method, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use mcp_session_guard::{Owner, Refusal, RefusalReason, SessionGuardBuilder, SessionGuardLayer};
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::body::Limited;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use tower_http::decompression::RequestDecompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -24,8 +33,12 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultMakeSpan, TraceLayer};
 use tracing::instrument::WithSubscriber;
 
-use support::{INITIALIZE, Log, PING, World, initialize_result, json_response, post};
+use support::{
+    INITIALIZE, Log, PING, PREFLIGHT, World, foreign, initialize_result, json_response, post,
+    request,
+};
 
+const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 const SLOW: &str = r#"{"jsonrpc":"2.0","id":1,"method":"slow"}"#;
 const PANICS: &str = r#"{"jsonrpc":"2.0","id":1,"method":"panics"}"#;
@@ -269,4 +282,146 @@ async fn a_trace_of_headers_shows_the_id_unless_the_header_was_marked_sensitive_
         assert!(log.contains("mcp-session-id"), "{log}");
         assert_eq!(log.contains(&id), shows, "{log}");
     }
+}
+
+#[tokio::test]
+async fn foreign_bodies_pass_through_layers_on_both_sides() {
+    let guard = SessionGuardLayer::new();
+    let sessions = guard.sessions();
+    let minute = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, MINUTE);
+    let service = ServiceBuilder::new()
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .layer(minute)
+        .layer(RequestBodyLimitLayer::new(1024))
+        .layer(guard)
+        .layer(RequestBodyLimitLayer::new(512))
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .layer(minute)
+        .service_fn(foreign::<Limited<Body>>);
+    let gzip = "accept-encoding: gzip";
+
+    // The opening is compressed outside only: compressed inside it could not be judged.
+    let opening = with(gzip, carrying(None, Full::from(INITIALIZE)));
+    let opened = service.clone().oneshot(opening).await.unwrap();
+    assert_eq!(opened.headers()[CONTENT_ENCODING], "gzip");
+    let id = opened.headers()["mcp-session-id"].to_str();
+    let id = id.unwrap().to_owned();
+    opened.into_body().collect().await.unwrap();
+
+    let spaced = " { \"method\":\"ping\",\"id\" : 1,\n\"jsonrpc\":\"2.0\" } ";
+    let call = || carrying(Some(&id), Full::from(spaced));
+    let answer = service.clone().oneshot(call()).await.unwrap();
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, spaced);
+    let answer = service.clone().oneshot(with(gzip, call())).await.unwrap();
+    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body[..2], [0x1f, 0x8b]);
+
+    let panics = Full::from(r#"{"jsonrpc":"2.0","id":1,"method":"panic"}"#);
+    let call = carrying(Some(&id), panics);
+    let answer = service.clone().oneshot(call).await.unwrap();
+    assert_eq!((answer.status().as_u16(), reason(&answer)), (500, None));
+
+    // Larger than the outer limit, streamed: the guard reads until it trips.
+    let call = || {
+        let texts = [PING.to_owned(), " ".repeat(600), " ".repeat(600)];
+        let frames = texts.map(|text| Ok::<_, Infallible>(Frame::data(Bytes::from(text))));
+        carrying(Some(&id), StreamBody::new(stream::iter(frames)))
+    };
+    let answer = service.clone().oneshot(call()).await.unwrap();
+    let too_large = Some(RefusalReason::BodyTooLarge);
+    assert_eq!(
+        (answer.status().as_u16(), reason(&answer)),
+        (413, too_large)
+    );
+    // Declared: the outer limit answers by itself.
+    let declared = with("content-length: 1025", call());
+    let answer = service.clone().oneshot(declared).await.unwrap();
+    assert_eq!((answer.status().as_u16(), reason(&answer)), (413, None));
+
+    assert_eq!(sessions.get(&id).unwrap().in_flight(), 0);
+}
+
+#[tokio::test]
+async fn cors_outside_answers_preflights_and_dresses_refusals() {
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::any())
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers(Any)
+        .expose_headers([HeaderName::from_static("mcp-session-id")]);
+    let guard = SessionGuardLayer::new();
+    let world = World {
+        app: echoing().route_layer(guard.clone()).layer(cors),
+        sessions: guard.sessions(),
+        inner: support::Recorder::default(),
+    };
+
+    let answer = world.ask(request(PREFLIGHT)).await;
+    assert_eq!(answer.status, 200);
+    let methods = &answer.headers["access-control-allow-methods"];
+    assert_eq!(methods, "GET,POST,DELETE");
+    assert!(!answer.headers.contains_key("x-from"));
+
+    for (origin, message, status) in [
+        ("origin: http://localhost:5173", PING, 400),
+        ("origin: http://localhost:5173", INITIALIZE, 200),
+        // CORS lets this origin in, the guard does not: it must be listed in both.
+        ("origin: https://app.example", INITIALIZE, 403),
+    ] {
+        let answer = world.ask(with(origin, post(None, message))).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.headers["access-control-allow-origin"], "*");
+        let exposed = &answer.headers["access-control-expose-headers"];
+        assert_eq!(exposed, "mcp-session-id");
+    }
+}
+
+#[tokio::test]
+async fn cors_inside_answers_preflights_of_allowed_pages_but_never_sees_refusals() {
+    let of_no_session =
+        AllowOrigin::predicate(|_, parts| !parts.headers.contains_key("mcp-session-id"));
+    let cors = CorsLayer::new().allow_origin(of_no_session);
+    let world = World::around(SessionGuardLayer::new(), echoing().layer(cors));
+
+    let answer = world.ask(request(PREFLIGHT)).await;
+    assert_eq!(answer.status, 200);
+    let allowed = &answer.headers["access-control-allow-origin"];
+    assert_eq!(allowed, "http://localhost:5173");
+    let foreign = PREFLIGHT.replace("http://localhost:5173", "https://evil.example");
+    let answer = world.ask(request(&foreign)).await;
+    assert_eq!(answer.status, 403);
+    let headers = answer.headers;
+    assert!(!headers.contains_key("access-control-allow-origin"));
+
+    for (message, status, is_dressed) in [(PING, 400, false), (INITIALIZE, 200, true)] {
+        let answer = world
+            .ask(with("origin: http://localhost", post(None, message)))
+            .await;
+        assert_eq!(answer.status, status);
+        let dressed = answer.headers.contains_key("access-control-allow-origin");
+        assert_eq!(dressed, is_dressed);
+    }
+}
+
+/// An endpoint that answers `initialize`, and anything else with its own bytes.
+fn echoing() -> Router {
+    Router::new().route("/mcp", any(foreign::<Body>))
+}
+
+fn carrying<B>(session: Option<&str>, body: B) -> http::Request<B> {
+    post(session, "").map(|_| body)
+}
+
+fn with<B>(header: &str, mut request: http::Request<B>) -> http::Request<B> {
+    let (name, value) = header.split_once(": ").unwrap();
+    let name: HeaderName = name.parse().unwrap();
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+fn reason<B>(response: &http::Response<B>) -> Option<RefusalReason> {
+    response.extensions().get().map(Refusal::reason)
 }

@@ -3,6 +3,7 @@
 //! Each life has a runtime of its own, which is gone with all its tasks when the life is over. Time is
 //! real, for the file's thread knows no other.
 
+#[path = "../../support/mod.rs"]
 mod support;
 
 use std::path::PathBuf;

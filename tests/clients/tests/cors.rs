@@ -1,5 +1,6 @@
 //! Pages of other origins in front of the guard, in process. A real browser is in `tests/clients`.
 
+#[path = "../../support/mod.rs"]
 mod support;
 
 use axum::Router;

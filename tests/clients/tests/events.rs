@@ -1,0 +1,38 @@
+//! The reader of event streams beside another one.
+
+use std::convert::Infallible;
+
+use eventsource_stream::Eventsource;
+use futures_util::{FutureExt, StreamExt, stream};
+use mcp_session_guard::fuzzing::read_events;
+use proptest::prelude::*;
+
+/// What another reader makes of the whole stream.
+fn oracle(text: &str) -> Vec<String> {
+    let whole = stream::iter([Ok::<_, Infallible>(text.as_bytes().to_vec())]);
+    let events = whole.eventsource().collect::<Vec<_>>().now_or_never();
+    let events = events.expect("the stream is ready").into_iter().flatten();
+    events
+        .filter(|event| event.event == "message")
+        .map(|event| event.data)
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn messages_are_those_that_another_reader_finds(
+        lines in prop::collection::vec(
+            prop::sample::select(vec![
+                "", "", "data: a", "data:b", "data", "data:  c", ": comment", "event: message",
+                "event: ping", "event", "id: 1", "retry: 5", "dataa: x", "é: x", "data: é",
+            ]),
+            0..20,
+        ),
+        end in prop::sample::select(vec!["\n", "\r\n"]),
+        piece in 1..9_usize,
+    ) {
+        let text: String = lines.iter().map(|line| format!("{line}{end}")).collect();
+        let messages = read_events(text.as_bytes().chunks(piece));
+        prop_assert_eq!(messages, oracle(&text));
+    }
+}
