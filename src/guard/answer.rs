@@ -39,7 +39,7 @@ pub(crate) struct Call {
     /// The request carries `Last-Event-ID`: it resumes a stream.
     resumes: bool,
     max_streams: u16,
-    /// Of a GET whose answer is waited for. In a box: nearly every call is moved without one.
+    /// Set on a GET that waits for its answer. Boxed, because nearly every call is moved without one.
     place: Option<Box<StreamPlace>>,
     version: Version,
 }
@@ -76,7 +76,7 @@ impl Call {
         }
     }
 
-    /// The inner service has not answered at once: a GET counts among the streams of its session.
+    /// The inner service has not answered at once, so a GET counts among the streams of its session.
     #[inline]
     pub(crate) fn wait(&mut self) {
         if !self.is_message && self.place.is_none() {
@@ -86,15 +86,15 @@ impl Call {
         }
     }
 
-    /// Whether nobody waits for the answer any more: the session has ended, or a GET had to make room.
+    /// Whether the answer is no longer needed: the session has ended, or a GET had to make room.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         !self.in_flight.entry().is_usable()
             || self.place.as_ref().is_some_and(|place| place.is_lost())
     }
 
-    /// The answer where it was over before the inner service had begun one. 404 would make one client
-    /// repeat the call, so a request gets an error of its own; and a GET that had to make room an event
+    /// The answer if the call was over before the inner service answered. 404 would make one client
+    /// repeat the call, so a request gets an error of its own. A GET that had to make room gets an event
     /// stream that is over.
     pub(crate) fn ended(&self) -> Response<Body> {
         let entry = self.in_flight.entry();
@@ -378,7 +378,7 @@ fn is_empty<B: HttpBody>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-/// What a client takes for a stream that has just ended: it opens another when it likes.
+/// A client takes this for a stream that has just ended, and may open another.
 fn empty_stream() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();

@@ -240,7 +240,7 @@ where
                 give_back(inner);
                 Self::answer(*response, None)
             }
-            // It ended meanwhile.
+            // Its session has ended, or it had to make room.
             Next::Call(call) if call.is_over() => {
                 give_back(inner);
                 Self::answer(call.ended(), None)
@@ -268,7 +268,7 @@ impl<S: Service<Request<Body>>> State<S> {
         }
     }
 
-    /// Waits until `inner` is ready, once the rest of the request's body was dropped.
+    /// Drops the rest of the request's body, then waits until `inner` is ready.
     pub(super) fn ready(
         inner: S,
         request: Request<Body>,

@@ -59,7 +59,7 @@ pub(super) enum Next {
 }
 
 impl Next {
-    /// Ready once nobody waits for the inner service any more.
+    /// Ready once the inner service's answer is no longer needed.
     pub(super) fn poll_over(&self, watch: Pin<&mut Watch>, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Call(call) => {

@@ -5,7 +5,7 @@ use crate::session::Entry;
 use crate::session::Observers;
 
 impl Refusal {
-    /// Has whoever watches the sessions told.
+    /// Notifies the observers of the sessions.
     pub(crate) fn told(self, observers: &Observers) -> Self {
         observers.refused(&self);
         self
@@ -19,7 +19,7 @@ impl Refusal {
         }
     }
 
-    /// Has whoever watches told that the request would be refused, if it were not for
+    /// Notifies the observers that the request would be refused, if it were not for
     /// [report-only mode](crate::SessionGuardBuilder::report_only).
     pub(crate) fn report(reason: RefusalReason, observers: &Observers) {
         observers.refused(&Self::only_reported(reason));

@@ -217,7 +217,7 @@ where
     }
 }
 
-/// Takes the body off a request that carries none inward. Returns what must be dropped of it first.
+/// Takes the body off a request that carries none inward. Returns the part that must be dropped first.
 #[inline]
 fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Intake> {
     if body.is_end_stream() {
@@ -227,8 +227,8 @@ fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Inta
     Intake::new(own, settings).if_must_be_dropped(parts)
 }
 
-/// Drops the rest of a body first. Not ready meanwhile: who sends slowly must not hold a place in a
-/// limited service.
+/// Drops the rest of a body first. The inner service is not polled ready: a slow upload must not hold a
+/// concurrency permit.
 #[cold]
 fn wait<S>(inner: &mut S, parts: Parts, next: Next, rest: Option<Intake>) -> State<S>
 where
@@ -270,7 +270,8 @@ where
     State::answer(response, None)
 }
 
-/// The same once the rest of its body was dropped: until then the session may end by other means.
+/// Ends a session once the rest of the DELETE's body was dropped. Until then the session may end by other
+/// means.
 async fn end_behind<S, R>(
     mut rest: Intake,
     session: InFlight,

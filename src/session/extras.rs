@@ -51,19 +51,18 @@ impl Extras {
         }
     }
 
-    /// Takes in a GET whose answer has not begun; beyond `limit` the oldest of these is taken out and
-    /// told.
+    /// Adds a GET whose answer has not begun. Beyond `limit` the oldest of these is removed and notified.
     pub(super) fn add_waiting(&self, kind: StreamKind, limit: usize) -> u32 {
         self.with_streams(kind, |streams| streams.wait(limit))
     }
 
-    /// Takes in an open GET stream, in place of the GET that `waited`; beyond `limit` the oldest is
-    /// taken out and told.
+    /// Adds an open GET stream in place of the GET that `waited`. Beyond `limit` the oldest is removed and
+    /// notified.
     pub(super) fn add_stream(&self, kind: StreamKind, waited: Option<u32>, limit: usize) -> u32 {
         self.with_streams(kind, |streams| streams.open(waited, limit))
     }
 
-    /// Adds a stream, and tells whoever watches where another had to go.
+    /// Adds a stream, and wakes the watchers if another had to make room.
     fn with_streams(&self, kind: StreamKind, add: impl FnOnce(&mut Streams) -> (u32, Gone)) -> u32 {
         let mut lock = self.lock();
         let lazy = lock.get_or_insert_default();

@@ -1,6 +1,6 @@
-//! Who is told what happens to the sessions of a registry: the hooks, and a count of everything.
+//! The observers of a registry's sessions: the hooks, and a count of everything.
 //!
-//! Whoever is told is told once, after the fact, and without any lock held.
+//! Each observer is notified exactly once per event, after it happened, with no lock held.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::refusal::Refusal;
 use crate::store::StoreError;
 use crate::unwind::unless_it_panics;
 
-/// All who are told what happens to the sessions of a registry.
+/// All observers of a registry's sessions.
 #[derive(Default)]
 pub(crate) struct Observers {
     pub(crate) counters: Counters,
@@ -39,8 +39,8 @@ impl Observers {
         self.tell(&SessionEvent::Opened { session });
     }
 
-    /// The inner service's answer to `initialize` opened no session and is no error either: whoever set
-    /// it up should see why.
+    /// The inner service's answer to `initialize` opened no session and is no error either, so the operator
+    /// should see why.
     pub(crate) fn opened_none(&self, why: &'static str) {
         if let Some(count) = self.fruitless.note() {
             // Nothing of the answer is shown.

@@ -35,8 +35,8 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// A GET waits for its answer. Beyond the limit the oldest that waits has to go; open streams
-    /// stay until there is an answer, for that may be no stream.
+    /// Adds a GET that waits for its answer. Beyond the limit the oldest of those that wait makes room.
+    /// Open streams stay until the answer comes, because it may be no stream.
     pub(super) fn wait(&mut self, limit: usize) -> (u32, Gone) {
         let number = self.next();
         let gone = self.drop_waiting(limit.saturating_sub(1));
@@ -59,7 +59,7 @@ impl Streams {
         (number, gone)
     }
 
-    /// Takes the oldest that wait out until there are no more than `limit` streams, or none waits.
+    /// Removes the oldest GETs that wait until at most `limit` streams are left, or none waits.
     fn drop_waiting(&mut self, limit: usize) -> Gone {
         let excess = self.len().saturating_sub(limit).min(self.waiting.len());
         self.waiting.drain(..excess);
