@@ -77,7 +77,7 @@ impl SessionGuardLayer {
     ///
     /// Guards that [share](Self::with_sessions) their sessions drain together. Answers of known
     /// length, calls of the modern era without an event stream, and whatever
-    /// [stateless](SessionGuardBuilder::stateless) and [report-only](SessionGuardBuilder::report_only)
+    /// [stateless](crate::SessionGuardBuilder::stateless) and [report-only](crate::SessionGuardBuilder::report_only)
     /// mode let pass run to their own end. A drain that is dropped before its end leaves the guard
     /// refusing `initialize` and ends nothing.
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
