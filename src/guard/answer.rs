@@ -21,7 +21,7 @@ use super::head::Traits;
 use super::lost;
 use super::trailers;
 use crate::guard::settings::Settings;
-use crate::protocol::headers::{SESSION_ID, Single, names_encoding};
+use crate::protocol::headers::{SESSION_ID, names_encoding};
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
 use crate::refusal::Refusal;
@@ -289,7 +289,6 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
 /// lookups.
 pub(super) struct AnswerHead<'a> {
     pub(super) traits: AnswerTraits,
-    pub(super) session_id: Single<'a>,
     content_type: Option<&'a HeaderValue>,
 }
 
@@ -310,7 +309,6 @@ impl<'a> AnswerHead<'a> {
     pub(super) fn read(headers: &'a HeaderMap) -> Self {
         let mut head = Self {
             traits: AnswerTraits::default(),
-            session_id: Single::Absent,
             content_type: None,
         };
         let traits = &mut head.traits;
@@ -323,12 +321,11 @@ impl<'a> AnswerHead<'a> {
                     head.content_type = head.content_type.or(Some(value));
                 }
                 name if *name == TRAILER => traits.has_trailer = true,
-                name if *name == SESSION_ID => head.session_id.add(value),
+                name if *name == SESSION_ID => traits.has_session_id = true,
                 name if *name == X_ACCEL_BUFFERING => traits.has_accel_buffering = true,
                 _ => {}
             }
         }
-        traits.has_session_id = !matches!(head.session_id, Single::Absent);
         head.traits.is_event_stream = head.is_of("text/event-stream");
         head
     }

@@ -1,8 +1,7 @@
 //! Who is notified of a refusal: the hooks, the log and the metrics.
 
 use crate::refusal::{Refusal, RefusalReason};
-use crate::session::Entry;
-use crate::session::Observers;
+use crate::session::{Entry, Observers};
 
 impl Refusal {
     /// Notifies the observers of the sessions.
