@@ -16,7 +16,8 @@ pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPredicate, OriginPredicate};
 use crate::guard::settings::{LegacyEra, ModernEra};
 use crate::session::SessionHook;
-use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource, Sessions};
+use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource};
+use crate::sessions::Sessions;
 use crate::store::McpSessionStore;
 
 /// Builds a [`SessionGuardLayer`](crate::SessionGuardLayer) with settings other than the defaults.

@@ -154,8 +154,10 @@
 //! | `refusal` | a refusal as a response, and the table of reasons |
 //! | `protocol` | what the protocol says, read from text alone: headers, hosts, eras, messages, event streams |
 //! | `store` | what outlives the process |
-//! | `session` | what the guard knows of sessions, and the events that they emit |
+//! | `session` | the sessions of this process, and the events that they emit |
 //! | `observe`, `extract` | the log and the metrics; what handlers see |
+//! | `store_sync` | keeps the sessions of this process in sync with their store |
+//! | `sessions` | `Sessions`, where both meet |
 //! | `guard` | the path of a request; its `mod.rs` has the files in the order in which a request meets them |
 //! | `builder` | every setting |
 //! | `cors` | what browsers need (feature `cors`) |
@@ -202,7 +204,9 @@ mod observe;
 mod protocol;
 mod refusal;
 mod session;
+mod sessions;
 pub mod store;
+mod store_sync;
 mod sync;
 mod unwind;
 
@@ -217,8 +221,9 @@ pub use crate::protocol::message::MessageKind;
 pub use crate::refusal::{Refusal, RefusalReason};
 pub use crate::session::{
     EndReason, Fingerprint, McpSession, McpSessionId, Owner, OwnerResolver, SessionEvent,
-    SessionHook, SessionStats, Sessions,
+    SessionHook, SessionStats,
 };
+pub use crate::sessions::Sessions;
 pub use crate::store::McpSessionStore;
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
@@ -262,7 +267,7 @@ pub mod fuzzing {
     pub use crate::guard::fuzzing::{
         ReadMessage, is_message, read_events, read_message, read_message_with_lone_surrogates,
     };
-    pub use crate::session::fuzzing::{ENTRY_BYTES, sweep, touch};
+    pub use crate::sessions::fuzzing::{ENTRY_BYTES, sweep, touch};
 }
 
 /// The README's code compiles.

@@ -11,8 +11,9 @@ use crate::guard::settings::{LegacyEra, ModernEra, Settings};
 use crate::observe;
 use crate::protocol::headers::is_well_formed;
 use crate::protocol::revision::is_version;
-use crate::session::{Limits, Registry, RegistrySettings, Scope, nanos};
-use crate::store::StoreSettings;
+use crate::session::{Limits, Scope, nanos};
+use crate::sessions::{Sessions, SessionsSettings};
+use crate::store_sync::StoreSettings;
 
 impl SessionGuardBuilder {
     /// Builds the layer. Needs no runtime.
@@ -84,11 +85,11 @@ impl SessionGuardBuilder {
             silent: nanos(self.silent_stream_timeout),
             lifetime: self.lifetime.map(nanos),
         };
-        let registry = match self.shared {
-            Some(sessions) => sessions.registry().clone(),
+        let sessions = match self.shared {
+            Some(sessions) => sessions,
             None => {
                 let per_owner = self.max_sessions_per_owner.unwrap_or(usize::MAX);
-                Registry::new(RegistrySettings {
+                Sessions::new(SessionsSettings {
                     ids: self.ids,
                     limits,
                     max_sessions: self.max_sessions,
@@ -120,11 +121,11 @@ impl SessionGuardBuilder {
             report_only: self.report_only,
             owners: self.owners,
             scope: Scope::named(&self.scope),
-            longest_id: registry.longest_id(),
+            longest_id: sessions.registry().longest_id(),
             hosts: self.hosts?.or(self.hosts_where),
             origins: self.origins?.or(self.origins_where, self.null_origin),
         };
-        Ok(SessionGuardLayer::from_parts(settings, registry))
+        Ok(SessionGuardLayer::from_parts(settings, sessions))
     }
 
     /// A setting about owners that had no effect would look like protection.

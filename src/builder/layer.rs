@@ -2,7 +2,7 @@
 
 use super::SessionGuardBuilder;
 use crate::guard::SessionGuardLayer;
-use crate::session::Sessions;
+use crate::sessions::Sessions;
 
 impl SessionGuardLayer {
     /// A guard with the default settings: sessions required, loopback names only.

@@ -9,7 +9,8 @@ use super::origin;
 use crate::guard::settings::LegacyEra;
 use crate::protocol::era;
 use crate::refusal::RefusalReason;
-use crate::session::{Begun, Caller, InFlight};
+use crate::session::{Caller, InFlight};
+use crate::sessions::Found;
 
 /// A request that passed by its head, with the session that it names.
 pub(crate) enum Admission {
@@ -62,9 +63,9 @@ impl Shared {
                     LegacyEra::Stateless | LegacyEra::Refused => Caller::Known(None),
                 };
                 match self.find(&head, &caller) {
-                    Begun::Session(session) => (caller, Ok(Some(session))),
-                    Begun::Unknown => (caller, Ok(None)),
-                    Begun::Ask => return Ok(Admission::Ask(caller)),
+                    Found::Session(session) => (caller, Ok(Some(session))),
+                    Found::Unknown => (caller, Ok(None)),
+                    Found::AskStore => return Ok(Admission::Ask(caller)),
                 }
             }
         };
@@ -95,22 +96,22 @@ impl Shared {
     }
 
     /// Looks up the session that a request names.
-    fn find(&self, head: &Head<'_>, caller: &Caller) -> Begun {
+    fn find(&self, head: &Head<'_>, caller: &Caller) -> Found {
         let settings = &self.settings;
         let (LegacyEra::Sessions, Caller::Known(owner), Some(id)) =
             (settings.legacy, caller, head.session.named())
         else {
-            return Begun::Unknown;
+            return Found::Unknown;
         };
-        let registry = &self.registry;
-        match registry.begin(id, &settings.scope, owner.as_ref()) {
+        let sessions = &self.sessions;
+        match sessions.begin(id, &settings.scope, owner.as_ref()) {
             // Most likely of the era that has no sessions, which must not wait for a store.
-            Begun::Ask
+            Found::AskStore
                 if head.verb == Verb::Post
                     && era::header_names_modern(head.version)
-                    && registry.get(id).is_none() =>
+                    && sessions.registry().get(id).is_none() =>
             {
-                Begun::Unknown
+                Found::Unknown
             }
             begun => begun,
         }

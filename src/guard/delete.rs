@@ -15,13 +15,15 @@ use super::layer::Shared;
 use super::trailers::without_session_id;
 use crate::protocol::headers::SESSION_ID;
 use crate::refusal::Refusal;
-use crate::session::{EndReason, Entry, InFlight};
+use crate::session::{Entry, InFlight};
+use crate::sessions::Sessions;
 
 /// The one DELETE of a session that is under way. It ends the session, also if its client is gone
 /// before the inner service has answered; only where that refused another may be tried.
 #[derive(Debug)]
 pub(crate) struct Deletion {
     session: InFlight,
+    sessions: Sessions,
     is_refused: bool,
     /// Whether the inner service need not hear of it any more.
     is_over: bool,
@@ -29,13 +31,14 @@ pub(crate) struct Deletion {
 
 impl Deletion {
     /// Gives the session back where another is under way.
-    pub(crate) fn begin(mut session: InFlight) -> Result<Self, InFlight> {
+    pub(crate) fn begin(mut session: InFlight, sessions: &Sessions) -> Result<Self, InFlight> {
         if !session.entry().begin_delete() {
             return Err(session);
         }
         session.admit();
         Ok(Self {
             session,
+            sessions: sessions.clone(),
             is_refused: false,
             is_over: false,
         })
@@ -59,14 +62,10 @@ impl Deletion {
     pub(crate) async fn end_everywhere(self, shared: &Shared) -> Response<Body> {
         let entry = self.entry().clone();
         let response = self.end();
-        let told = match shared.registry.link() {
-            Some(link) => link.told_of(&entry).await,
-            None => Ok(()),
-        };
-        match told {
+        match shared.sessions.removed(&entry).await {
             Ok(()) => response,
             Err(unavailable) => Refusal::of_head(unavailable.into())
-                .told(shared.registry.observers())
+                .told(shared.sessions.observers())
                 .into_response(Version::HTTP_11),
         }
     }
@@ -106,10 +105,7 @@ impl Drop for Deletion {
         if !self.is_over {
             self.entry().mark_unheard();
         }
-        if !self.entry().leave(EndReason::Deleted) {
-            // It has ended meanwhile, maybe for this process only. The client's word counts everywhere.
-            self.entry().end_elsewhere();
-        }
+        self.sessions.delete(self.entry());
     }
 }
 

@@ -18,20 +18,24 @@ use super::forward;
 use super::head::Traits;
 use crate::protocol::headers::PROTOCOL_VERSION;
 use crate::session::{EndReason, Entry, Farewell, Tally};
+use crate::sessions::Sessions;
+use crate::store_sync::StoreSync;
 
 /// The DELETEs that are under way, of all sessions of a guard.
 #[derive(Clone, Debug)]
 pub(crate) struct Farewells {
     places: Arc<Semaphore>,
     under_way: Arc<Tally>,
+    store_sync: Option<Arc<StoreSync>>,
 }
 
 impl Farewells {
-    /// `under_way` counts those of all guards that share their sessions.
-    pub(crate) fn new(under_way: Arc<Tally>) -> Self {
+    /// Those of all guards that share their sessions are counted together.
+    pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
             places: Arc::new(Semaphore::new(AT_ONCE)),
-            under_way,
+            under_way: sessions.registry().farewells().clone(),
+            store_sync: sessions.store_sync().cloned(),
         }
     }
 
@@ -42,7 +46,11 @@ impl Farewells {
         S::Future: Send,
     {
         let runtime = Handle::try_current().ok()?;
-        let Self { places, under_way } = self.clone();
+        let Self {
+            places,
+            under_way,
+            store_sync,
+        } = self.clone();
         // Copies: the session must not keep the whole head alive.
         let uri = Uri::try_from(parts.uri.path()).ok()?;
         // HTTP/2 has it in the URI.
@@ -54,7 +62,8 @@ impl Farewells {
             // It has said so itself, or has heard the client's own DELETE. Where so many wait
             // that it does not keep up, its own timeouts must do.
             let knows = entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
-            if knows || entry.goes_on_elsewhere() || under_way.len() >= MOST {
+            let goes_on_elsewhere = store_sync.is_some_and(|sync| sync.goes_on_elsewhere(entry));
+            if knows || goes_on_elsewhere || under_way.len() >= MOST {
                 return;
             }
             let (mut parts, ()) = Request::new(()).into_parts();

@@ -323,7 +323,7 @@ impl<S: Service<Request<Body>>> State<S> {
         parts: &Parts,
         intake: Intake,
     ) -> Self {
-        let refusal = Refusal::of_head(reason).told(shared.registry.observers());
+        let refusal = Refusal::of_head(reason).told(shared.sessions.observers());
         let response = refusal.into_response(parts.version);
         let rest = match reason {
             // It broke off: nothing more can come.

@@ -8,7 +8,7 @@ use tower_layer::Layer;
 use super::farewell::Farewells;
 use super::service::SessionGuard;
 use super::settings::Settings;
-use crate::session::{Registry, Sessions};
+use crate::sessions::Sessions;
 
 /// Layer that applies [`SessionGuard`], which owns the sessions of the MCP endpoint it wraps.
 ///
@@ -25,19 +25,19 @@ pub struct SessionGuardLayer {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    pub(crate) registry: Arc<Registry>,
+    pub(crate) sessions: Sessions,
     /// Open `subscriptions/listen` streams.
     pub(crate) listeners: Arc<AtomicUsize>,
     pub(crate) farewells: Farewells,
 }
 
 impl SessionGuardLayer {
-    pub(crate) fn from_parts(settings: Settings, registry: Arc<Registry>) -> Self {
-        let farewells = Farewells::new(registry.farewells().clone());
+    pub(crate) fn from_parts(settings: Settings, sessions: Sessions) -> Self {
+        let farewells = Farewells::new(&sessions);
         Self {
             shared: Arc::new(Shared {
                 settings,
-                registry,
+                sessions,
                 listeners: Arc::default(),
                 farewells,
             }),
@@ -47,7 +47,7 @@ impl SessionGuardLayer {
     /// The sessions of this guard.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
-        Sessions::new(self.shared.registry.clone())
+        self.shared.sessions.clone()
     }
 
     /// Lets the guard run dry before a shutdown. From the first poll on `initialize` is answered 503
@@ -83,7 +83,7 @@ impl SessionGuardLayer {
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
         let shared = self.shared.clone();
         async move {
-            shared.registry.close(deadline).await;
+            shared.sessions.close(deadline).await;
         }
     }
 }

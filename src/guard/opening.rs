@@ -33,10 +33,12 @@ use crate::protocol::revision;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
 use crate::session::{Client, Entry, Farewell, Phase, Registry, Slot};
+use crate::sessions::Sessions;
 
 /// An `initialize` that the inner service is answering.
 pub(crate) struct Opening {
     slot: Slot,
+    sessions: Sessions,
     request: Asked,
     /// For an inner service that keeps a session of its own.
     farewell: Option<Farewell>,
@@ -46,6 +48,7 @@ pub(crate) struct Opening {
 impl Opening {
     pub(crate) fn new(
         slot: Slot,
+        sessions: Sessions,
         message: &McpMessage,
         version: Version,
         farewell: Option<Farewell>,
@@ -55,6 +58,7 @@ impl Opening {
         let id = message.request_id().cloned().unwrap_or_else(null);
         Self {
             slot,
+            sessions,
             request: Asked { id, version },
             farewell,
             report_only,
@@ -212,7 +216,7 @@ impl Opening {
         // The stream may end before its time.
         parts.headers.remove(CONTENT_LENGTH);
         traits.never_buffer(&mut parts.headers);
-        let stream = OpeningStream::new(self.request, self.report_only);
+        let stream = OpeningStream::new(self.request, self.sessions, self.report_only);
         let role = Role::OpeningStream(Box::new(stream));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
     }
@@ -238,7 +242,7 @@ impl Unread {
             Err(response) => return *response,
         };
         let entry = opening.entry().clone();
-        let Err(unavailable) = entry.keep().await else {
+        let Err(unavailable) = opening.sessions.keep(&entry).await else {
             return opening.open(parts, body);
         };
         let reason = unavailable.into();

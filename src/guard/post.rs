@@ -28,7 +28,7 @@ use crate::protocol::message::{self, Bounds, Message};
 use crate::protocol::revision;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{Caller, Client, Opener, Slot, Unavailable, Watch};
+use crate::session::{Caller, Client, NewEntry, ReserveError, Slot, Watch};
 
 /// A POST whose head passed and whose body came.
 pub(super) struct Post<'a> {
@@ -110,6 +110,7 @@ impl Post<'_> {
         let Shared {
             settings,
             farewells,
+            sessions,
             ..
         } = self.shared;
         let farewell = settings
@@ -119,6 +120,7 @@ impl Post<'_> {
         let entry = slot.entry().clone();
         let opening = Opening::new(
             slot,
+            sessions.clone(),
             &message,
             self.parts.version,
             farewell,
@@ -189,7 +191,7 @@ impl Post<'_> {
                 self.forward_modern(McpMessage::new(message, era), body.len())
             }
             MessageVerdict::Open => Way::Open(
-                opening::client(message, &self.shared.registry),
+                opening::client(message, self.shared.sessions.registry()),
                 McpMessage::new(message, era),
             ),
         }
@@ -224,10 +226,10 @@ impl Post<'_> {
         let Shared {
             settings,
             listeners,
-            registry,
+            sessions,
             ..
         } = self.shared;
-        let drain = registry.drain();
+        let drain = sessions.drain();
         let listener = match message.method() {
             Some("subscriptions/listen") if drain.is_over() => Err(RefusalReason::Draining),
             Some("subscriptions/listen") => match Listener::take(listeners) {
@@ -251,17 +253,17 @@ impl Post<'_> {
     }
 
     /// A place for the session that an `initialize` is to open.
-    fn reserve(&mut self, client: Arc<Client>) -> Result<Slot, Unavailable> {
+    fn reserve(&mut self, client: Arc<Client>) -> Result<Slot, ReserveError> {
         let owner = match &mut self.admitted.caller {
             Caller::Known(owner) => owner.take(),
             Caller::Missing | Caller::Unresolved => None,
         };
-        let opener = Opener {
+        let new = NewEntry {
             client,
             owner,
             scope: self.shared.settings.scope.clone(),
         };
-        self.shared.registry.reserve(opener)
+        self.shared.sessions.reserve(new)
     }
 
     #[cold]
@@ -285,7 +287,7 @@ impl Post<'_> {
         let id = message.request_id().map(InlineBytes::as_bytes);
         let mut refusal = Refusal::of_message(reason, id);
         if reason == RefusalReason::Draining {
-            refusal = refusal.with_retry_after(self.shared.registry.drain().seconds_left());
+            refusal = refusal.with_retry_after(self.shared.sessions.drain().seconds_left());
         }
         self.answer(refusal)
     }
@@ -295,7 +297,7 @@ impl Post<'_> {
     }
 
     fn answer(&self, refusal: Refusal) -> Next {
-        let refusal = refusal.told(self.shared.registry.observers());
+        let refusal = refusal.told(self.shared.sessions.observers());
         Next::Answer(Box::new(refusal.into_response(self.parts.version)))
     }
 
@@ -307,14 +309,14 @@ impl Post<'_> {
     }
 }
 
-impl From<Unavailable> for RefusalReason {
-    fn from(unavailable: Unavailable) -> Self {
+impl From<ReserveError> for RefusalReason {
+    fn from(unavailable: ReserveError) -> Self {
         match unavailable {
-            Unavailable::Draining => Self::Draining,
-            Unavailable::Full => Self::TooManySessions,
-            Unavailable::NoId => Self::IdGeneratorFailed,
-            Unavailable::OwnerFull => Self::TooManyOwnSessions,
-            Unavailable::StoreDown => Self::StoreUnavailable,
+            ReserveError::Draining => Self::Draining,
+            ReserveError::Full => Self::TooManySessions,
+            ReserveError::NoId => Self::IdGeneratorFailed,
+            ReserveError::OwnerFull => Self::TooManyOwnSessions,
+            ReserveError::StoreDown => Self::StoreUnavailable,
         }
     }
 }

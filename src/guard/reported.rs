@@ -58,7 +58,7 @@ impl Reported {
         session: Option<InFlight>,
         shared: &Shared,
     ) -> Passing {
-        Refusal::report(reason, shared.registry.observers());
+        Refusal::report(reason, shared.sessions.observers());
         parts.extensions.insert(Guarded::default());
         let Some(mut session) = session.or_else(|| named(parts, shared)) else {
             return Passing::Untouched;
@@ -88,7 +88,7 @@ fn named(parts: &Parts, shared: &Shared) -> Option<InFlight> {
         return None;
     }
     let id = parts.headers.get(&SESSION_ID)?;
-    let entry = shared.registry.get(id.as_bytes())?;
+    let entry = shared.sessions.registry().get(id.as_bytes())?;
     match entry.scope == shared.settings.scope {
         true => entry.begin(),
         false => None,

@@ -193,14 +193,12 @@ where
         caller: Caller,
     ) -> Result<Response<Body>, S::Error> {
         let Shared {
-            settings, registry, ..
+            settings, sessions, ..
         } = &*self.shared;
         let id = Head::read(&parts, settings.longest_id).session.named();
         let found = match (id, &caller) {
             (Some(id), Caller::Known(owner)) => {
-                registry
-                    .begin_asked(id, &settings.scope, owner.as_ref())
-                    .await
+                sessions.look_up(id, &settings.scope, owner.as_ref()).await
             }
             _ => Ok(None),
         };
@@ -253,13 +251,13 @@ where
     R::Error: Into<BoxError>,
 {
     let shared = shared.clone();
-    let response = match Deletion::begin(session) {
+    let response = match Deletion::begin(session, &shared.sessions) {
         Ok(deletion) if deletion.entry().inner_id().is_some() => {
             forward::prepare_stream(&mut parts, deletion.entry(), traits);
             let answer = inner.call(Request::from_parts(parts, Body::empty()));
             return State::wait(deletion.ask(answer, shared));
         }
-        Ok(deletion) if shared.registry.link().is_some() => {
+        Ok(deletion) if shared.sessions.store_sync().is_some() => {
             give_back(inner);
             return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
         }

@@ -10,9 +10,7 @@ use tracing::{Span, debug, info, warn};
 use crate::extract::McpMessage;
 use crate::log::TARGET;
 use crate::refusal::{Refusal, RefusalReason};
-use crate::session::{Entry, Scope, SessionEvent, SessionHook};
-#[cfg(feature = "redb")]
-use crate::store::FileStoreError;
+use crate::session::{Entry, SessionEvent, SessionHook};
 
 /// Logs what happens, under the target `mcp_session_guard`.
 pub(super) struct Log;
@@ -98,22 +96,6 @@ pub(crate) fn version_mismatch(entry: &Entry) {
 /// The inner service opened a session under a version that has none.
 pub(crate) fn version_without_initialize(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
-}
-
-/// What is known of a session is too long for a store.
-pub(crate) fn record_too_long(entry: &Entry) {
-    warn!(target: TARGET, session = %entry.id.fingerprint(), "what is known of the session is too long to be stored: shorten its owner");
-}
-
-/// The store has a value that is none of ours.
-pub(crate) fn record_unreadable(scope: &Scope) {
-    warn!(target: TARGET, scope = scope.name(), "the store holds a session that can not be read: is its prefix shared with another version, or another program?");
-}
-
-/// What may be lost is lost: nobody waits for it.
-#[cfg(feature = "redb")]
-pub(crate) fn store_unwritten(error: &FileStoreError) {
-    warn!(target: TARGET, %error, "the store could not write refreshes, or remove what has expired");
 }
 
 /// No method that MCP knows comes near it; logs are not for whole documents.

@@ -7,11 +7,7 @@ mod metrics;
 
 use std::sync::Arc;
 
-#[cfg(feature = "redb")]
-pub(crate) use self::log::store_unwritten;
-pub(crate) use self::log::{
-    record, record_too_long, record_unreadable, version_mismatch, version_without_initialize,
-};
+pub(crate) use self::log::{record, version_mismatch, version_without_initialize};
 use crate::session::SessionHook;
 
 /// The hooks that ship, and then those of the user.

@@ -28,19 +28,19 @@ pub(crate) struct Drain {
 
 impl Drain {
     /// From now on no session opens. Of several deadlines the earliest counts.
-    pub(super) fn begin(&self, patience: Duration) {
+    pub(crate) fn begin(&self, patience: Duration) {
         let deadline = clock::now().saturating_add(clock::nanos(patience));
         let _ = self.deadline.fetch_update(AcqRel, Acquire, |set| {
             (set == 0 || deadline < set).then_some(deadline)
         });
     }
 
-    pub(super) fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.deadline.load(Acquire) != 0
     }
 
     /// The deadline has passed: whoever waits is told.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.is_over.store(true, Release);
         self.bell.notify_waiters();
     }

@@ -15,8 +15,8 @@ use http::HeaderValue;
 use super::clock;
 use super::extras::Extras;
 use super::id::McpSessionId;
-use super::owner::{Owner, Scope};
-use super::registry::Registry;
+use super::owner::Owner;
+use super::scope::Scope;
 use super::state::{Phase, State};
 use super::{EndReason, McpSession};
 use crate::session::Observers;
@@ -45,7 +45,7 @@ pub(crate) struct Entry {
     verified: AtomicU64,
     /// When the store was last told that it is in use.
     refreshed: AtomicU64,
-    registry: Weak<Registry>,
+    registry: Weak<dyn Home>,
     /// Phase, flags, end reason, requests in flight and a count of beginnings: see [`State`].
     state: AtomicU64,
     /// When the session opened.
@@ -63,6 +63,14 @@ pub(crate) struct Entry {
 pub(crate) struct Client {
     pub(crate) name: Option<Box<str>>,
     pub(crate) version: Option<Box<str>>,
+}
+
+/// Where an entry is registered: the one thing that it knows of the modules above it.
+pub(crate) trait Home: Send + Sync {
+    /// Ends the session, whatever it is in the middle of. `false` if it had ended before.
+    fn end(&self, entry: &Arc<Entry>, reason: EndReason) -> bool;
+
+    fn observers(&self) -> &Arc<Observers>;
 }
 
 /// How long a session may live, in the unit of [`clock::now`].
@@ -83,7 +91,7 @@ impl Entry {
         owner: Option<Owner>,
         scope: Scope,
         opened_on: Option<Arc<String>>,
-        registry: Weak<Registry>,
+        registry: Weak<dyn Home>,
     ) -> Self {
         let now = clock::now();
         Self {
@@ -419,8 +427,9 @@ const SINCE: u64 = u64::MAX;
 impl Entry {
     /// One without a registry.
     pub(crate) fn alone(id: &str, owner: Option<Owner>) -> Arc<Self> {
+        use super::registry::Registry;
         let id = McpSessionId::restored(id).expect("the id is well formed");
-        let (client, registry) = (Arc::default(), Weak::new());
+        let (client, registry) = (Arc::default(), Weak::<Registry>::new());
         let scope = Scope::default();
         Arc::new(Self::reserved(id, client, owner, scope, None, registry))
     }

@@ -1,14 +1,12 @@
-//! Whose a session is (contract §5): who asks, and which sessions are theirs.
+//! Whose a session is, and who sends a request (contract §5).
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use axum::BoxError;
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use super::entry::Entry;
 use crate::unwind::unless_it_panics;
 
 /// Whose a session is.
@@ -179,74 +177,9 @@ pub(crate) enum Caller {
     Unresolved,
 }
 
-/// The part of a shared registry that one guard sees: its sessions' name, kept as a thin pointer
-/// because every session has one.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Scope(Option<Arc<String>>);
-
-impl Scope {
-    pub(crate) fn named(name: &str) -> Self {
-        Self((!name.is_empty()).then(|| Arc::new(name.to_owned())))
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        self.0.as_deref().map_or("", String::as_str)
-    }
-}
-
-/// The sessions of each owner, those that are just opening included, by their address.
-#[derive(Default)]
-pub(super) struct Holdings(HashMap<Owner, HashMap<usize, Weak<Entry>>>);
-
-impl Holdings {
-    /// Adds a session unless its owner has `most` already.
-    pub(super) fn add(&mut self, owner: &Owner, entry: &Arc<Entry>, most: usize) -> bool {
-        let held = self.0.entry(owner.clone()).or_default();
-        let has_room = has_room(held, most);
-        if has_room {
-            held.insert(address(entry), Arc::downgrade(entry));
-        }
-        has_room
-    }
-
-    /// The sessions of an owner who has `most`.
-    pub(super) fn full(&mut self, owner: &Owner, most: usize) -> Option<Vec<Arc<Entry>>> {
-        let held = self.0.get_mut(owner)?;
-        (!has_room(held, most)).then(|| self.of(owner))
-    }
-
-    pub(super) fn remove(&mut self, owner: &Owner, entry: &Arc<Entry>) {
-        if let Some(held) = self.0.get_mut(owner) {
-            held.remove(&address(entry));
-            if held.is_empty() {
-                self.0.remove(owner);
-            }
-        }
-    }
-
-    pub(super) fn of(&self, owner: &Owner) -> Vec<Arc<Entry>> {
-        let held = self.0.get(owner).into_iter().flat_map(HashMap::values);
-        held.filter_map(Weak::upgrade).collect()
-    }
-}
-
-/// Those that have ended and are about to be taken off the list do not count.
-fn has_room(held: &mut HashMap<usize, Weak<Entry>>, most: usize) -> bool {
-    if held.len() >= most {
-        let is_open = |entry: Arc<Entry>| entry.end_reason().is_none();
-        held.retain(|_, held| held.upgrade().is_some_and(is_open));
-    }
-    held.len() < most
-}
-
-fn address(entry: &Arc<Entry>) -> usize {
-    Arc::as_ptr(entry) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::EndReason;
 
     #[test]
     fn an_owner_is_read_as_a_store_names_it() {
@@ -259,30 +192,5 @@ mod tests {
         for text in [r#"["a","b","c"]"#, r#"["a",1]"#, "[1]", r#"{"a":"b"}"#] {
             assert_eq!(Owner::from_text(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_session_that_has_ended_leaves_its_place_though_it_is_still_listed() {
-        let alice = Owner::new("alice");
-        let mut holdings = Holdings::default();
-        let [first, second, third] = ["1", "2", "3"].map(|id| Entry::alone(id, None));
-        assert!(holdings.add(&alice, &first, 1));
-        first.end(EndReason::Deleted);
-        assert!(holdings.add(&alice, &second, 1));
-        assert!(!holdings.add(&alice, &third, 1));
-    }
-
-    #[test]
-    fn an_owner_is_forgotten_with_the_last_of_his_sessions() {
-        let alice = Owner::new("alice");
-        let mut holdings = Holdings::default();
-        let [first, second] = ["1", "2"].map(|id| Entry::alone(id, Some(alice.clone())));
-        assert!(holdings.add(&alice, &first, 2));
-        assert!(holdings.add(&alice, &second, 2));
-        holdings.remove(&alice, &first);
-        assert_eq!(holdings.of(&alice).len(), 1);
-        assert!(Arc::ptr_eq(&holdings.of(&alice)[0], &second));
-        holdings.remove(&alice, &second);
-        assert!(holdings.0.is_empty());
     }
 }

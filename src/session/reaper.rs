@@ -3,15 +3,13 @@
 //! It starts with the first session, stops when none is left, and dies with its registry or its
 //! runtime; the next session then starts another.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
+use tokio::task::JoinHandle;
 
 use super::entry::Limits;
-use super::registry::Registry;
 
 /// The task's place in the registry.
 #[derive(Debug)]
@@ -39,22 +37,30 @@ impl Reaper {
         }
     }
 
-    /// A session opened: sweeps must be under way. Without a runtime sessions still expire, when
-    /// they are next asked for.
-    pub(crate) fn wake(&self, registry: &Arc<Registry>) {
+    /// How long the task sleeps between two sweeps.
+    pub(crate) fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Starts the task unless it runs: a session opened. Without a runtime sessions still expire, when they are
+    /// next asked for.
+    pub(crate) fn wake<F>(&self, run: impl FnOnce() -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
         if task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {
-            *task = Some(runtime.spawn(run(Arc::downgrade(registry), self.pause)));
+            *task = Some(runtime.spawn(run()));
         }
     }
 
     /// Whether the task may end: nothing is left to sweep, and no session opens at this moment.
-    fn rest(&self, registry: &Registry) -> bool {
+    pub(crate) fn rest(&self, is_empty: impl FnOnce() -> bool) -> bool {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        let may_rest = registry.is_empty();
+        let may_rest = is_empty();
         if may_rest {
             *task = None;
         }
@@ -71,41 +77,5 @@ impl Drop for Reaper {
     }
 }
 
-/// Sweeps part by part, on a thread that requests do not wait for, with a rest after each: they want
-/// the processor, its memory and the allocator too.
-pub(super) async fn sweep_gently(registry: &Weak<Registry>) {
-    let mut part = 0;
-    while let Some(registry) = registry.upgrade().filter(|all| part < all.parts()) {
-        let ended = spawn_blocking(move || registry.sweep_part(part)).await;
-        sleep(REST + REST_AFTER_ONE * ended.unwrap_or(0) as u32).await;
-        part += 1;
-    }
-    if let Some(registry) = registry.upgrade() {
-        let _ = spawn_blocking(move || registry.purge_unused()).await;
-    }
-}
-
-async fn run(registry: Weak<Registry>, pause: Duration) {
-    let open = || registry.upgrade().map(|registry| registry.open());
-    loop {
-        sleep(pause).await;
-        if open().is_some_and(|open| open > LARGE) {
-            sweep_gently(&registry).await;
-        } else if let Some(registry) = registry.upgrade() {
-            registry.sweep();
-        }
-        match registry.upgrade() {
-            Some(registry) if !registry.reaper().rest(&registry) => {}
-            _ => return,
-        }
-    }
-}
-
-/// How many sessions are swept between two requests: a tenth of a millisecond's worth.
-const LARGE: usize = 1_000;
-/// Long beside the time that a part takes.
-const REST: Duration = Duration::from_millis(5);
-/// Long beside the time for which its memory, given back, may hold up who allocates.
-const REST_AFTER_ONE: Duration = Duration::from_micros(30);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

@@ -1,41 +1,40 @@
 //! The registry: the only owner of the map, of its slots, and of the one way out.
 
+mod by_owner;
+mod capacity;
 mod clients;
 mod expiry;
 #[cfg(all(test, interleave))]
 mod interleavings;
 mod map;
-mod room;
+mod never_used;
 mod slot;
-mod unused;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
-
-use tokio::time::timeout;
+use std::sync::{Arc, PoisonError, Weak};
 
 use super::drain::Drain;
-use super::entry::{Client, Entry, InFlight, Limits};
+use super::entry::{Client, Entry, Home, Limits};
 use super::id::{IdSource, McpSessionId};
-use super::owner::{Holdings, Owner, Scope};
+use super::owner::Owner;
 use super::reaper::Reaper;
+use super::scope::Scope;
 use super::state::{Phase, State};
 use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
-use crate::protocol::revision;
-use crate::session::{Observers, SessionHook, SessionStats};
-use crate::store::{Known, Link, Record, SessionKey, StoreSettings};
+use crate::session::{Observers, SessionStats};
 use crate::sync::atomic::{
     AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Acquire},
 };
 use crate::sync::{Mutex, MutexGuard};
 
+use self::by_owner::ByOwner;
 use self::clients::Clients;
+pub(crate) use self::expiry::sweep_gently;
 use self::map::Map;
+use self::never_used::NeverUsed;
 pub(crate) use self::slot::Slot;
-use self::unused::Unused;
 
 /// All sessions of one guard, or of several that share them.
 pub(crate) struct Registry {
@@ -51,9 +50,9 @@ pub(crate) struct Registry {
     /// Provisional and live.
     open: AtomicUsize,
     /// Sessions that no second message has used yet, oldest first: the first to go when full.
-    unused: Mutex<Unused>,
+    never_used: Mutex<NeverUsed>,
     clients: Mutex<Clients>,
-    holdings: Mutex<Holdings>,
+    by_owner: Mutex<ByOwner>,
     drain: Arc<Drain>,
     /// Inner services that are being told of a session's end.
     farewells: Arc<Tally>,
@@ -63,8 +62,8 @@ pub(crate) struct Registry {
     next_reclaim: AtomicUsize,
     reaper: Reaper,
     observers: Arc<Observers>,
-    /// The tie to what outlives the process.
-    link: Option<Link>,
+    /// Called with each session that leaves, before the map forgets it.
+    on_leave: Option<OnLeave>,
 }
 
 /// What a registry is built with.
@@ -73,22 +72,24 @@ pub(crate) struct RegistrySettings {
     pub(crate) limits: Limits,
     pub(crate) max_sessions: usize,
     pub(crate) max_per_owner: usize,
-    pub(crate) hooks: Vec<Arc<dyn SessionHook>>,
-    pub(crate) store: Option<StoreSettings>,
+    pub(crate) observers: Arc<Observers>,
+    pub(crate) on_leave: Option<OnLeave>,
 }
 
+/// What [`RegistrySettings::on_leave`] is.
+pub(crate) type OnLeave = Box<dyn Fn(&Entry, EndReason) + Send + Sync>;
+
 impl Registry {
-    pub(crate) fn new(settings: RegistrySettings) -> Arc<Self> {
+    pub(crate) fn new(settings: RegistrySettings) -> Self {
         let RegistrySettings {
             ids,
             limits,
             max_sessions,
             max_per_owner,
-            hooks,
-            store,
+            observers,
+            on_leave,
         } = settings;
-        let observers = Arc::new(Observers::new(hooks));
-        Arc::new(Self {
+        Self {
             map: Map::of_so_many(max_sessions),
             ids,
             limits,
@@ -96,17 +97,17 @@ impl Registry {
             max_per_owner,
             taken: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
-            unused: Mutex::default(),
+            never_used: Mutex::default(),
             clients: Mutex::default(),
-            holdings: Mutex::default(),
+            by_owner: Mutex::default(),
             drain: Arc::default(),
             farewells: Arc::default(),
             last_reclaim: AtomicU64::new(0),
             next_reclaim: AtomicUsize::new(0),
             reaper: Reaper::new(&limits),
-            link: store.map(|store| Link::new(store, limits, observers.clone())),
             observers,
-        })
+            on_leave,
+        }
     }
 
     /// The client of this name and version, kept once for all its sessions.
@@ -114,86 +115,59 @@ impl Registry {
         lock(&self.clients).intern(name, version)
     }
 
-    /// A place for a session that is about to open, with its id. It is given back when the
-    /// [`Slot`] is dropped before the session opened.
-    pub(crate) fn reserve(self: &Arc<Self>, opener: Opener) -> Result<Slot, Unavailable> {
+    /// Takes a place for a session that is about to open, with a new id. `opened_on` names this process
+    /// where there is a store. The place is released when the [`Slot`] is dropped before the session opened.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        new: NewEntry,
+        opened_on: Option<&Arc<String>>,
+    ) -> Result<Slot, ReserveError> {
         if self.drain.is_draining() {
-            return Err(Unavailable::Draining);
+            return Err(ReserveError::Draining);
         }
-        if self.link.as_ref().is_some_and(Link::is_closed) {
-            return Err(Unavailable::StoreDown);
-        }
-        let ids = || self.ids.next();
-        let node = self.link.as_ref().map(Link::node);
-        self.take(opener, node, ids, EndReason::Abandoned)
+        self.take(new, opened_on, || self.ids.next(), EndReason::Abandoned)
     }
 
-    /// A place for a session that another process has opened, or this one in an earlier life, as the
-    /// store was `asked` of at that moment. It is given back when the [`Slot`] is dropped before the
-    /// session [goes on](Slot::resume).
-    pub(crate) fn restore(
+    /// Takes a place for a session that has this id already: it opened in another process, or earlier. The
+    /// place is released when the [`Slot`] is dropped before the session [goes on](Slot::resume).
+    pub(crate) fn reserve_again(
         self: &Arc<Self>,
         id: &str,
-        scope: Scope,
-        record: Record,
-        asked: u64,
-    ) -> Result<Slot, Unavailable> {
+        new: NewEntry,
+        opened_on: &Arc<String>,
+    ) -> Result<Slot, ReserveError> {
         if self.drain.is_over() {
-            return Err(Unavailable::Draining);
+            return Err(ReserveError::Draining);
         }
-        let Record {
-            client,
-            owner,
-            protocol_version,
-            inner_id,
-            opened_on,
-            age,
-        } = record;
-        let opener = Opener {
-            client: self.client(client.name.as_deref(), client.version.as_deref()),
-            owner,
-            scope,
-        };
         let mut id = McpSessionId::restored(id);
-        let node = Arc::new(opened_on);
-        let slot = self.take(opener, Some(&node), || id.take(), EndReason::HandedOver)?;
-        let entry = slot.entry();
-        entry.verify(asked);
-        entry.set_age(clock::nanos(age));
-        if let Some(version) = protocol_version {
-            entry.keep_protocol_version(revision::known(&version));
-        }
-        if let Some(inner_id) = inner_id {
-            entry.keep_inner_id(inner_id);
-        }
-        Ok(slot)
+        self.take(new, Some(opened_on), || id.take(), EndReason::HandedOver)
     }
 
     /// Takes a place, for a session with the first of the `ids` that is free; `unless_opened` is why
     /// it ends where it does not open.
     fn take(
         self: &Arc<Self>,
-        opener: Opener,
-        node: Option<&Arc<String>>,
+        new: NewEntry,
+        opened_on: Option<&Arc<String>>,
         ids: impl FnMut() -> Option<McpSessionId>,
         unless_opened: EndReason,
-    ) -> Result<Slot, Unavailable> {
-        let Opener {
+    ) -> Result<Slot, ReserveError> {
+        let NewEntry {
             client,
             owner,
             scope,
-        } = opener;
+        } = new;
         // Before a place is taken: an owner who has enough must not push out others' sessions.
         if let Some(owner) = &owner {
             self.make_room_for(owner)?;
         }
         if !self.take_place() && !self.make_room() {
-            return Err(Unavailable::Full);
+            return Err(ReserveError::Full);
         }
         let reserved = |id| {
-            let registry = Arc::downgrade(self);
+            let registry: Weak<Self> = Arc::downgrade(self);
             let (client, owner, scope) = (client.clone(), owner.clone(), scope.clone());
-            Entry::reserved(id, client, owner, scope, node.cloned(), registry)
+            Entry::reserved(id, client, owner, scope, opened_on.cloned(), registry)
         };
         let slot = self.place(ids, reserved, unless_opened);
         if slot.is_err() {
@@ -202,7 +176,7 @@ impl Registry {
         }
         // Whoever ended everything while this one was put into the map may have missed it.
         slot.and_then(|slot| match self.drain.is_over() {
-            true => Err(Unavailable::Draining),
+            true => Err(ReserveError::Draining),
             false => Ok(slot),
         })
     }
@@ -213,7 +187,7 @@ impl Registry {
         mut ids: impl FnMut() -> Option<McpSessionId>,
         reserved: impl Fn(McpSessionId) -> Entry,
         unless_opened: EndReason,
-    ) -> Result<Slot, Unavailable> {
+    ) -> Result<Slot, ReserveError> {
         for _ in 0..ID_ATTEMPTS {
             let Some(id) = ids() else { break };
             let entry = Arc::new(reserved(id));
@@ -237,44 +211,12 @@ impl Registry {
                 self.taken.fetch_add(1, AcqRel);
             }
         }
-        Err(Unavailable::NoId)
+        Err(ReserveError::NoId)
     }
 
-    /// Begins a request of the session with this id, if that is open and of this scope and owner.
-    pub(crate) fn begin(&self, id: &[u8], scope: &Scope, owner: Option<&Owner>) -> Begun {
-        let now = clock::now();
-        match (self.get_at(id, now), &self.link) {
-            (Some(entry), _) if !entry.belongs_to(scope, owner) => Begun::Unknown,
-            (Some(entry), Some(link)) if !link.trusts(&entry, now) => Begun::Ask,
-            (Some(entry), _) => match entry.begin() {
-                Some(session) => Begun::Session(session),
-                None => Begun::Unknown,
-            },
-            (None, Some(_)) if self.ids.may_have_made(id) => Begun::Ask,
-            (None, _) => Begun::Unknown,
-        }
-    }
-
-    /// Begins a request of the session with this id as [`begin`](Self::begin) does, once the store
-    /// has been asked.
-    pub(crate) async fn begin_asked(
-        self: &Arc<Self>,
-        id: &[u8],
-        scope: &Scope,
-        owner: Option<&Owner>,
-    ) -> Result<Option<InFlight>, Unavailable> {
-        let (Some(link), Ok(text)) = (&self.link, str::from_utf8(id)) else {
-            return Ok(None);
-        };
-        let key = SessionKey::new(scope.name(), text);
-        match link.ask(self, scope, owner, &key).await {
-            Known::Good => {}
-            Known::Unknown => return Ok(None),
-            Known::Unclear(unavailable) => return Err(unavailable),
-        }
-        let entry = self.get(id);
-        let entry = entry.filter(|entry| entry.belongs_to(scope, owner));
-        Ok(entry.and_then(|entry| entry.begin()))
+    /// Whether this registry may have issued such an id: one of another form needs no lookup in a store.
+    pub(crate) fn may_have_issued(&self, id: &[u8]) -> bool {
+        self.ids.may_have_made(id)
     }
 
     /// The open session with this id.
@@ -282,7 +224,8 @@ impl Registry {
         self.get_at(id, clock::now())
     }
 
-    fn get_at(&self, id: &[u8], now: u64) -> Option<Arc<Entry>> {
+    /// The same, at this moment of [`clock::now`].
+    pub(crate) fn get_at(&self, id: &[u8], now: u64) -> Option<Arc<Entry>> {
         let entry = self.find(id)?;
         self.end_if_expired(&entry, now);
         entry.is_usable().then_some(entry)
@@ -291,11 +234,6 @@ impl Registry {
     /// The session with this id, whatever it is in the middle of.
     pub(crate) fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
         self.map.find(id)
-    }
-
-    /// The tie to what outlives the process, if there is any.
-    pub(crate) fn link(&self) -> Option<&Link> {
-        self.link.as_ref()
     }
 
     /// All open sessions.
@@ -310,7 +248,7 @@ impl Registry {
 
     /// All sessions of an owner, those that are just opening included.
     pub(crate) fn of(&self, owner: &Owner) -> Vec<Arc<Entry>> {
-        lock(&self.holdings).of(owner)
+        lock(&self.by_owner).of(owner)
     }
 
     /// How many sessions are open.
@@ -344,30 +282,8 @@ impl Registry {
         &self.drain
     }
 
-    /// Opens no session any more. Ready at the deadline, when everything that was open has been
-    /// ended, or earlier where nothing is open.
-    pub(crate) async fn close(self: &Arc<Self>, patience: Duration) {
-        self.drain.begin(patience);
-        let _ = timeout(patience, self.emptied()).await;
-        self.drain.finish();
-        if let Some(link) = &self.link {
-            let _ = timeout(FAREWELL_TIME, link.refresh(self)).await;
-        }
-        for entry in self.all() {
-            self.end(&entry, without_us(&entry, EndReason::Drained));
-        }
-        let told = async {
-            self.farewells.emptied().await;
-            if let Some(link) = &self.link {
-                // What fails is logged, and tried as long as the process lives.
-                let _ = link.flush().await;
-            }
-        };
-        let _ = timeout(FAREWELL_TIME, told).await;
-    }
-
     /// Waits until nothing is open any more, and no call is under way.
-    async fn emptied(&self) {
+    pub(crate) async fn emptied(&self) {
         let calls = self.drain.calls();
         loop {
             calls.emptied().await;
@@ -384,8 +300,10 @@ impl Registry {
         &self.farewells
     }
 
-    pub(crate) fn reaper(&self) -> &Reaper {
-        &self.reaper
+    /// A session opened: sweeps must be under way.
+    fn wake_reaper(self: &Arc<Self>) {
+        let task = || expiry::reap(Arc::downgrade(self), self.reaper.pause());
+        self.reaper.wake(task);
     }
 
     /// Ends a session, whatever it is in the middle of. `false` if it had ended before.
@@ -397,8 +315,8 @@ impl Registry {
     /// The one way out of the registry, for whoever moved the entry to its end from `before`.
     fn leave(&self, entry: &Arc<Entry>, before: Option<State>) -> bool {
         let Some(before) = before else { return false };
-        if let (Some(link), Some(reason)) = (&self.link, entry.end_reason()) {
-            link.leaves(entry, reason);
+        if let (Some(on_leave), Some(reason)) = (&self.on_leave, entry.end_reason()) {
+            on_leave(entry, reason);
         }
         self.map.remove(entry);
         self.unlist(entry);
@@ -422,11 +340,21 @@ impl Registry {
     }
 }
 
+impl Home for Registry {
+    fn end(&self, entry: &Arc<Entry>, reason: EndReason) -> bool {
+        self.end(entry, reason)
+    }
+
+    fn observers(&self) -> &Arc<Observers> {
+        &self.observers
+    }
+}
+
 impl Drop for Registry {
     /// Streams end and waiters are told, however long they outlive the guard.
     fn drop(&mut self) {
         for place in &self.map.all(|_| true) {
-            if let Some(before) = place.end(without_us(place, EndReason::GuardDropped)) {
+            if let Some(before) = place.end(place.reason_without_us(EndReason::GuardDropped)) {
                 place.extras.close(place);
                 self.tell_end(place, before);
             }
@@ -445,26 +373,9 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Why a session ends that this process can not serve any more.
-fn without_us(entry: &Entry, unless_stored: EndReason) -> EndReason {
-    match entry.is_stored() {
-        true => EndReason::HandedOver,
-        false => unless_stored,
-    }
-}
-
-/// What [`Registry::begin`] found.
-#[derive(Debug)]
-pub(crate) enum Begun {
-    Session(InFlight),
-    Unknown,
-    /// Only the store can tell.
-    Ask,
-}
-
 /// Who opens a session, and under which guard.
 #[derive(Debug)]
-pub(crate) struct Opener {
+pub(crate) struct NewEntry {
     pub(crate) client: Arc<Client>,
     pub(crate) owner: Option<Owner>,
     pub(crate) scope: Scope,
@@ -472,7 +383,7 @@ pub(crate) struct Opener {
 
 /// Why [`Registry::reserve`] found no place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Unavailable {
+pub(crate) enum ReserveError {
     /// The server is shutting down.
     Draining,
     /// The limit is reached and every session is in use.
@@ -490,6 +401,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long a drain waits, behind its deadline, for inner services to be told.
-const FAREWELL_TIME: Duration = Duration::from_secs(5);
 const ID_ATTEMPTS: usize = 4;

@@ -96,7 +96,7 @@ impl Counters {
             opened: self.opened.load(Relaxed),
             restored: self.restored.load(Relaxed),
             store_failures: self.store_failures.load(Relaxed),
-            ended: by_reason(&EndReason::ALL, &self.ended),
+            ended: by_reason(EndReason::ALL, &self.ended),
             refused: by_reason(&RefusalReason::ALL, &self.refused),
             reported: by_reason(&RefusalReason::ALL, &self.reported),
         }

@@ -35,10 +35,8 @@
 pub mod behaviour;
 #[cfg(feature = "redb")]
 mod embedded;
-mod link;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
-mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -53,13 +51,10 @@ use tokio::time::Instant;
 
 #[cfg(feature = "redb")]
 pub use self::embedded::{FileStore, FileStoreError, FileStoreErrorKind};
-pub(crate) use self::link::{Known, Link, StoreSettings};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::memory::{MemoryStore, Trouble};
-pub(crate) use self::record::Record;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
-use crate::session::McpSessionId;
 
 /// Where sessions are kept so that they outlive the process and are known to others; given to
 /// [`SessionGuardBuilder::store`](crate::SessionGuardBuilder::store).
@@ -193,10 +188,6 @@ impl SessionKey {
             scope: scope.into(),
             id: id.into(),
         }
-    }
-
-    pub(crate) fn of(scope: &str, id: &McpSessionId) -> Self {
-        Self::new(scope, id.as_str())
     }
 
     /// The [scope](crate::SessionGuardBuilder::scope): empty, or up to 64 letters, digits, `.`, `_`

@@ -13,11 +13,13 @@ use crate::protocol::sse::EventReader;
 use crate::protocol::sse::Tail;
 use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry};
+use crate::sessions::Sessions;
 
 /// A provisional session's stream.
 #[derive(Debug)]
 pub(crate) struct OpeningStream {
     request: Asked,
+    sessions: Sessions,
     report_only: bool,
     reader: EventReader,
     passed: usize,
@@ -32,9 +34,10 @@ struct Held {
 }
 
 impl OpeningStream {
-    pub(crate) fn new(request: Asked, report_only: bool) -> Self {
+    pub(crate) fn new(request: Asked, sessions: Sessions, report_only: bool) -> Self {
         Self {
             request,
+            sessions,
             report_only,
             reader: EventReader::default(),
             passed: 0,
@@ -77,7 +80,8 @@ impl OpeningStream {
     }
 
     fn hold(&mut self, data: Bytes, entry: Arc<Entry>) {
-        let kept = Box::pin(async move { entry.keep().await.is_ok() });
+        let sessions = self.sessions.clone();
+        let kept = Box::pin(async move { sessions.keep(&entry).await.is_ok() });
         self.held = Some(Held { data, kept });
     }
 

@@ -1,20 +1,11 @@
 //! What a session is to the store that outlives the process.
 
-use std::sync::Arc;
-
 use super::{Entry, UNSTORED};
 use crate::session::EndReason;
-use crate::session::registry::Unavailable;
 use crate::session::state::State;
-use crate::store::SessionKey;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 impl Entry {
-    /// Under what a store keeps it.
-    pub(crate) fn key(&self) -> SessionKey {
-        SessionKey::of(self.scope.name(), &self.id)
-    }
-
     /// When the store last vouched for it.
     #[inline] // on the way of each request
     pub(crate) fn verified(&self) -> u64 {
@@ -22,19 +13,19 @@ impl Entry {
     }
 
     /// The store knows it, as was asked at this moment.
-    pub(crate) fn verify(&self, asked: u64) {
+    pub(crate) fn mark_verified(&self, asked: u64) {
         self.verified.store(asked, Release);
     }
 
     /// Whether the store knows it is in doubt until that is asked again.
-    pub(crate) fn doubt(&self) {
+    pub(crate) fn mark_unverified(&self) {
         if self.is_stored() {
             self.verified.store(0, Release);
         }
     }
 
     /// The store does not know it.
-    pub(crate) fn disown(&self) {
+    pub(crate) fn mark_unstored(&self) {
         self.verified.store(UNSTORED, Release);
     }
 
@@ -43,40 +34,16 @@ impl Entry {
         self.verified() != UNSTORED
     }
 
-    /// Whether it has ended for this process only.
-    pub(crate) fn goes_on_elsewhere(&self) -> bool {
-        let Some(reason) = self.end_reason().filter(|_| self.is_stored()) else {
-            return false;
-        };
-        let registry = self.registry.upgrade();
-        let link = registry.as_ref().and_then(|registry| registry.link());
-        reason == EndReason::HandedOver || link.is_some_and(|link| !link.ends_inner(self, reason))
-    }
-
     /// Whether it is to be kept by a store.
     pub(crate) fn has_store(&self) -> bool {
         self.opened_on.is_some()
     }
 
-    /// Has its store keep it, where there is one.
-    pub(crate) async fn keep(self: &Arc<Self>) -> Result<(), Unavailable> {
-        let Some(registry) = self.registry.upgrade() else {
-            return Ok(());
-        };
-        match registry.link() {
-            // Boxed, so that openings without a store do not carry it about.
-            Some(link) => Box::pin(link.keep(&registry, self)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Ends it everywhere, where it has ended for this process only.
-    pub(crate) fn end_elsewhere(&self) {
-        if self.goes_on_elsewhere() {
-            let registry = self.registry.upgrade();
-            if let Some(link) = registry.as_ref().and_then(|registry| registry.link()) {
-                link.end(self);
-            }
+    /// Why it ends when this process stops: where a store knows it, it goes on elsewhere.
+    pub(crate) fn reason_without_us(&self, unless_stored: EndReason) -> EndReason {
+        match self.is_stored() {
+            true => EndReason::HandedOver,
+            false => unless_stored,
         }
     }
 

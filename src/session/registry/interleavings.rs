@@ -11,13 +11,14 @@ use std::sync::{
 };
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::current;
+use std::time::Duration;
 
 use loom::thread::{Builder as Thread, JoinHandle};
 
 use super::*;
 use crate::session::SessionEvent;
 use crate::session::extras::Watch;
-use crate::session::{StreamKind, StreamPlace};
+use crate::session::{InFlight, StreamKind, StreamPlace};
 use crate::sync::atomic::Ordering::Release;
 
 /// What may end a session, and others. Hands back what it has seen: loom does not know that the last
@@ -88,26 +89,27 @@ fn registry(limits: Limits, max_sessions: usize, max_per_owner: usize) -> (Arc<R
     // The same in every run, for the map's order hangs on them.
     let ids = AtomicUsize::new(0);
     let ids = IdSource::custom(move || format!("session-{}", ids.fetch_add(1, SeqCst)));
-    let registry = Registry::new(RegistrySettings {
+    let registry = Arc::new(Registry::new(RegistrySettings {
         ids,
         limits,
         max_sessions,
         max_per_owner,
-        hooks: vec![Arc::new(hook)],
-        store: None,
-    });
+        observers: Arc::new(Observers::new(vec![Arc::new(hook)])),
+        on_leave: None,
+    }));
     // It has just looked for expired sessions, in every part of the map.
     registry.last_reclaim.store(u64::MAX, Release);
     registry.next_reclaim.store(registry.parts(), Release);
     (registry, told)
 }
 
-fn reserve(registry: &Arc<Registry>, owner: Option<&str>) -> Result<Slot, Unavailable> {
-    registry.reserve(Opener {
+fn reserve(registry: &Arc<Registry>, owner: Option<&str>) -> Result<Slot, ReserveError> {
+    let new = NewEntry {
         client: Arc::default(),
         owner: owner.map(Owner::new),
         scope: Scope::default(),
-    })
+    };
+    registry.reserve(new, None)
 }
 
 /// A session that has opened and waits for its second message.

@@ -22,7 +22,7 @@ impl Slot {
     /// The inner service opened the session. `None` if it was ended while it waited.
     pub(crate) fn open(mut self, phase: Phase) -> Option<InFlight> {
         let in_flight = self.counted(|entry| entry.open(phase))?;
-        lock(&self.registry.unused).push(&self.entry);
+        lock(&self.registry.never_used).push(&self.entry);
         self.tell(Observers::opened).then_some(in_flight)
     }
 
@@ -40,10 +40,7 @@ impl Slot {
         match opened {
             Some(_) => {
                 self.unless_opened = None;
-                self.registry.reaper.wake(&self.registry);
-                if let Some(link) = self.registry.link() {
-                    link.wake(&self.registry);
-                }
+                self.registry.wake_reaper();
             }
             None => drop(self.registry.open.fetch_sub(1, AcqRel)),
         }
@@ -78,17 +75,20 @@ mod tests {
     use std::sync::Arc;
 
     use crate::SessionGuardLayer;
-    use crate::session::registry::Opener;
+    use crate::session::registry::NewEntry;
     use crate::session::{Owner, Scope};
 
     #[test]
     fn a_place_that_is_given_back_is_on_no_list_any_more() {
-        let registry = SessionGuardLayer::new().sessions().registry;
-        let slot = registry.reserve(Opener {
-            client: Arc::default(),
-            owner: Some(Owner::new("alice")),
-            scope: Scope::default(),
-        });
+        let registry = SessionGuardLayer::new().sessions().registry().clone();
+        let slot = registry.reserve(
+            NewEntry {
+                client: Arc::default(),
+                owner: Some(Owner::new("alice")),
+                scope: Scope::default(),
+            },
+            None,
+        );
         let slot = slot.unwrap();
         let entry = slot.entry().clone();
         assert_eq!(Arc::weak_count(&entry), 1, "the owner's list");

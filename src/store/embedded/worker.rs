@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use redb::{Database, Durability, WriteTransaction};
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::clock::Clock;
 use super::error::{FileStoreError, FileStoreErrorKind};
 use super::file;
 use super::job::{Read, Task, Write};
 use super::tables::{self, Cursor, Reading, Tables, Urgency};
-use crate::observe;
+use crate::log::TARGET;
 use crate::unwind::unless_it_panics;
 
 pub(super) struct Worker {
@@ -159,7 +160,8 @@ impl Worker {
                 }
             }
             Err(error) => {
-                observe::store_unwritten(&error);
+                // What may be lost is lost: nobody waits for it.
+                warn!(target: TARGET, %error, "the store could not write refreshes, or remove what has expired");
                 Some(now + ROUND)
             }
         };

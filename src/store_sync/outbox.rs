@@ -8,14 +8,13 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::{Known, late, lock};
-use crate::session::Observers;
-use crate::session::{Owner, Registry, Scope};
+use super::{StoreSync, StoreVerdict, late, lock};
+use crate::session::{Observers, Owner, Scope};
 use crate::store::{McpSessionStore, SessionKey, StoreError};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
-pub(super) enum Errand {
+pub(super) enum StoreOp {
     /// Asks whether a session that is known here is still good.
     Check(Scope, Option<Owner>, SessionKey),
     Remove(SessionKey),
@@ -24,7 +23,7 @@ pub(super) enum Errand {
 
 /// All that is to be done. What is to be removed is gone for this process already.
 #[derive(Debug, Default)]
-pub(super) struct Errands {
+pub(super) struct Outbox {
     list: Mutex<List>,
     /// Rung when one is added, done, or has failed.
     bell: Notify,
@@ -32,7 +31,7 @@ pub(super) struct Errands {
 
 #[derive(Debug, Default)]
 struct List {
-    waiting: VecDeque<Errand>,
+    waiting: VecDeque<StoreOp>,
     under_way: usize,
     /// How often each is to be removed.
     removed: HashMap<SessionKey, usize>,
@@ -41,17 +40,17 @@ struct List {
     is_closed: bool,
 }
 
-impl Errands {
-    pub(super) fn add(&self, errand: Errand) {
+impl Outbox {
+    pub(super) fn add(&self, op: StoreOp) {
         let mut list = lock(&self.list);
-        match &errand {
-            Errand::Check(..) => {}
-            Errand::Remove(key) => *list.removed.entry(key.clone()).or_default() += 1,
-            Errand::RemoveOwner(owner) => {
+        match &op {
+            StoreOp::Check(..) => {}
+            StoreOp::Remove(key) => *list.removed.entry(key.clone()).or_default() += 1,
+            StoreOp::RemoveOwner(owner) => {
                 *list.removed_owners.entry(owner.clone()).or_default() += 1;
             }
         }
-        list.waiting.push_back(errand);
+        list.waiting.push_back(op);
         drop(list);
         self.bell.notify_waiters();
     }
@@ -110,11 +109,11 @@ impl Errands {
         self.until(|list| !list.waiting.is_empty() || list.is_closed)
             .await;
         let mut list = lock(&self.list);
-        let errand = list.waiting.pop_front()?;
+        let op = list.waiting.pop_front()?;
         list.under_way += 1;
         Some(UnderWay {
-            errands: self,
-            errand: Some(errand),
+            outbox: self,
+            op: Some(op),
         })
     }
 
@@ -128,23 +127,23 @@ impl Errands {
     }
 }
 
-/// Does what there is to do, as long as the registry lives, and then what is left.
+/// Sends what there is to send as long as the registry lives, and then what is left.
 pub(super) async fn run(
-    errands: Arc<Errands>,
+    outbox: Arc<Outbox>,
     store: Arc<dyn McpSessionStore>,
     patience: Duration,
     observers: Arc<Observers>,
-    registry: Weak<Registry>,
+    store_sync: Weak<StoreSync>,
 ) {
     // What fails again and again holds up nothing else.
     let [first, further] = [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)];
-    let list = stream::unfold((), |()| async { Some((errands.next().await?, ())) });
+    let list = stream::unfold((), |()| async { Some((outbox.next().await?, ())) });
     list.for_each_concurrent(None, |under_way| async {
         let mut pause = SHORTEST_PAUSE;
         let mut turns = &first;
         for _ in 0..MOST_ATTEMPTS {
             let turn = turns.acquire().await;
-            let done = attempt(&under_way, &*store, patience, &registry).await;
+            let done = attempt(&under_way, &*store, patience, &store_sync).await;
             drop(turn);
             match done {
                 Ok(()) => break,
@@ -153,8 +152,8 @@ pub(super) async fn run(
                 Err(_) => {}
             }
             turns = &further;
-            errands.fail();
-            if errands.is_closed() && pause == LONGEST_PAUSE {
+            outbox.fail();
+            if outbox.is_closed() && pause == LONGEST_PAUSE {
                 break;
             }
             sleep(pause).await;
@@ -170,34 +169,36 @@ async fn attempt(
     under_way: &UnderWay<'_>,
     store: &dyn McpSessionStore,
     patience: Duration,
-    registry: &Weak<Registry>,
+    store_sync: &Weak<StoreSync>,
 ) -> Result<(), Option<StoreError>> {
     let in_time = |answer| timeout(patience, answer).map(|it| it.unwrap_or_else(|_| Err(late())));
-    match &under_way.errand {
-        Some(Errand::Check(scope, owner, key)) => {
-            let Some(registry) = registry.upgrade() else {
+    match &under_way.op {
+        Some(StoreOp::Check(scope, owner, key)) => {
+            let Some(sync) = store_sync.upgrade() else {
                 return Ok(());
             };
-            match registry.link() {
-                // What has left meanwhile is not to come back because of a check.
-                // It has a patience of its own.
-                Some(link) if registry.find(key.id().as_bytes()).is_some() => {
-                    match link.ask(&registry, scope, owner.as_ref(), key).await {
-                        Known::Unclear(_) => Err(None),
-                        Known::Good | Known::Unknown => Ok(()),
-                    }
-                }
-                _ => Ok(()),
+            // A session that left meanwhile must not come back because of a check.
+            let id = key.id().as_bytes();
+            if sync
+                .registry
+                .upgrade()
+                .and_then(|all| all.find(id))
+                .is_none()
+            {
+                return Ok(());
+            }
+            // It has a patience of its own.
+            match sync.look_up(scope, owner.as_ref(), key).await {
+                StoreVerdict::Unclear(_) => Err(None),
+                StoreVerdict::Good | StoreVerdict::Unknown => Ok(()),
             }
         }
-        Some(Errand::Remove(key)) => in_time(store.remove(key)).await.map_err(Some),
-        Some(Errand::RemoveOwner(owner)) => {
+        Some(StoreOp::Remove(key)) => in_time(store.remove(key)).await.map_err(Some),
+        Some(StoreOp::RemoveOwner(owner)) => {
             in_time(store.remove_owner(owner)).await.map_err(Some)?;
             // What was loaded just before must not be taken in just after.
-            if let Some(registry) = registry.upgrade()
-                && let Some(link) = registry.link()
-            {
-                link.spoil_all();
+            if let Some(sync) = store_sync.upgrade() {
+                sync.lookups.invalidate_all();
             }
             Ok(())
         }
@@ -207,28 +208,28 @@ async fn attempt(
 
 /// One that is being done; it waits again if nobody does it to its end.
 struct UnderWay<'a> {
-    errands: &'a Errands,
-    errand: Option<Errand>,
+    outbox: &'a Outbox,
+    op: Option<StoreOp>,
 }
 
 impl UnderWay<'_> {
     fn done(mut self) {
-        let mut list = lock(&self.errands.list);
-        match self.errand.take() {
-            Some(Errand::Remove(key)) => count_down(&mut list.removed, &key),
-            Some(Errand::RemoveOwner(owner)) => count_down(&mut list.removed_owners, &owner),
-            Some(Errand::Check(..)) | None => {}
+        let mut list = lock(&self.outbox.list);
+        match self.op.take() {
+            Some(StoreOp::Remove(key)) => count_down(&mut list.removed, &key),
+            Some(StoreOp::RemoveOwner(owner)) => count_down(&mut list.removed_owners, &owner),
+            Some(StoreOp::Check(..)) | None => {}
         }
     }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        let mut list = lock(&self.errands.list);
+        let mut list = lock(&self.outbox.list);
         list.under_way -= 1;
-        list.waiting.extend(self.errand.take());
+        list.waiting.extend(self.op.take());
         drop(list);
-        self.errands.bell.notify_waiters();
+        self.outbox.bell.notify_waiters();
     }
 }
 

@@ -6,13 +6,13 @@ use crate::session::Entry;
 /// Sessions that wait for their second message, oldest first; in pieces, each of which can be looked
 /// through while openings wait.
 #[derive(Default)]
-pub(super) struct Unused {
+pub(super) struct NeverUsed {
     pieces: VecDeque<VecDeque<Weak<Entry>>>,
     /// The piece that is looked through next.
     next: usize,
 }
 
-impl Unused {
+impl NeverUsed {
     pub(super) fn push(&mut self, entry: &Arc<Entry>) {
         if self.pieces.back().is_none_or(|last| last.len() >= PIECE) {
             // Two for each new one: what waits no more stays less than what does.
@@ -69,47 +69,47 @@ mod tests {
     use super::*;
     use crate::session::Phase;
 
-    fn pushed(unused: &mut Unused, count: usize) -> Vec<Arc<Entry>> {
+    fn pushed(never_used: &mut NeverUsed, count: usize) -> Vec<Arc<Entry>> {
         let opened = (0..count).map(|_| {
             let entry = Entry::alone("id", None);
             drop(entry.open(Phase::Live).expect("it is new"));
-            unused.push(&entry);
+            never_used.push(&entry);
             entry
         });
         opened.collect()
     }
 
-    fn kept(unused: &Unused) -> usize {
-        unused.pieces.iter().map(VecDeque::len).sum()
+    fn kept(never_used: &NeverUsed) -> usize {
+        never_used.pieces.iter().map(VecDeque::len).sum()
     }
 
     #[test]
     fn the_oldest_comes_first_and_none_that_waits_is_lost() {
-        let mut unused = Unused::default();
-        let entries = pushed(&mut unused, 4 * PIECE + 1);
-        assert_eq!(unused.pieces(), 5);
+        let mut never_used = NeverUsed::default();
+        let entries = pushed(&mut never_used, 4 * PIECE + 1);
+        assert_eq!(never_used.pieces(), 5);
         for _ in 0..9 {
-            unused.purge_one();
+            never_used.purge_one();
         }
         for entry in &entries {
-            let oldest = unused.pop().and_then(|oldest| oldest.upgrade());
+            let oldest = never_used.pop().and_then(|oldest| oldest.upgrade());
             assert!(oldest.is_some_and(|oldest| Arc::ptr_eq(&oldest, entry)));
         }
-        assert!(unused.pop().is_none());
-        assert_eq!(unused.pieces(), 0);
-        let [entry] = &pushed(&mut unused, 1)[..] else {
+        assert!(never_used.pop().is_none());
+        assert_eq!(never_used.pieces(), 0);
+        let [entry] = &pushed(&mut never_used, 1)[..] else {
             unreachable!("one was pushed")
         };
         assert!(Arc::ptr_eq(
-            &unused.pop().unwrap().upgrade().unwrap(),
+            &never_used.pop().unwrap().upgrade().unwrap(),
             entry
         ));
     }
 
     #[test]
     fn a_look_at_every_piece_leaves_those_that_wait_alone() {
-        let mut unused = Unused::default();
-        let mut entries = pushed(&mut unused, 3 * PIECE);
+        let mut never_used = NeverUsed::default();
+        let mut entries = pushed(&mut never_used, 3 * PIECE);
         for (number, entry) in entries.iter().enumerate() {
             match number % 4 {
                 0 => entry.clone().begin().unwrap().admit_message(),
@@ -119,22 +119,22 @@ mod tests {
         }
         let last = entries.pop();
         drop(last);
-        for _ in 0..unused.pieces() {
-            unused.purge_one();
+        for _ in 0..never_used.pieces() {
+            never_used.purge_one();
         }
-        assert_eq!(kept(&unused), 3 * PIECE / 2 - 1);
+        assert_eq!(kept(&never_used), 3 * PIECE / 2 - 1);
     }
 
     #[test]
     fn what_waits_no_more_makes_way_for_what_does() {
-        let mut unused = Unused::default();
-        let waiting = pushed(&mut unused, 1);
+        let mut never_used = NeverUsed::default();
+        let waiting = pushed(&mut never_used, 1);
         for _ in 0..20 {
-            drop(pushed(&mut unused, PIECE));
-            assert!(unused.pieces() <= 5, "{} pieces", unused.pieces());
+            drop(pushed(&mut never_used, PIECE));
+            assert!(never_used.pieces() <= 5, "{} pieces", never_used.pieces());
         }
         assert!(Arc::ptr_eq(
-            &unused.pop().unwrap().upgrade().unwrap(),
+            &never_used.pop().unwrap().upgrade().unwrap(),
             &waiting[0]
         ));
     }

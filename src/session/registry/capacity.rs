@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Registry, Unavailable, lock};
+use super::{Registry, ReserveError, lock};
 use crate::session::{EndReason, Entry, Owner, clock};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
@@ -25,7 +25,7 @@ impl Registry {
             if self.take_place() {
                 return true;
             }
-            let Some(oldest) = lock(&self.unused).pop() else {
+            let Some(oldest) = lock(&self.never_used).pop() else {
                 return false;
             };
             if let Some(entry) = oldest.upgrade() {
@@ -62,10 +62,10 @@ impl Registry {
 
     /// Where the owner has all the sessions that one may have, the one that has been idle longest
     /// ends.
-    pub(super) fn make_room_for(&self, owner: &Owner) -> Result<(), Unavailable> {
+    pub(super) fn make_room_for(&self, owner: &Owner) -> Result<(), ReserveError> {
         loop {
             // A list of its own: leaving takes the lock.
-            let full = lock(&self.holdings).full(owner, self.max_per_owner);
+            let full = lock(&self.by_owner).full(owner, self.max_per_owner);
             let Some(held) = full else {
                 return Ok(());
             };
@@ -74,7 +74,7 @@ impl Registry {
                 Some((since, held, seen))
             });
             let Some((_, oldest, seen)) = idle.min_by_key(|(since, ..)| *since) else {
-                return Err(Unavailable::OwnerFull);
+                return Err(ReserveError::OwnerFull);
             };
             let before = oldest.end_as_seen(&seen);
             self.leave(oldest, before);
@@ -82,11 +82,11 @@ impl Registry {
     }
 
     /// Lists a new session under its owner.
-    pub(super) fn list_for_owner(&self, entry: &Arc<Entry>) -> Result<(), Unavailable> {
+    pub(super) fn list_for_owner(&self, entry: &Arc<Entry>) -> Result<(), ReserveError> {
         let Some(owner) = &entry.owner else {
             return Ok(());
         };
-        while !lock(&self.holdings).add(owner, entry, self.max_per_owner) {
+        while !lock(&self.by_owner).add(owner, entry, self.max_per_owner) {
             self.make_room_for(owner)?;
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Registry {
 
     pub(super) fn unlist(&self, entry: &Arc<Entry>) {
         if let Some(owner) = &entry.owner {
-            lock(&self.holdings).remove(owner, entry);
+            lock(&self.by_owner).remove(owner, entry);
         }
     }
 }

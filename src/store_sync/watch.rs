@@ -1,24 +1,23 @@
 //! Listens to the ends that others bring about.
 
 use std::pin::pin;
-use std::sync::atomic::Ordering::{AcqRel, Release};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
-use super::errands::Errand;
-use super::{Link, NEVER, late};
+use super::outbox::StoreOp;
+use super::{StoreSync, key, late};
 use crate::session::{EndReason, Entry, Owner, Registry, clock};
 use crate::store::{Ends, StoreEvent};
 
 /// Follows the stream of ends as long as the registry lives.
-pub(super) async fn run(registry: Weak<Registry>) {
+pub(super) async fn run(store_sync: Weak<StoreSync>) {
     let mut pause = SHORTEST_PAUSE;
-    while let Some(ends) = listen(&registry).await {
+    while let Some(ends) = listen(&store_sync).await {
         let heard = match ends {
-            Some(ends) => follow(&registry, ends).await,
+            Some(ends) => follow(&store_sync, ends).await,
             None => false,
         };
         pause = match heard {
@@ -30,58 +29,55 @@ pub(super) async fn run(registry: Weak<Registry>) {
 }
 
 /// `None` where there is nothing to listen to any more; `Some(None)` where that fails.
-async fn listen(registry: &Weak<Registry>) -> Option<Option<Ends>> {
+async fn listen(store_sync: &Weak<StoreSync>) -> Option<Option<Ends>> {
     // A guard that is dropped meanwhile must not wait for this.
     let (store, lease, patience) = {
-        let registry = registry.upgrade()?;
-        let link = registry.link()?;
-        (link.store.clone(), link.lease, link.timeout)
+        let sync = store_sync.upgrade()?;
+        (sync.store.clone(), sync.lease.duration(), sync.timeout)
     };
-    let ends = store.ends(Duration::from_nanos(lease))?;
+    let ends = store.ends(lease)?;
     let ends = timeout(patience, ends).await;
-    let registry = registry.upgrade()?;
-    let link = registry.link()?;
+    let sync = store_sync.upgrade()?;
     let ends = match ends {
         Ok(Ok(ends)) => ends,
         Ok(Err(error)) => {
-            link.observers.store_failed(&error);
+            sync.observers.store_failed(&error);
             return Some(None);
         }
         Err(_) => {
-            link.observers.store_failed(&late());
+            sync.observers.store_failed(&late());
             return Some(None);
         }
     };
-    // Only what is verified from here on is known to miss no end.
-    let before = link.epoch.swap(clock::now(), AcqRel);
-    if before != NEVER {
-        link.check_streams(&registry);
+    let registry = sync.registry.upgrade()?;
+    if sync.lease.begin_epoch() {
+        sync.check_streams(&registry);
     }
     Some(Some(ends))
 }
 
 /// Whether anything was heard before the stream broke.
-async fn follow(registry: &Weak<Registry>, ends: Ends) -> bool {
+async fn follow(store_sync: &Weak<StoreSync>, ends: Ends) -> bool {
     let mut ends = pin!(ends);
     let mut lease = LONGEST_PAUSE;
     let mut heard = false;
     loop {
         let event = timeout(lease, ends.next()).await;
-        let Some(registry) = registry.upgrade() else {
+        let Some(sync) = store_sync.upgrade() else {
             return heard;
         };
-        let Some(link) = registry.link() else {
+        let Some(registry) = sync.registry.upgrade() else {
             return heard;
         };
-        lease = Duration::from_nanos(link.lease);
+        lease = sync.lease.duration();
         match event {
-            Ok(Some(Ok(event))) => link.hear(&registry, event),
+            Ok(Some(Ok(event))) => sync.hear(&registry, event),
             Ok(Some(Err(error))) => {
-                link.observers.store_failed(&error);
+                sync.observers.store_failed(&error);
                 return heard;
             }
             Ok(None) | Err(_) => {
-                link.observers.store_failed(&late());
+                sync.observers.store_failed(&late());
                 return heard;
             }
         }
@@ -89,26 +85,25 @@ async fn follow(registry: &Weak<Registry>, ends: Ends) -> bool {
     }
 }
 
-impl Link {
+impl StoreSync {
     fn hear(&self, registry: &Arc<Registry>, event: StoreEvent) {
         match event {
             StoreEvent::Alive { as_of } => {
-                let until = clock::at(as_of).saturating_add(self.lease);
-                self.alive_until.fetch_max(until, Release);
+                self.lease.renew(clock::at(as_of));
             }
             StoreEvent::Ended(key) => {
-                self.spoil(&key);
+                self.lookups.invalidate(&key);
                 let entry = registry.find(key.id().as_bytes());
                 if let Some(entry) = entry.filter(|entry| entry.scope.name() == key.scope()) {
                     registry.end(&entry, EndReason::EndedElsewhere);
                 }
             }
             StoreEvent::OwnerEnded(owner) => {
-                self.spoil_all();
+                self.lookups.invalidate_all();
                 // What the owner has opened since is not concerned: the store knows.
                 let owner = Owner::from_text(&owner);
                 for entry in owner.iter().flat_map(|owner| registry.of(owner)) {
-                    entry.doubt();
+                    entry.mark_unverified();
                     self.check(&entry);
                 }
             }
@@ -126,8 +121,8 @@ impl Link {
 
     /// Has the store say before long whether a session is still good.
     fn check(&self, entry: &Entry) {
-        let errand = Errand::Check(entry.scope.clone(), entry.owner.clone(), entry.key());
-        self.errands.add(errand);
+        let op = StoreOp::Check(entry.scope.clone(), entry.owner.clone(), key(entry));
+        self.outbox.add(op);
     }
 }
 

@@ -3,21 +3,20 @@
 
 use std::sync::Arc;
 
-use super::entry::Entry;
-use super::reaper::sweep_gently;
-use super::{Begun, Scope, Sessions};
+use super::{Found, Sessions};
+use crate::session::{Entry, Scope, sweep_gently};
 
 /// The size of a session's record.
 pub const ENTRY_BYTES: usize = size_of::<Entry>();
 
 /// What a request costs that names a session: from its id to the end of its answer.
 pub fn touch(sessions: &Sessions, id: &[u8]) -> bool {
-    match sessions.registry.begin(id, &Scope::default(), None) {
-        Begun::Session(mut session) => {
+    match sessions.begin(id, &Scope::default(), None) {
+        Found::Session(mut session) => {
             session.admit_message();
             true
         }
-        Begun::Unknown | Begun::Ask => false,
+        Found::Unknown | Found::AskStore => false,
     }
 }
 

@@ -7,26 +7,28 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http::HeaderValue;
 use serde_json::{Value, json};
+use tracing::warn;
 
-use crate::session::{Client, Owner};
+use crate::log::TARGET;
+use crate::session::{Client, Owner, Scope};
 
 /// A session as another process, or this one after a restart, gets to know it.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct Record {
-    pub(crate) client: Client,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) protocol_version: Option<String>,
+pub(super) struct Record {
+    pub(super) client: Client,
+    pub(super) owner: Option<Owner>,
+    pub(super) protocol_version: Option<String>,
     /// The inner service's own id.
-    pub(crate) inner_id: Option<HeaderValue>,
+    pub(super) inner_id: Option<HeaderValue>,
     /// The name of the process that opened it.
-    pub(crate) opened_on: String,
+    pub(super) opened_on: String,
     /// How long ago it opened.
-    pub(crate) age: Duration,
+    pub(super) age: Duration,
 }
 
 impl Record {
     /// As a store keeps it; `None` if that would be too long.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let opened = wall_clock().saturating_sub(self.age);
         let inner_id = self.inner_id.as_ref();
         let text = json!({
@@ -44,7 +46,7 @@ impl Record {
 
     /// Reads what a store has kept. `None` if this is not what [`encode`](Self::encode) writes: of
     /// another version, damaged, or somebody's else.
-    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+    pub(super) fn decode(value: &[u8]) -> Option<Self> {
         if value.len() > LARGEST {
             return None;
         }
@@ -77,6 +79,15 @@ impl Record {
             age: wall_clock().saturating_sub(opened),
         })
     }
+}
+
+/// Reads what the store has of a session of this scope; a value that is not a record is as good as none.
+pub(super) fn read(value: &[u8], scope: &Scope) -> Option<Record> {
+    let record = Record::decode(value);
+    if record.is_none() {
+        warn!(target: TARGET, scope = scope.name(), "the store holds a session that can not be read: is its prefix shared with another version, or another program?");
+    }
+    record
 }
 
 /// A short text or none, fit to be shown.

@@ -5,28 +5,28 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{Link, late};
+use super::{StoreSync, key, late};
 use crate::session::{EndReason, Entry, Registry, clock};
 use crate::store::Refresh;
 
 /// Refreshes as long as the registry lives.
-pub(super) async fn run(registry: Weak<Registry>) {
+pub(super) async fn run(store_sync: Weak<StoreSync>) {
     loop {
-        let pause = match registry.upgrade().as_ref().and_then(|it| it.link()) {
-            Some(link) => link.pause(),
+        let pause = match store_sync.upgrade() {
+            Some(store_sync) => store_sync.pause(),
             None => return,
         };
         sleep(pause).await;
-        let Some(registry) = registry.upgrade() else {
+        let Some(store_sync) = store_sync.upgrade() else {
             return;
         };
-        if let Some(link) = registry.link() {
-            link.refresh(&registry).await;
+        if let Some(registry) = store_sync.registry.upgrade() {
+            store_sync.refresh(&registry).await;
         }
     }
 }
 
-impl Link {
+impl StoreSync {
     /// Between two looks at what is in use. A session that was used for the first time in the last
     /// moment expires a fifth of the limit later.
     fn pause(&self) -> Duration {
@@ -36,7 +36,7 @@ impl Link {
 
     /// Puts off the expiry of what has been used since the last time, each session at most once in a
     /// tenth of the idle timeout.
-    pub(crate) async fn refresh(&self, registry: &Arc<Registry>) {
+    pub(crate) async fn refresh(self: &Arc<Self>, registry: &Arc<Registry>) {
         let now = clock::now();
         let mut due = registry.snapshot();
         due.retain(|entry| entry.is_due(now, self.limits.idle / 10));
@@ -45,18 +45,23 @@ impl Link {
         }
     }
 
-    async fn refresh_some(&self, registry: &Arc<Registry>, due: &[Arc<Entry>], now: u64) {
+    async fn refresh_some(
+        self: &Arc<Self>,
+        registry: &Arc<Registry>,
+        due: &[Arc<Entry>],
+        now: u64,
+    ) {
         let mut refreshes = Vec::with_capacity(due.len());
         let mut refreshed = Vec::with_capacity(due.len());
         for entry in due {
             if !entry.is_stored() {
                 // Confirmed on another way than by its stream.
-                let _ = self.keep(registry, entry).await;
+                let _ = self.keep(entry).await;
                 continue;
             }
             refreshed.push(entry);
             refreshes.push(Refresh {
-                key: entry.key(),
+                key: key(entry),
                 expires_in: self.until_idle(),
             });
         }
