@@ -1,7 +1,16 @@
 //! The state of a session, in one word.
 //!
-//! A session is *reserved* while the inner service has not answered `initialize`, *provisional*
-//! while an event stream may still carry the answer, *live* from then on, and *ended* once.
+//! ```text
+//! Reserved ──────▶ Live ──────▶ Ended
+//!  │  │              ▲           ▲  ▲
+//!  │  └▶ Provisional ┴───────────┘  │
+//!  └────────────────────────────────┘
+//! ```
+//!
+//! - *Reserved*: the inner service has not answered `initialize`.
+//! - *Provisional*: an event stream may still carry the answer. The id is good already.
+//! - *Live*: the client has the answer, or gets it as a whole.
+//! - *Ended*: for one [reason](EndReason), and for good.
 
 use super::EndReason;
 

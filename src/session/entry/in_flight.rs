@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Entry, SINCE};
+use super::Entry;
+use super::clocks::SINCE;
 use crate::session::clock;
 use crate::session::state::State;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
