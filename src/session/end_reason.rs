@@ -39,7 +39,7 @@ end_reasons! {
     /// It made room for another: the limit of sessions was reached and this was the oldest that was
     /// never used, or its owner's limit and this had been idle longest.
     Evicted = "evicted",
-    /// The guard itself is gone: no layer, service or [`Sessions`] of it is left.
+    /// The guard itself is gone: no layer, service or [`Sessions`](crate::Sessions) of it is left.
     GuardDropped = "guard_dropped",
     /// The server shut down, and the session goes on elsewhere: its
     /// [store](crate::SessionGuardBuilder::store) keeps it.
@@ -52,7 +52,7 @@ end_reasons! {
     Lifetime = "lifetime",
     /// No second message came in time.
     NeverUsed = "never_used",
-    /// Ended through [`McpSession::end`] or [`Sessions`].
+    /// Ended through [`McpSession::end`] or [`Sessions`](crate::Sessions).
     Revoked = "revoked",
     /// `initialize` was answered by an event stream that did not carry the response in time.
     Unconfirmed = "unconfirmed",

@@ -17,7 +17,7 @@ use super::owner::Owner;
 /// One session: its id, what is known of it, the state that handlers keep in it, and its end.
 ///
 /// In a handler it is an extractor; elsewhere take it from the request's extensions with
-/// [`from_extensions`](Self::from_extensions) or from [`Sessions`]. In a tool of rmcp extract
+/// [`from_extensions`](Self::from_extensions) or from [`Sessions`](crate::Sessions). In a tool of rmcp extract
 /// `Extension(parts): Extension<http::request::Parts>` and ask `parts.extensions`. A handle neither keeps its
 /// session alive nor frees it: a session ends by the rules of the guard, and its handles then
 /// tell [why](Self::end_reason).
