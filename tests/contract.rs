@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, Method, Request};
 use mcp_session_guard::{Era, Owner, Refusal, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::Value;
 
-use support::{INITIALIZE, INITIALIZED, PING, World, post, request};
+use support::{INITIALIZE, INITIALIZED, PING, TestServer, post, request};
 
 const H: &str = "host: localhost:8000";
 const P: &str = "origin: http://localhost:8000\naccess-control-request-method: POST";
@@ -678,16 +678,12 @@ fn every_row_of_the_contract_has_a_line() {
 }
 
 async fn check(sent: Sent, answered: Answered) {
-    let world = World::new(
-        (sent.configure)(SessionGuardLayer::builder())
-            .build()
-            .unwrap(),
-    );
+    let server = TestServer::build((sent.configure)(SessionGuardLayer::builder()));
     // Sessions are opened under the default settings' names, if the guard has them.
-    let live = open(&world).await;
-    let ended = open(&world).await;
-    world.sessions.end(ended.as_deref().unwrap_or_default());
-    world.inner.clear();
+    let live = open(&server).await;
+    let ended = open(&server).await;
+    server.sessions.end(ended.as_deref().unwrap_or_default());
+    server.inner.clear();
 
     let text = fill(sent.text, live.as_deref(), ended.as_deref());
     let mut asked = latin_1(request(&text));
@@ -700,9 +696,9 @@ async fn check(sent: Sent, answered: Answered) {
         .map_or("", |(_, body)| body)
         .to_owned();
     let sent_headers = asked.headers().clone();
-    let response = world.send(asked).await;
+    let response = server.send(asked).await;
     let refusal = response.extensions().get::<Refusal>().cloned();
-    let calls = world.inner.calls();
+    let calls = server.inner.calls();
 
     match &answered.kind {
         Kind::Passes | Kind::PassesWith(_) | Kind::PassesWithout(_) | Kind::Preflight => {
@@ -796,12 +792,12 @@ async fn check(sent: Sent, answered: Answered) {
         }
     }
     if let Some(live) = live {
-        let session = world
+        let session = server
             .sessions
             .get(&live)
             .expect("the live session survives a refusal");
         assert_eq!(session.in_flight(), 0);
-        assert_eq!(world.sessions.len(), 1);
+        assert_eq!(server.sessions.len(), 1);
     }
 }
 
@@ -829,8 +825,8 @@ fn is_modern(seen: &support::Seen) -> bool {
 }
 
 /// Opens a session where the guard's settings let `localhost` in.
-async fn open(world: &World) -> Option<String> {
-    let answer = world.ask(post(None, INITIALIZE)).await;
+async fn open(server: &TestServer) -> Option<String> {
+    let answer = server.ask(post(None, INITIALIZE)).await;
     Some(
         answer
             .headers
@@ -871,7 +867,7 @@ fn latin_1(mut request: Request<Body>) -> Request<Body> {
 
 #[tokio::test]
 async fn refusals_of_rows_6_and_7_are_byte_identical() {
-    let world = World::new(SessionGuardLayer::new());
+    let server = TestServer::new(SessionGuardLayer::new());
     let mut answers = Vec::new();
     for id in [
         "nobody",
@@ -881,7 +877,7 @@ async fn refusals_of_rows_6_and_7_are_byte_identical() {
     ] {
         for method in ["POST", "GET", "DELETE"] {
             let text = format!("{method} /mcp\n{H}\n{J}\nmcp-session-id: {id}\n\n{PING}");
-            let answer = world.ask(request(&text)).await;
+            let answer = server.ask(request(&text)).await;
             answers.push((answer.status, format!("{:?}", answer.headers), answer.body));
         }
     }

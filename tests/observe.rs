@@ -10,10 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::response::Response;
-use axum::routing::any;
 use futures_util::stream;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -28,8 +25,8 @@ use tracing::instrument::WithSubscriber;
 use tracing::{Instrument, info_span};
 
 use support::{
-    INITIALIZE, INITIALIZED, Log, PING, World, bodiless, initialize_result, json_response, own_ids,
-    post,
+    INITIALIZE, INITIALIZED, Log, PING, TestServer, bodiless, event_stream, initialize_result,
+    json_response, opened, own_ids, post, silent_stream,
 };
 
 type Told = Arc<Mutex<Vec<String>>>;
@@ -68,41 +65,37 @@ fn take(told: &Told) -> Vec<String> {
     std::mem::take(&mut told.lock().unwrap())
 }
 
-fn world(guard: SessionGuardBuilder) -> World {
-    World::new(guard.build().unwrap())
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_hook_is_told_of_a_sessions_whole_life_once_and_in_order() {
     let (guard, told) = listening();
-    let world = world(guard);
-    let id = world.open().await;
+    let server = TestServer::build(guard);
+    let id = server.open().await;
     assert_eq!(take(&told), ["opened", "confirmed"]);
-    world.ask(post(Some(&id), INITIALIZED)).await;
-    assert_eq!(world.ping(&id).await, 200);
+    server.ask(post(Some(&id), INITIALIZED)).await;
+    assert_eq!(server.ping(&id).await, 200);
     assert_eq!(
         take(&told),
         [""; 0],
         "a request that passes is nothing to tell"
     );
-    let get = world.send(bodiless(Method::GET, Some(&id))).await;
+    let get = server.send(bodiless(Method::GET, Some(&id))).await;
     sleep(Duration::from_secs(7)).await;
     assert_eq!(
-        world.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        server.ask(bodiless(Method::DELETE, Some(&id))).await.status,
         204
     );
     assert_eq!(take(&told), ["stream", "ended deleted after 7 s"]);
     assert!(get.into_body().frame().await.is_none());
     assert_eq!(take(&told), ["stream closed"]);
-    assert_eq!(world.ping(&id).await, 404);
+    assert_eq!(server.ping(&id).await, 404);
     assert_eq!(take(&told), ["refused session_not_found"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_opening_whose_answer_is_not_taken_is_opened_and_ended_but_never_confirmed() {
     let (guard, told) = listening();
-    let world = world(guard);
-    drop(world.send(post(None, INITIALIZE)).await);
+    let server = TestServer::build(guard);
+    drop(server.send(post(None, INITIALIZE)).await);
     assert_eq!(take(&told), ["opened", "ended abandoned after 0 s"]);
 }
 
@@ -110,11 +103,10 @@ async fn an_opening_whose_answer_is_not_taken_is_opened_and_ended_but_never_conf
 async fn an_initialize_that_opens_nothing_is_not_told() {
     let (guard, told) = listening();
     let handler = async || json_response(500, &serde_json::json!({}));
-    let app = Router::new().route("/mcp", any(handler));
-    let world = World::around(guard.build().unwrap(), app);
-    assert_eq!(world.ask(post(None, INITIALIZE)).await.status, 500);
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 500);
     assert_eq!(take(&told), [""; 0]);
-    assert_eq!(world.sessions.stats().opened, 0);
+    assert_eq!(server.sessions.stats().opened, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,15 +117,10 @@ async fn an_event_stream_confirms_its_session_when_the_response_passes() {
             ": hello\n\n".to_owned(),
             format!("data: {}\n\n", initialize_result(&0.into())),
         ];
-        let frames = frames.map(Ok::<_, Infallible>);
-        Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(Body::from_stream(stream::iter(frames)))
-            .unwrap()
+        event_stream(stream::iter(frames))
     };
-    let app = Router::new().route("/mcp", any(handler));
-    let world = World::around(guard.build().unwrap(), app);
-    let mut body = world.send(post(None, INITIALIZE)).await.into_body();
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    let mut body = server.send(post(None, INITIALIZE)).await.into_body();
     body.frame().await;
     assert_eq!(take(&told), ["opened", "stream"]);
     body.frame().await;
@@ -150,7 +137,7 @@ async fn every_end_is_told_with_its_reason() {
         .lifetime(Duration::from_secs(3600))
         .build()
         .unwrap();
-    let world = World::new(guard.clone());
+    let server = TestServer::new(guard.clone());
     let ended = |told: &Told| {
         let told = take(told).into_iter();
         let ends = told.filter_map(|word| {
@@ -159,47 +146,47 @@ async fn every_end_is_told_with_its_reason() {
         });
         ends.collect::<Vec<_>>()
     };
-    world.open().await;
+    server.open().await;
     sleep(Duration::from_secs(1)).await;
-    world.open().await;
-    world.open().await;
+    server.open().await;
+    server.open().await;
     assert_eq!(ended(&told), ["evicted"]);
     sleep(Duration::from_secs(310)).await;
     assert_eq!(ended(&told), ["never_used"; 2]);
-    let id = world.open_and_use().await;
-    world.sessions.end(&id);
+    let id = server.open_and_use().await;
+    server.sessions.end(&id);
     assert_eq!(ended(&told), ["revoked"]);
-    world.open_and_use().await;
+    server.open_and_use().await;
     sleep(Duration::from_secs(1900)).await;
     assert_eq!(ended(&told), ["idle"]);
-    let id = world.open_and_use().await;
-    let stream = world.send(bodiless(Method::GET, Some(&id))).await;
+    let id = server.open_and_use().await;
+    let stream = server.send(bodiless(Method::GET, Some(&id))).await;
     sleep(Duration::from_secs(3700)).await;
     assert_eq!(ended(&told), ["lifetime"]);
     drop(stream);
-    world.open_and_use().await;
+    server.open_and_use().await;
     guard.drain(Duration::from_secs(5)).await;
     assert_eq!(ended(&told), ["drained"]);
 
     let (guard, told) = listening();
-    let world = self::world(guard);
-    world.open().await;
-    drop(world);
+    let server = self::TestServer::build(guard);
+    server.open().await;
+    drop(server);
     assert_eq!(ended(&told), ["guard_dropped"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn refusals_are_told_wherever_they_are_made() {
     let (guard, told) = listening();
-    let world = world(guard.body_limit(1000).max_sessions(1));
-    let id = world.open_and_use().await;
+    let server = TestServer::build(guard.body_limit(1000).max_sessions(1));
+    let id = server.open_and_use().await;
     take(&told);
-    world.ask(bodiless(Method::PUT, None)).await;
-    world.ask(post(None, PING)).await;
-    world.ask(post(None, "{")).await;
-    world.ask(post(None, " ".repeat(1001))).await;
-    world.ask(post(None, INITIALIZE)).await;
-    world.ask(post(Some(&id), INITIALIZE)).await;
+    server.ask(bodiless(Method::PUT, None)).await;
+    server.ask(post(None, PING)).await;
+    server.ask(post(None, "{")).await;
+    server.ask(post(None, " ".repeat(1001))).await;
+    server.ask(post(None, INITIALIZE)).await;
+    server.ask(post(Some(&id), INITIALIZE)).await;
     assert_eq!(
         take(&told),
         [
@@ -221,18 +208,17 @@ async fn the_end_of_a_call_in_flight_is_told_as_a_refusal_too() {
         if body != INITIALIZE {
             std::future::pending::<()>().await;
         }
-        json_response(200, &initialize_result(&0.into()))
+        opened()
     };
-    let app = Router::new().route("/mcp", any(handler));
-    let world = World::around(guard.build().unwrap(), app);
-    let id = world.open().await;
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    let id = server.open().await;
     let waiting = tokio::spawn({
-        let (world, id) = (world.clone(), id.clone());
-        async move { world.ask(post(Some(&id), PING)).await.status }
+        let (server, id) = (server.clone(), id.clone());
+        async move { server.ask(post(Some(&id), PING)).await.status }
     });
     sleep(Duration::from_secs(1)).await;
     take(&told);
-    world.sessions.end(&id);
+    server.sessions.end(&id);
     assert_eq!(waiting.await.unwrap(), 200);
     assert_eq!(
         take(&told),
@@ -267,14 +253,14 @@ async fn hooks_may_panic_and_call_back_into_the_registry() {
         })
         .build()
         .unwrap();
-    let world = World::new(guard);
-    *sessions.lock().unwrap() = Some(world.sessions.clone());
-    let id = world.open().await;
-    let session = world.sessions.get(&id).unwrap();
+    let server = TestServer::new(guard);
+    *sessions.lock().unwrap() = Some(server.sessions.clone());
+    let id = server.open().await;
+    let session = server.sessions.get(&id).unwrap();
     assert_eq!(session.state::<u8>().as_deref(), Some(&7));
-    let get = world.send(bodiless(Method::GET, Some(&id))).await;
+    let get = server.send(bodiless(Method::GET, Some(&id))).await;
     assert!(get.into_body().frame().await.is_none());
-    assert_eq!(world.ping(&id).await, 404);
+    assert_eq!(server.ping(&id).await, 404);
     assert_eq!(
         take(&told),
         [
@@ -335,8 +321,8 @@ async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_open
             told.lock().unwrap().push(word.to_owned());
         });
     }
-    let world = world(guard);
-    let answer = world.ask(post(None, INITIALIZE)).await;
+    let server = TestServer::build(guard);
+    let answer = server.ask(post(None, INITIALIZE)).await;
     for told in told {
         assert_eq!(take(&told), ["opened", "ended", "session_ended"]);
     }
@@ -345,7 +331,7 @@ async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_open
         answer.text(),
         r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":0}"#
     );
-    assert!(world.sessions.is_empty());
+    assert!(server.sessions.is_empty());
 }
 
 #[tokio::test]
@@ -353,19 +339,14 @@ async fn no_stream_opens_after_its_sessions_end() {
     let (guard, told) = listening();
     let handler = async |method: Method, session: McpSession| {
         if method == Method::POST {
-            return json_response(200, &initialize_result(&0.into()));
+            return opened();
         }
         session.end();
-        let frames = stream::pending::<Result<String, Infallible>>();
-        Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(Body::from_stream(frames))
-            .unwrap()
+        silent_stream()
     };
-    let app = Router::new().route("/mcp", any(handler));
-    let world = World::around(guard.build().unwrap(), app);
-    let id = world.open().await;
-    let get = world.ask(bodiless(Method::GET, Some(&id))).await;
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    let id = server.open().await;
+    let get = server.ask(bodiless(Method::GET, Some(&id))).await;
     assert_eq!(get.text(), "");
     assert_eq!(
         take(&told),
@@ -376,18 +357,18 @@ async fn no_stream_opens_after_its_sessions_end() {
 #[tokio::test]
 async fn a_hook_may_panic_while_a_panic_unwinds() {
     let guard = SessionGuardLayer::builder().hook(|_: &SessionEvent<'_>| panic!("a hook panics"));
-    let world = world(guard);
-    let id = world.open().await;
+    let server = TestServer::build(guard);
+    let id = server.open().await;
     let held = (
-        world.send(bodiless(Method::GET, Some(&id))).await,
-        world.send(post(None, INITIALIZE)).await,
+        server.send(bodiless(Method::GET, Some(&id))).await,
+        server.send(post(None, INITIALIZE)).await,
     );
     let panics = AssertUnwindSafe(move || {
         let _held = held;
         panic!("the connection's task panics");
     });
     assert!(catch_unwind(panics).is_err());
-    let stats = world.sessions.stats();
+    let stats = server.sessions.stats();
     assert_eq!((stats.open, stats.open_streams), (1, 0));
 }
 
@@ -400,9 +381,9 @@ async fn what_a_hook_panics_with_may_panic_when_it_is_dropped() {
         }
     }
     let (guard, told) = listening();
-    let world = world(guard.hook(|_: &SessionEvent<'_>| panic_any(Bomb)));
-    let id = world.open().await;
-    assert!(world.sessions.end(&id));
+    let server = TestServer::build(guard.hook(|_: &SessionEvent<'_>| panic_any(Bomb)));
+    let id = server.open().await;
+    assert!(server.sessions.end(&id));
     assert_eq!(
         take(&told),
         ["opened", "confirmed", "ended revoked after 0 s"]
@@ -411,19 +392,23 @@ async fn what_a_hook_panics_with_may_panic_when_it_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_snapshot_counts_what_has_happened() {
-    let world = world(SessionGuardLayer::builder());
+    let server = TestServer::build(SessionGuardLayer::builder());
     assert_eq!(
-        world.sessions.stats(),
+        server.sessions.stats(),
         SessionGuardLayer::new().sessions().stats()
     );
-    let ids = [world.open().await, world.open().await, world.open().await];
-    let get = world.send(bodiless(Method::GET, Some(&ids[0]))).await;
-    world.sessions.end(&ids[1]);
-    world.ask(bodiless(Method::DELETE, Some(&ids[2]))).await;
-    world.ping("nobody").await;
-    world.ping("nobody").await;
-    world.ask(post(None, PING)).await;
-    let stats = world.sessions.stats();
+    let ids = [
+        server.open().await,
+        server.open().await,
+        server.open().await,
+    ];
+    let get = server.send(bodiless(Method::GET, Some(&ids[0]))).await;
+    server.sessions.end(&ids[1]);
+    server.ask(bodiless(Method::DELETE, Some(&ids[2]))).await;
+    server.ping("nobody").await;
+    server.ping("nobody").await;
+    server.ask(post(None, PING)).await;
+    let stats = server.sessions.stats();
     assert_eq!(
         (stats.open, stats.opening, stats.open_streams, stats.opened),
         (1, 0, 1, 3)
@@ -441,30 +426,30 @@ async fn a_snapshot_counts_what_has_happened() {
     );
     assert!(stats.reported.is_empty());
     drop(get);
-    assert_eq!(world.sessions.stats().open_streams, 0);
+    assert_eq!(server.sessions.stats().open_streams, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
     let log = Log::default();
     let run = async {
-        let world = world(SessionGuardLayer::builder());
-        let id = world.open_and_use().await;
+        let server = TestServer::build(SessionGuardLayer::builder());
+        let id = server.open_and_use().await;
         let span = info_span!(
             "request",
             mcp.session.fingerprint = Empty,
             mcp.method.name = Empty,
             mcp.protocol.version = Empty
         );
-        world.ping(&id).instrument(span).await;
-        world.ping(&id).instrument(info_span!("no fields")).await;
-        world.ping("nobody").await;
+        server.ping(&id).instrument(span).await;
+        server.ping(&id).instrument(info_span!("no fields")).await;
+        server.ping("nobody").await;
         let mut request = post(Some(&id), PING);
         let header = request.headers_mut();
         header.insert("mcp-protocol-version", "2025-06-18".parse().unwrap());
-        world.ask(request).await;
-        let session = world.sessions.get(&id).unwrap();
-        world.sessions.end(&id);
+        server.ask(request).await;
+        let session = server.sessions.get(&id).unwrap();
+        server.sessions.end(&id);
         session.fingerprint().to_string()
     };
     let session = run.with_subscriber(log.subscriber()).await;
@@ -489,12 +474,12 @@ async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
 async fn a_span_takes_no_method_longer_than_128_bytes() {
     let log = Log::default();
     let run = async {
-        let world = world(SessionGuardLayer::builder());
-        let id = world.open_and_use().await;
+        let server = TestServer::build(SessionGuardLayer::builder());
+        let id = server.open_and_use().await;
         for length in [128, 129] {
             let span = info_span!("request", mcp.method.name = Empty);
             let call = PING.replace("ping", &"x".repeat(length));
-            world.ask(post(Some(&id), call)).instrument(span).await;
+            server.ask(post(Some(&id), call)).instrument(span).await;
         }
     };
     run.with_subscriber(log.subscriber()).await;
@@ -511,9 +496,9 @@ async fn what_a_client_can_cause_at_will_is_no_warning() {
             Ok(Some(Owner::new("somebody")))
         };
         let guard = SessionGuardLayer::builder().owner(owner);
-        let world = world(guard.max_sessions_per_owner(1));
-        let _held = world.send(post(None, INITIALIZE)).await;
-        world.ask(post(None, INITIALIZE)).await.status
+        let server = TestServer::build(guard.max_sessions_per_owner(1));
+        let _held = server.send(post(None, INITIALIZE)).await;
+        server.ask(post(None, INITIALIZE)).await.status
     };
     let refused = run.with_subscriber(log.subscriber()).await;
     assert_eq!(refused, 503);
@@ -532,9 +517,8 @@ async fn a_listed_version_that_is_not_the_negotiated_one_is_logged() {
     ] {
         let log = Log::default();
         let handler = async move || json_response(200, &serde_json::from_str(result).unwrap());
-        let app = Router::new().route("/mcp", any(handler));
-        let world = World::around(SessionGuardLayer::new(), app);
-        let id = world.open().await;
+        let server = TestServer::around(SessionGuardLayer::new(), handler);
+        let id = server.open().await;
         let mut request = post(Some(&id), PING);
         if let Some(version) = header {
             let version = version.parse().unwrap();
@@ -542,7 +526,7 @@ async fn a_listed_version_that_is_not_the_negotiated_one_is_logged() {
                 .headers_mut()
                 .insert("mcp-protocol-version", version);
         }
-        let answer = world.ask(request).with_subscriber(log.subscriber()).await;
+        let answer = server.ask(request).with_subscriber(log.subscriber()).await;
         assert_eq!(answer.status, 200);
         let text = log.text();
         let words = "request names another protocol version than was negotiated";
@@ -558,9 +542,8 @@ async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_
         let body = body.replace("2025-11-25", "2026-07-28");
         json_response(200, &serde_json::from_str(&body).unwrap())
     };
-    let app = Router::new().route("/mcp", any(handler));
-    let world = World::around(SessionGuardLayer::new(), app);
-    world.open().with_subscriber(log.subscriber()).await;
+    let server = TestServer::around(SessionGuardLayer::new(), handler);
+    server.open().with_subscriber(log.subscriber()).await;
     let text = log.text();
     assert!(
         text.contains("WARN mcp_session_guard: the inner service answered initialize with"),
@@ -570,15 +553,15 @@ async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_
 
 #[tokio::test]
 async fn fingerprints_tell_sessions_apart_and_stay_the_same() {
-    let world = world(SessionGuardLayer::builder());
-    let ids = [world.open().await, world.open().await];
+    let server = TestServer::build(SessionGuardLayer::builder());
+    let ids = [server.open().await, server.open().await];
     let prints = ids
         .each_ref()
-        .map(|id| world.sessions.get(id).unwrap().fingerprint());
+        .map(|id| server.sessions.get(id).unwrap().fingerprint());
     assert_ne!(prints[0], prints[1]);
     assert_eq!(
         prints[0],
-        world.sessions.get(&ids[0]).unwrap().fingerprint()
+        server.sessions.get(&ids[0]).unwrap().fingerprint()
     );
     let text = prints[0].to_string();
     assert!(
@@ -594,13 +577,12 @@ async fn a_session_that_is_ended_in_anothers_request_does_not_sign_that_requests
         let guard = SessionGuardLayer::builder()
             .end_inner_sessions()
             .max_sessions(1);
-        let app = Router::new().route("/mcp", any(own_ids));
-        let world = World::around(guard.build().unwrap(), app);
-        let id = world.open().await;
-        let evicted = world.sessions.get(&id).unwrap().fingerprint();
+        let server = TestServer::around(guard.build().unwrap(), own_ids);
+        let id = server.open().await;
+        let evicted = server.sessions.get(&id).unwrap().fingerprint();
         let span = info_span!("request", mcp.session.fingerprint = Empty);
-        let id = world.open().instrument(span).await;
-        let opened = world.sessions.get(&id).unwrap().fingerprint();
+        let id = server.open().instrument(span).await;
+        let opened = server.sessions.get(&id).unwrap().fingerprint();
         (evicted, opened)
     };
     let (evicted, opened) = run.with_subscriber(log.subscriber()).await;
