@@ -22,7 +22,7 @@
 //! | 2 | what no inner service gets | `inward.rs`, `wire.rs` |
 //! | 2 | modes: stateless, legacy era refused | `contract/modes.rs`, `eras.rs` |
 //! | 2 | report-only | `report_only.rs` |
-//! | 3 | refusals: status, code, id, header fields | `contract/check.rs`, `observe.rs` |
+//! | 3 | refusals: status, code, id, header fields | `contract/check.rs`, `observe/hooks.rs` |
 //! | 3 | a body that is not read is dropped | `bodies.rs`, `wire.rs` |
 //! | 3 | a refusal refreshes no clock | `lifecycle/clocks.rs`, `report_only.rs` |
 //! | 4.1 | a place is reserved; a full guard makes room | `openings/capacity.rs` |
@@ -31,7 +31,7 @@
 //! | 4.4 | ids: the guard's, and the inner service's own | `openings/ids.rs`, `inward.rs` |
 //! | 4.5 | an opening that fails leaves nothing | `openings/capacity.rs` |
 //! | 4.6 | what is kept with a session | `openings/answers.rs` |
-//! | 5 | every end, told once | `lifecycle/clocks.rs`, `observe.rs`, `races.rs`, `model.rs` |
+//! | 5 | every end, told once | `lifecycle/clocks.rs`, `observe/hooks.rs`, `races.rs`, `model.rs` |
 //! | 5 | what an end does to streams and calls | `lifecycle/streams.rs`, `lifecycle/in_flight.rs` |
 //! | 5 | DELETE | `lifecycle/delete.rs` |
 //! | 5 | an inner 404 | `lost.rs` |
@@ -40,6 +40,7 @@
 //! | 5 | owner, sessions per owner, scope | `contract/owners.rs`, `owners.rs` |
 //! | 5 | drain | `drain.rs` |
 //! | 5 | handles and the state of handlers | `lifecycle/handles.rs` |
+//! | 5 | logs, spans, counts | `observe/logs.rs`, `observe/hooks.rs` |
 //! | 6 | the modern era, accepted | `contract/modes.rs`, `eras.rs`, `drain.rs` |
 //! | 7 | which requests ask the store | `store/lookup.rs` |
 //! | 7 | the store has it not, fails, or is silent | `store/lookup.rs`, `store/outage.rs` |

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, stream};
 use http::{Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use support::times::SECOND;
-use support::{ENDED, INITIALIZE, TestServer, bodiless, event_stream, opened, post};
+use support::{ENDED, INITIALIZE, TestServer, bodiless, event_stream, hello_stream, opened, post};
 
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"slow"}}"#;
 const SHUTTING_DOWN: &str = "The server is shutting down: try again, it or another will answer.";
@@ -32,7 +32,7 @@ fn slow(guard: SessionGuardLayer) -> TestServer {
         let body = to_bytes(body, usize::MAX).await.unwrap();
         let text = std::str::from_utf8(&body).unwrap();
         if parts.method == Method::GET || text.contains("stream") {
-            return events();
+            return hello_stream();
         }
         if text.contains("slow") {
             std::future::pending::<()>().await;
@@ -40,11 +40,6 @@ fn slow(guard: SessionGuardLayer) -> TestServer {
         opened()
     };
     TestServer::around(guard, handler)
-}
-
-/// One event, then silence.
-fn events() -> Response {
-    event_stream(stream::iter([": hello\n\n"]).chain(stream::pending()))
 }
 
 fn accepting_modern() -> SessionGuardLayer {
@@ -365,7 +360,7 @@ async fn newcomers_are_told_the_seconds_until_the_earliest_deadline() {
 #[tokio::test(start_paused = true)]
 async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
     let guard = accepting_modern();
-    let handler = async || ([("content-encoding", "gzip")], events());
+    let handler = async || ([("content-encoding", "gzip")], hello_stream());
     let server = TestServer::around(guard.clone(), handler);
     let call = begun(server.send(modern("tools/call")).await).await;
     guard.drain(10 * SECOND).await;

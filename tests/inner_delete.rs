@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use support::times::SECOND;
 use support::{
-    INITIALIZE, PING, TestServer, bodiless, empty, opened, post, respond, session_id,
-    silent_stream, with, with_own_id,
+    INITIALIZE, PING, TestServer, bodiless, empty, hello_stream, opened, post, respond, session_id,
+    with, with_own_id,
 };
 
 type Told = Arc<Mutex<Vec<(HeaderMap, String, Option<EndReason>)>>>;
@@ -49,7 +49,7 @@ fn keeping(guard: SessionGuardBuilder, status: u16) -> (TestServer, Told) {
             let mut count = count.lock().unwrap();
             *count += 1;
             let response = match is_stream {
-                true => silent_stream(),
+                true => hello_stream(),
                 false => opened(),
             };
             with_own_id(&format!("own-{count}"), response)

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use support::times::{MILLI, MINUTE};
+use support::times::{MILLI, MINUTE, paused_runtime};
 use support::{
     INITIALIZE, PING, TestServer, bodiless, by, event_stream, json_response, owned, post,
     session_id, silent_stream,
@@ -300,11 +300,7 @@ proptest! {
 
     #[test]
     fn random_histories_end_as_in_a_plain_map(history in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused_runtime();
         runtime.block_on(play(history));
     }
 }

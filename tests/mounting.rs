@@ -21,11 +21,10 @@ use mcp_session_guard::{
     Owner, Refusal, RefusalReason, ResponseFuture, SessionEvent, SessionGuard, SessionGuardBuilder,
     SessionGuardLayer, SessionStats, Sessions,
 };
-use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
-use support::times::MINUTE;
+use support::times::{MINUTE, paused_runtime};
 use support::{
     Answer, INITIALIZE, INITIALIZED, PING, PREFLIGHT, TestServer, bodiless, comes_late, foreign,
     post, reason, request, session_id, with,
@@ -520,12 +519,4 @@ async fn open(server: &TestServer, path: &str) -> String {
 
 async fn ping(server: &TestServer, path: &str, id: &str) -> StatusCode {
     server.ask(at(path, post(Some(id), PING))).await.status
-}
-
-fn paused_runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
 }

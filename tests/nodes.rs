@@ -15,7 +15,7 @@ use mcp_session_guard::{Owner, SessionGuardLayer};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
-use support::times::{GRACE, LEASE, SECOND};
+use support::times::{GRACE, LEASE, SECOND, paused_runtime};
 use support::{INITIALIZE, INITIALIZED, PING, TestServer, UNKNOWN, bodiless, by, owned, post};
 
 /// After this long without trouble everybody knows everything.
@@ -423,11 +423,7 @@ proptest! {
 
     #[test]
     fn random_histories_on_three_nodes_end_alike_on_all(history in turns()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused_runtime();
         runtime.block_on(async {
             let mut cluster = Cluster::new();
             for node in 0..NODES {

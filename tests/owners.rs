@@ -15,9 +15,7 @@ use mcp_session_guard::{EndReason, McpSession, Owner, SessionGuardBuilder, Sessi
 use proptest::prelude::*;
 use tokio::time::sleep;
 
-use support::{Answer, INITIALIZE, PING, TestServer, bodiless, post, session_id};
-
-const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
+use support::{Answer, INITIALIZE, PING, TestServer, UNKNOWN, bodiless, post, session_id};
 
 /// What an authentication layer leaves in the extensions; the token changes, the rest does not.
 #[derive(Clone, Debug, Eq, PartialEq)]

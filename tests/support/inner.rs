@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::State;
 use axum::response::Response;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Method, Request};
 use http_body::Body as HttpBody;
 use http_body_util::{BodyExt, Full};
@@ -97,6 +97,11 @@ where
     S: Stream<Item: Into<Bytes>> + Send + 'static,
 {
     respond(200, "text/event-stream", body_of(frames))
+}
+
+/// An event stream of one comment, and then silence.
+pub fn hello_stream() -> Response {
+    event_stream(stream::iter([": hello\n\n"]).chain(stream::pending()))
 }
 
 /// An event stream that carries nothing and never ends.

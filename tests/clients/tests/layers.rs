@@ -72,11 +72,7 @@ fn server(side: Side, guard: SessionGuardBuilder, add: impl Fn(Router) -> Router
         Inside => add(app).route_layer(guard),
         Outside => add(app.route_layer(guard)),
     };
-    TestServer {
-        app,
-        sessions,
-        inner: support::Recorder::default(),
-    }
+    TestServer::guarded(app, sessions)
 }
 
 fn on(side: Side, add: impl Fn(Router) -> Router) -> TestServer {
@@ -353,11 +349,10 @@ async fn cors_outside_answers_preflights_and_dresses_refusals() {
         .allow_headers(Any)
         .expose_headers([HeaderName::from_static("mcp-session-id")]);
     let guard = SessionGuardLayer::new();
-    let server = TestServer {
-        app: echoing().route_layer(guard.clone()).layer(cors),
-        sessions: guard.sessions(),
-        inner: support::Recorder::default(),
-    };
+    let server = TestServer::guarded(
+        echoing().route_layer(guard.clone()).layer(cors),
+        guard.sessions(),
+    );
 
     let answer = server.ask(request(PREFLIGHT)).await;
     assert_eq!(answer.status, 200);
@@ -384,7 +379,7 @@ async fn cors_inside_answers_preflights_of_allowed_pages_but_never_sees_refusals
     let of_no_session =
         AllowOrigin::predicate(|_, parts| !parts.headers.contains_key("mcp-session-id"));
     let cors = CorsLayer::new().allow_origin(of_no_session);
-    let server = TestServer::around(SessionGuardLayer::new(), echoing().layer(cors));
+    let server = TestServer::around_app(SessionGuardLayer::new(), echoing().layer(cors));
 
     let answer = server.ask(request(PREFLIGHT)).await;
     assert_eq!(answer.status, 200);

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::to_bytes;
-use axum::routing::any;
 use http::Method;
 use mcp_session_guard::{McpSession, Owner, Refusal, SessionEvent, SessionGuardLayer};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -96,7 +94,7 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
         .max_sessions(20)
         .build()
         .unwrap();
-    let server = TestServer::around(guard.clone(), Router::new().route("/mcp", any(own_ids)));
+    let server = TestServer::around(guard.clone(), own_ids);
     let print = |what: &dyn std::fmt::Debug| {
         printed
             .lock()
