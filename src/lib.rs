@@ -228,7 +228,7 @@ pub use crate::store::McpSessionStore;
 
 /// What the guard answers, request by request. This page is `CONTRACT.md`.
 ///
-/// Tested row by row in `tests/contract.rs`, §7 in `tests/store.rs`.
+/// Tested row by row in `tests/contract.rs`, whose head says which file tests which section.
 ///
 #[doc = include_str!("../CONTRACT.md")]
 #[cfg(doc)]

@@ -8,15 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::response::Response;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, Method, Request};
 use http_body::Frame;
 use http_body_util::{Limited, StreamBody};
-use mcp_session_guard::{Refusal, RefusalReason, SessionGuardLayer};
+use mcp_session_guard::{RefusalReason, SessionGuardLayer};
 use tokio::time::{Instant, sleep};
 
-use support::{INITIALIZE, PING, World, post};
+use support::{INITIALIZE, PING, TestServer, post, reason, with};
 
 /// A body of these frames, each `pause` after the one before.
 fn slow(frames: Vec<Bytes>, pause: Duration) -> Body {
@@ -36,25 +35,24 @@ fn padded(length: usize, step: usize) -> Vec<Bytes> {
         .collect()
 }
 
-async fn reason(world: &World, request: Request<Body>) -> Option<RefusalReason> {
-    let response: Response = world.send(request).await;
-    response.extensions().get::<Refusal>().map(Refusal::reason)
+async fn refusal_of(server: &TestServer, request: Request<Body>) -> Option<RefusalReason> {
+    reason(&server.send(request).await)
 }
 
 #[tokio::test]
 async fn a_body_of_one_frame_reaches_the_inner_service_without_a_copy() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open_and_use().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open_and_use().await;
     let bytes = Bytes::from(PING.to_owned());
-    world.ask(post(Some(&id), bytes.clone())).await;
-    let seen = world.inner.calls().pop().unwrap();
+    server.ask(post(Some(&id), bytes.clone())).await;
+    let seen = server.inner.calls().pop().unwrap();
     assert_eq!(seen.body.as_ptr(), bytes.as_ptr());
 }
 
 #[tokio::test]
 async fn a_body_of_many_frames_is_described_by_its_own_length() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open_and_use().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open_and_use().await;
     let mut trailers = HeaderMap::new();
     trailers.insert("mcp-session-id", "x".parse().unwrap());
     let frames = PING
@@ -74,8 +72,8 @@ async fn a_body_of_many_frames_is_described_by_its_own_length() {
     ] {
         request.headers_mut().insert(name, value.parse().unwrap());
     }
-    assert_eq!(world.ask(request).await.status, 200);
-    let seen = world.inner.calls().pop().unwrap();
+    assert_eq!(server.ask(request).await.status, 200);
+    let seen = server.inner.calls().pop().unwrap();
     assert_eq!(seen.body, PING);
     assert_eq!(seen.headers["content-length"], PING.len().to_string());
     for name in ["transfer-encoding", "expect", "trailer", "mcp-session-id"] {
@@ -85,8 +83,8 @@ async fn a_body_of_many_frames_is_described_by_its_own_length() {
 
 #[tokio::test]
 async fn each_header_that_describes_how_a_body_came_is_dropped() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open_and_use().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open_and_use().await;
     for (name, value) in [
         ("transfer-encoding", "chunked"),
         ("expect", "100-continue"),
@@ -94,35 +92,32 @@ async fn each_header_that_describes_how_a_body_came_is_dropped() {
     ] {
         let mut request = post(Some(&id), PING);
         request.headers_mut().insert(name, value.parse().unwrap());
-        assert_eq!(world.ask(request).await.status, 200);
-        let seen = world.inner.calls().pop().unwrap();
+        assert_eq!(server.ask(request).await.status, 200);
+        let seen = server.inner.calls().pop().unwrap();
         assert!(!seen.headers.contains_key(name), "{name}");
     }
 }
 
 #[tokio::test]
 async fn the_limit_counts_what_comes_not_what_is_declared() {
-    let guard = SessionGuardLayer::builder()
-        .body_limit(1000)
-        .build()
-        .unwrap();
-    let world = World::new(guard);
-    let id = world.open_and_use().await;
-    world.inner.clear();
+    let guard = SessionGuardLayer::builder().body_limit(1000);
+    let server = TestServer::build(guard);
+    let id = server.open_and_use().await;
+    server.inner.clear();
     for step in [1001, 100, 1] {
-        let mut request = post(Some(&id), slow(padded(1001, step), Duration::ZERO));
-        request
-            .headers_mut()
-            .insert("content-length", "40".parse().unwrap());
+        let request = with(
+            "content-length: 40",
+            post(Some(&id), slow(padded(1001, step), Duration::ZERO)),
+        );
         assert_eq!(
-            reason(&world, request).await,
+            refusal_of(&server, request).await,
             Some(RefusalReason::BodyTooLarge)
         );
     }
-    assert_eq!(world.inner.count(), 0);
+    assert_eq!(server.inner.count(), 0);
     assert_eq!(
-        reason(
-            &world,
+        refusal_of(
+            &server,
             post(Some(&id), slow(padded(1000, 1), Duration::ZERO))
         )
         .await,
@@ -132,20 +127,20 @@ async fn the_limit_counts_what_comes_not_what_is_declared() {
 
 #[tokio::test]
 async fn a_limit_of_an_outer_layer_is_413_too() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open_and_use().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open_and_use().await;
     let body = Body::new(Limited::new(slow(padded(100, 10), Duration::ZERO), 50));
     assert_eq!(
-        reason(&world, post(Some(&id), body)).await,
+        refusal_of(&server, post(Some(&id), body)).await,
         Some(RefusalReason::BodyTooLarge)
     );
-    assert_eq!(world.ping(&id).await, 200);
+    assert_eq!(server.ping(&id).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_is_awaited_as_long_as_it_makes_progress() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open_and_use().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open_and_use().await;
     let second = Duration::from_secs(1);
     for (frames, pause, expected) in [
         // All within 30 s.
@@ -169,21 +164,21 @@ async fn a_slow_body_is_awaited_as_long_as_it_makes_progress() {
     ] {
         let started = Instant::now();
         assert_eq!(
-            reason(&world, post(Some(&id), slow(frames, pause))).await,
+            refusal_of(&server, post(Some(&id), slow(frames, pause))).await,
             expected
         );
         // Two more to read and drop the rest.
         assert!(started.elapsed() <= 122 * second);
     }
-    assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+    assert_eq!(server.sessions.get(&id).unwrap().in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_always_ready_with_nothing_does_not_escape_the_clock() {
-    let world = World::new(SessionGuardLayer::new());
+    let server = TestServer::new(SessionGuardLayer::new());
     let body = Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(Bytes::new())));
     // Yields often enough for the clock, which tokio only moves for us when all is idle.
-    let asked = tokio::spawn(async move { reason(&world, post(None, body)).await });
+    let asked = tokio::spawn(async move { refusal_of(&server, post(None, body)).await });
     for _ in 0..40 {
         tokio::time::advance(Duration::from_secs(1)).await;
         tokio::task::yield_now().await;
@@ -193,7 +188,7 @@ async fn a_body_that_is_always_ready_with_nothing_does_not_escape_the_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_body_is_read_and_dropped_for_two_seconds_on_http_1() {
-    let world = World::new(SessionGuardLayer::new());
+    let server = TestServer::new(SessionGuardLayer::new());
     let second = Duration::from_secs(1);
     let cases: [(&str, Body, http::Version, Duration); 5] = [
         (
@@ -236,7 +231,7 @@ async fn a_refused_body_is_read_and_dropped_for_two_seconds_on_http_1() {
                 .insert("expect", "100-continue".parse().unwrap());
         }
         let started = Instant::now();
-        assert_eq!(world.ask(request).await.status, 404);
+        assert_eq!(server.ask(request).await.status, 404);
         assert!(
             started.elapsed() <= at_most,
             "{name} took {:?}",
@@ -269,30 +264,30 @@ fn counted(frames: usize) -> (Body, Arc<AtomicUsize>) {
 #[tokio::test]
 async fn a_refused_body_is_dropped_up_to_twice_the_limit() {
     let guard = SessionGuardLayer::builder().body_limit(100).build();
-    let world = World::new(guard.unwrap());
+    let server = TestServer::new(guard.unwrap());
     // An unknown session is refused before any byte is read, a body over the limit behind it.
     for (session, status, most) in [(Some("nobody"), 404, 3), (None, 413, 5)] {
         let (body, taken) = counted(9);
-        assert_eq!(world.ask(post(session, body)).await.status, status);
+        assert_eq!(server.ask(post(session, body)).await.status, status);
         assert_eq!(taken.load(Ordering::SeqCst), most);
     }
 }
 
 #[tokio::test]
 async fn a_body_that_came_with_a_delete_is_dropped_before_the_answer() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open().await;
     let (body, taken) = counted(3);
     let mut request = post(Some(&id), body);
     *request.method_mut() = Method::DELETE;
-    assert_eq!(world.ask(request).await.status, 204);
+    assert_eq!(server.ask(request).await.status, 204);
     assert_eq!(taken.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
 async fn after_any_bad_body_the_same_session_still_works() {
-    let world = World::new(SessionGuardLayer::new());
-    let id = world.open_and_use().await;
+    let server = TestServer::new(SessionGuardLayer::new());
+    let id = server.open_and_use().await;
     let deep = "[".repeat(100_000);
     let many = format!("[{}]", vec![PING; 10_000].join(","));
     let utf_16: Vec<u8> = PING.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -311,13 +306,13 @@ async fn after_any_bad_body_the_same_session_still_works() {
         .into_bytes(),
     ] {
         assert!(
-            world
+            server
                 .ask(post(Some(&id), body))
                 .await
                 .status
                 .is_client_error()
         );
-        assert_eq!(world.ping(&id).await, 200);
+        assert_eq!(server.ping(&id).await, 200);
     }
-    assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+    assert_eq!(server.sessions.get(&id).unwrap().in_flight(), 0);
 }

@@ -7,18 +7,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::response::Response;
 use axum::routing::any;
-use futures_util::stream;
 use http::{Method, Request};
-use mcp_session_guard::{
-    ConfigErrorKind, Era, EraSplit, McpMessage, SessionGuardBuilder, SessionGuardLayer,
-};
+use mcp_session_guard::{Era, EraSplit, McpMessage, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::json;
 use tower::service_fn;
 
-use support::{Answer, INITIALIZE, Seen, World, bodiless, post};
+use support::{Answer, INITIALIZE, Seen, TestServer, bodiless, post, session_id, silent_stream};
 
 type Configure = fn(SessionGuardBuilder) -> SessionGuardBuilder;
 
@@ -83,17 +80,17 @@ fn word(answer: &Answer, seen: &[Seen]) -> String {
 
 #[tokio::test]
 async fn every_combination_against_every_mode() {
-    let elsewhere = World::new(SessionGuardLayer::new());
+    let elsewhere = TestServer::new(SessionGuardLayer::new());
     let foreign = elsewhere.open().await;
     let mut table = Vec::new();
     for (mode, configure) in MODES {
-        let world = World::new(configure(SessionGuardLayer::builder()).build().unwrap());
+        let server = TestServer::build(configure(SessionGuardLayer::builder()));
         let keeps_sessions = mode.starts_with("sessions");
         let (live, stale) = match keeps_sessions {
-            true => (world.open_and_use().await, world.open().await),
+            true => (server.open_and_use().await, server.open().await),
             false => (foreign.clone(), foreign.clone()),
         };
-        world.sessions.end(&stale);
+        server.sessions.end(&stale);
         for kind in KINDS {
             for claim in CLAIMS {
                 for header in HEADERS {
@@ -106,10 +103,10 @@ async fn every_combination_against_every_mode() {
                             "stale" => Some(&*stale),
                             _ => Some(&*foreign),
                         };
-                        world.inner.clear();
+                        server.inner.clear();
                         let request = message(kind, claim, header, id);
-                        let answer = world.ask(request).await;
-                        words.push(word(&answer, &world.inner.calls()));
+                        let answer = server.ask(request).await;
+                        words.push(word(&answer, &server.inner.calls()));
                     }
                     if words.iter().all(|word| *word == words[0]) {
                         words.truncate(1);
@@ -131,7 +128,7 @@ async fn every_combination_against_every_mode() {
 #[tokio::test]
 async fn a_forged_claim_never_reaches_a_legacy_handler_without_a_session() {
     for configure in [MODES[0].1, MODES[1].1] {
-        let world = World::new(configure(SessionGuardLayer::builder()).build().unwrap());
+        let server = TestServer::build(configure(SessionGuardLayer::builder()));
         for claim in [
             "2025-11-25",
             "2024-11-05",
@@ -141,10 +138,10 @@ async fn a_forged_claim_never_reaches_a_legacy_handler_without_a_session() {
             "x",
         ] {
             for header in HEADERS {
-                world.ask(message("request", claim, header, None)).await;
+                server.ask(message("request", claim, header, None)).await;
             }
         }
-        let legacy = world
+        let legacy = server
             .inner
             .calls()
             .iter()
@@ -156,21 +153,18 @@ async fn a_forged_claim_never_reaches_a_legacy_handler_without_a_session() {
 
 #[tokio::test(start_paused = true)]
 async fn a_modern_request_touches_no_session() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
-    let world = World::new(guard);
-    let id = world.open_and_use().await;
-    let session = world.sessions.get(&id).unwrap();
+    let guard = SessionGuardLayer::builder().accept_modern();
+    let server = TestServer::build(guard);
+    let id = server.open_and_use().await;
+    let session = server.sessions.get(&id).unwrap();
     tokio::time::sleep(Duration::from_secs(29 * 60)).await;
-    let answer = world
+    let answer = server
         .ask(message("request", "2026-07-28", "2026-07-28", Some(&id)))
         .await;
     assert_eq!(answer.status, 200);
     assert_eq!(session.idle(), Duration::from_secs(29 * 60));
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(world.ping(&id).await, 404);
+    assert_eq!(server.ping(&id).await, 404);
 }
 
 #[tokio::test]
@@ -186,46 +180,43 @@ async fn a_sessions_own_version_is_legacy_whatever_it_is() {
                 support::json_response(200, &json!({"jsonrpc": "2.0", "id": 0, "result": result}))
             }),
         );
-        let world = World::around(guard.build().unwrap(), inner);
-        let id = world.open().await;
+        let server = TestServer::around_app(guard.build().unwrap(), inner);
+        let id = server.open().await;
         for claim in ["-", "2026-07-28"] {
-            let answer = world
+            let answer = server
                 .ask(message("request", claim, "2026-07-28", Some(&id)))
                 .await;
             assert_eq!(answer.status, 200, "{claim}");
         }
         // Another version is not the session's own, and without the session none is.
         for (header, session) in [("2026-07-29", Some(&*id)), ("2026-07-28", None)] {
-            let answer = world.ask(message("request", "-", header, session)).await;
+            let answer = server.ask(message("request", "-", header, session)).await;
             assert_eq!(answer.json()["error"]["code"].to_string(), elsewhere);
         }
-        let stream = world.send(bodiless(Method::GET, Some(&id))).await;
+        let stream = server.send(bodiless(Method::GET, Some(&id))).await;
         assert_eq!(stream.status(), 200);
     }
 }
 
 #[tokio::test]
 async fn handlers_know_the_era_and_the_version() {
-    let guard = SessionGuardLayer::builder()
-        .accept_modern()
-        .build()
-        .unwrap();
-    let world = World::new(guard);
-    let id = world.open_and_use().await;
-    world.inner.clear();
-    world.ask(post(None, INITIALIZE)).await;
-    world.ask(message("request", "-", "-", Some(&id))).await;
-    world
+    let guard = SessionGuardLayer::builder().accept_modern();
+    let server = TestServer::build(guard);
+    let id = server.open_and_use().await;
+    server.inner.clear();
+    server.ask(post(None, INITIALIZE)).await;
+    server.ask(message("request", "-", "-", Some(&id))).await;
+    server
         .ask(message("request", "-", "2025-06-18", Some(&id)))
         .await;
-    world.send(bodiless(Method::GET, Some(&id))).await;
-    world
+    server.send(bodiless(Method::GET, Some(&id))).await;
+    server
         .ask(message("request", "2026-07-28", "2026-07-28", None))
         .await;
-    world
+    server
         .ask(message("notification", "-", "2027-01-01", None))
         .await;
-    let eras: Vec<_> = world
+    let eras: Vec<_> = server
         .inner
         .calls()
         .into_iter()
@@ -247,7 +238,7 @@ async fn handlers_know_the_era_and_the_version() {
         (eras[0].version(), eras[1].version()),
         (None, Some("2025-11-25"))
     );
-    for seen in world.inner.calls() {
+    for seen in server.inner.calls() {
         let told = seen.message.as_ref().map(McpMessage::era);
         assert!(told.is_none() || told == seen.era.as_ref());
     }
@@ -256,18 +247,13 @@ async fn handlers_know_the_era_and_the_version() {
 #[tokio::test]
 async fn no_more_than_1024_subscriptions_are_open_at_once() {
     async fn listen() -> Response {
-        let events = stream::pending::<Result<Bytes, Infallible>>();
-        let mut response = Response::new(Body::from_stream(events));
-        response
-            .headers_mut()
-            .insert("content-type", "text/event-stream".parse().unwrap());
-        response
+        silent_stream()
     }
     let guard = SessionGuardLayer::builder()
         .accept_modern()
         .build()
         .unwrap();
-    let world = World::around(guard, Router::new().route("/mcp", any(listen)));
+    let server = TestServer::around(guard, listen);
     let ask = |method: &str| {
         let text = json!({"jsonrpc": "2.0", "id": 5, "method": method, "params": {
             "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"},
@@ -276,7 +262,7 @@ async fn no_more_than_1024_subscriptions_are_open_at_once() {
         let headers = request.headers_mut();
         headers.insert("mcp-protocol-version", "2026-07-28".parse().unwrap());
         headers.insert("mcp-method", method.parse().unwrap());
-        world.send(request)
+        server.send(request)
     };
     let mut open = Vec::new();
     for _ in 0..1024 {
@@ -318,7 +304,7 @@ async fn two_services_each_get_their_own_era() {
         .accept_modern()
         .build()
         .unwrap();
-    let world = World::around(guard, bare.clone());
+    let server = TestServer::around_app(guard, bare.clone());
 
     let named = |answer: &Answer| {
         answer.json()["result"]["protocolVersion"]
@@ -326,14 +312,14 @@ async fn two_services_each_get_their_own_era() {
             .unwrap()
             .to_owned()
     };
-    let opened = world.ask(post(None, INITIALIZE)).await;
+    let opened = server.ask(post(None, INITIALIZE)).await;
     assert_eq!(named(&opened), "2025-11-25");
-    let id = opened.headers["mcp-session-id"].to_str().unwrap();
-    let legacy = world
+    let id = session_id(&opened.headers);
+    let legacy = server
         .ask(message("request", "-", "2025-11-25", Some(id)))
         .await;
     assert_eq!(named(&legacy), "2025-11-25");
-    let modern = world
+    let modern = server
         .ask(message("request", "2026-07-28", "2026-07-28", Some(id)))
         .await;
     assert_eq!(named(&modern), "modern");
@@ -345,20 +331,6 @@ async fn two_services_each_get_their_own_era() {
     let unguarded = Answer::of(unguarded).await;
     assert_eq!(unguarded.status, 500);
     assert!(unguarded.text().contains("SessionGuardLayer"));
-}
-
-#[test]
-fn refusing_both_eras_is_an_error_when_building() {
-    let error = SessionGuardLayer::builder()
-        .refuse_legacy()
-        .build()
-        .unwrap_err();
-    assert_eq!(error.kind(), ConfigErrorKind::NoEra);
-    let error = SessionGuardLayer::builder()
-        .accept_modern()
-        .modern_versions(["a b"])
-        .build();
-    assert_eq!(error.unwrap_err().kind(), ConfigErrorKind::Version);
 }
 
 /// Mode | message, claim, version header | with no session id, an empty one, a live one, a stale

@@ -24,7 +24,8 @@ use tower::limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
 use tower::{Layer, ServiceExt, service_fn};
 
 use support::{
-    Answer, INITIALIZE, PING, World, bodiless, initialize_result, json_response, post, request,
+    Answer, INITIALIZE, PING, TestServer, bodiless, initialize_result, json_response, opened, post,
+    request, session_id,
 };
 
 const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:8000\naccess-control-request-method: POST";
@@ -34,7 +35,7 @@ type Seen = Arc<Mutex<Vec<(Method, Bytes)>>>;
 
 /// A guard around an inner service with an id of its own, which it names in every answer, and in its
 /// trailers.
-fn naming(guard: SessionGuardBuilder) -> (World, Seen) {
+fn naming(guard: SessionGuardBuilder) -> (TestServer, Seen) {
     let seen = Seen::default();
     let log = seen.clone();
     let inner = async move |message: Option<McpMessage>, request: Request<Body>| {
@@ -56,8 +57,7 @@ fn naming(guard: SessionGuardBuilder) -> (World, Seen) {
         headers.insert("mcp-session-id", "own".parse().unwrap());
         response
     };
-    let app = Router::new().route("/mcp", any(inner));
-    (World::around(guard.build().unwrap(), app), seen)
+    (TestServer::around(guard.build().unwrap(), inner), seen)
 }
 
 fn with_trailers(text: impl Into<Bytes>) -> Body {
@@ -89,8 +89,8 @@ async fn names_no_session(response: Response) {
 async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let guard = SessionGuardLayer::builder().accept_modern();
-        let (world, _) = naming(guard);
-        let id = world.open().await;
+        let (server, _) = naming(guard);
+        let id = server.open().await;
         let modern = request(
             "POST /mcp\nhost: localhost\ncontent-type: application/json\nmcp-protocol-version: 2026-07-28\nmcp-method: x\n\n{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}",
         );
@@ -105,7 +105,7 @@ async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session
             refused,
         ] {
             *request.version_mut() = version;
-            names_no_session(world.send(request).await).await;
+            names_no_session(server.send(request).await).await;
         }
     }
 }
@@ -114,7 +114,7 @@ async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session
 async fn trailers_behind_a_body_of_known_length_name_no_session_on_http_2() {
     let inner = async |message: Option<McpMessage>| {
         if message.is_some_and(|message| message.method() == Some("initialize")) {
-            return json_response(200, &initialize_result(&json!(0)));
+            return opened();
         }
         let trailers = async {
             let mut trailers = HeaderMap::new();
@@ -125,22 +125,21 @@ async fn trailers_behind_a_body_of_known_length_name_no_session_on_http_2() {
         let body = Full::new(Bytes::from("{}")).with_trailers(trailers);
         Response::new(Body::new(body))
     };
-    let app = Router::new().route("/mcp", any(inner));
-    let world = World::around(SessionGuardLayer::new(), app);
-    let id = world.open().await;
+    let server = TestServer::around(SessionGuardLayer::new(), inner);
+    let id = server.open().await;
     let mut request = post(Some(&id), PING);
     *request.version_mut() = Version::HTTP_2;
-    names_no_session(world.send(request).await).await;
+    names_no_session(server.send(request).await).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_reaches_an_inner_service_with_an_id_of_its_own_without_its_body() {
-    let (world, seen) = naming(SessionGuardLayer::builder());
-    let id = world.open().await;
+    let (server, seen) = naming(SessionGuardLayer::builder());
+    let id = server.open().await;
     seen.lock().unwrap().clear();
     let mut delete = bodiless(Method::DELETE, Some(&id));
     *delete.body_mut() = Body::from(PING);
-    assert_eq!(world.ask(delete).await.status, 204);
+    assert_eq!(server.ask(delete).await.status, 204);
     assert_eq!(seen.lock().unwrap()[..], [(Method::DELETE, Bytes::new())]);
 }
 
@@ -152,17 +151,17 @@ async fn a_delete_whose_body_never_ends_still_ends_the_session() {
             if has_store {
                 guard = guard.store(MemoryStore::new());
             }
-            let world = match own {
+            let server = match own {
                 true => naming(guard).0,
-                false => World::new(guard.build().unwrap()),
+                false => TestServer::build(guard),
             };
-            let id = world.open().await;
+            let id = server.open().await;
             let mut delete = bodiless(Method::DELETE, Some(&id));
             *delete.body_mut() = endless(10);
             let start = Instant::now();
-            assert_eq!(world.ask(delete).await.status, 204);
+            assert_eq!(server.ask(delete).await.status, 204);
             assert!(start.elapsed() <= Duration::from_secs(3));
-            assert_eq!(world.ping(&id).await, 404);
+            assert_eq!(server.ping(&id).await, 404);
         }
     }
 }
@@ -170,16 +169,16 @@ async fn a_delete_whose_body_never_ends_still_ends_the_session() {
 #[tokio::test(start_paused = true)]
 async fn a_get_that_waits_for_its_body_holds_no_place_in_a_limited_service() {
     let inner = async |message: Option<McpMessage>| match message {
-        Some(_) => json_response(200, &initialize_result(&json!(0))),
+        Some(_) => opened(),
         None => Response::new(Body::empty()),
     };
     let app = Router::new().route("/mcp", any(inner).layer(ConcurrencyLimitLayer::new(1)));
-    let world = World::around(SessionGuardLayer::new(), app);
-    let id = world.open().await;
+    let server = TestServer::around_app(SessionGuardLayer::new(), app);
+    let id = server.open().await;
     let mut slow = bodiless(Method::GET, Some(&id));
     *slow.body_mut() = endless(10);
-    let (answer, ()) = tokio::join!(world.ask(slow), async {
-        assert_eq!(world.ping(&id).await, 200);
+    let (answer, ()) = tokio::join!(server.ask(slow), async {
+        assert_eq!(server.ping(&id).await, 200);
     });
     assert_eq!(answer.status, 200);
 }
@@ -187,16 +186,16 @@ async fn a_get_that_waits_for_its_body_holds_no_place_in_a_limited_service() {
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_session_ends_while_its_body_is_dropped_never_reaches_the_inner_service() {
     for method in [Method::GET, Method::DELETE] {
-        let (world, seen) = naming(SessionGuardLayer::builder());
-        let id = world.open().await;
+        let (server, seen) = naming(SessionGuardLayer::builder());
+        let id = server.open().await;
         seen.lock().unwrap().clear();
         let mut slow = bodiless(method, Some(&id));
         *slow.body_mut() = endless(10);
         let start = Instant::now();
         let is_get = slow.method() == Method::GET;
-        let (answer, ()) = tokio::join!(world.ask(slow), async {
+        let (answer, ()) = tokio::join!(server.ask(slow), async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            assert!(world.sessions.end(&id));
+            assert!(server.sessions.end(&id));
         });
         assert_eq!(answer.status, 404);
         assert!(!is_get || start.elapsed() < Duration::from_secs(2));
@@ -209,9 +208,7 @@ async fn a_request_whose_session_ends_while_its_body_is_dropped_never_reaches_th
 async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
     let inner = service_fn(async |request: Request<Body>| {
         match McpMessage::from_extensions(request.extensions()).and_then(McpMessage::method) {
-            Some("initialize") => {
-                Ok::<_, Infallible>(json_response(200, &initialize_result(&json!(0))))
-            }
+            Some("initialize") => Ok::<_, Infallible>(opened()),
             _ => std::future::pending().await,
         }
     });
@@ -226,10 +223,7 @@ async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
         let open = async || {
             let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
             let opened = Answer::of(opened.unwrap()).await;
-            opened.headers["mcp-session-id"]
-                .to_str()
-                .unwrap()
-                .to_owned()
+            opened.session_id()
         };
         let (a, b) = (open().await, open().await);
         // A body that is not there at once gives the place back.
@@ -266,8 +260,8 @@ async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
 #[tokio::test]
 async fn report_only_records_options_and_passes_it_as_it_came() {
     let guard = SessionGuardLayer::builder().report_only();
-    let world = World::new(guard.build().unwrap());
-    let id = world.open().await;
+    let server = TestServer::build(guard);
+    let id = server.open().await;
     for (text, reason) in [
         (
             "origin: https://evil.example\naccess-control-request-method: POST",
@@ -280,16 +274,16 @@ async fn report_only_records_options_and_passes_it_as_it_came() {
         );
         let sent = request(&text);
         let headers = sent.headers().clone();
-        assert_eq!(world.send(sent).await.status(), 200);
-        let seen = world.inner.calls().pop().unwrap();
+        assert_eq!(server.send(sent).await.status(), 200);
+        let seen = server.inner.calls().pop().unwrap();
         assert_eq!((seen.body, seen.headers), (PING.into(), headers));
-        let reported = world.sessions.stats().reported;
+        let reported = server.sessions.stats().reported;
         assert!(reported.iter().any(|(known, _)| known.as_str() == reason));
     }
     // A sound preflight is as ever.
     let sent = format!("{PREFLIGHT}\nmcp-session-id: {id}\n\n{PING}");
-    assert_eq!(world.send(request(&sent)).await.status(), 200);
-    let seen = world.inner.calls().pop().unwrap();
+    assert_eq!(server.send(request(&sent)).await.status(), 200);
+    let seen = server.inner.calls().pop().unwrap();
     assert!(seen.body.is_empty() && !seen.headers.contains_key("mcp-session-id"));
 }
 
@@ -313,9 +307,9 @@ fn large(bytes: usize) -> String {
 }
 
 async fn status(app: Router, guard: SessionGuardBuilder, bytes: usize) -> u16 {
-    let world = World::around(guard.build().unwrap(), app);
-    let id = world.open().await;
-    let answer = world.ask(post(Some(&id), large(bytes))).await;
+    let server = TestServer::around_app(guard.build().unwrap(), app);
+    let id = server.open().await;
+    let answer = server.ask(post(Some(&id), large(bytes))).await;
     answer.status.as_u16()
 }
 
@@ -332,19 +326,19 @@ async fn handlers_that_take_json_or_bytes_get_bodies_up_to_the_guards_limit() {
         );
         assert_eq!(status(app.clone(), guard(), 4 << 20).await, 413);
         let stateless = guard().stateless().build().unwrap();
-        let world = World::around(stateless, app);
-        assert_eq!(world.ask(post(None, large(3 << 20))).await.status, 200);
+        let server = TestServer::around_app(stateless, app);
+        assert_eq!(server.ask(post(None, large(3 << 20))).await.status, 200);
     }
 }
 
 #[tokio::test]
 async fn an_initialize_and_a_body_that_comes_late_may_be_as_large() {
     let app = Router::new().route("/mcp", on_post(takes_json));
-    let world = World::around(SessionGuardLayer::new(), app);
+    let server = TestServer::around_app(SessionGuardLayer::new(), app);
     let padded = format!("{INITIALIZE}{}", " ".repeat(3 << 20));
-    let opened = world.ask(post(None, padded)).await;
+    let opened = server.ask(post(None, padded)).await;
     assert_eq!(opened.status, 200);
-    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    let id = session_id(&opened.headers);
     let text = large(3 << 20);
     let (one, other) = text.split_at(1000);
     let late = stream::iter([one.to_owned(), other.to_owned()]).then(async |part| {
@@ -352,7 +346,7 @@ async fn an_initialize_and_a_body_that_comes_late_may_be_as_large() {
         Ok::<_, Infallible>(Bytes::from(part))
     });
     let late = Body::from_stream(Box::pin(late));
-    assert_eq!(world.ask(post(Some(id), late)).await.status, 200);
+    assert_eq!(server.ask(post(Some(id), late)).await.status, 200);
 }
 
 #[tokio::test]
@@ -369,12 +363,12 @@ async fn a_stricter_limit_inside_wins_and_one_outside_does_not() {
     let app = app
         .layer(layer.clone())
         .layer(DefaultBodyLimit::max(1 << 20));
-    let world = World {
+    let server = TestServer {
         app,
         sessions: layer.sessions(),
         inner: support::Recorder::default(),
     };
-    let id = world.open().await;
-    let answer = Answer::of(world.send(post(Some(&id), large(2 << 20))).await).await;
+    let id = server.open().await;
+    let answer = Answer::of(server.send(post(Some(&id), large(2 << 20))).await).await;
     assert_eq!(answer.status, 200);
 }

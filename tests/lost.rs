@@ -3,62 +3,42 @@
 
 mod support;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::response::Response;
-use axum::routing::any;
 use futures_util::stream;
 use http::{Method, Request};
-use http_body_util::BodyExt;
-use mcp_session_guard::{EndReason, McpSession, Refusal, RefusalReason, SessionGuardLayer};
+use mcp_session_guard::{EndReason, McpSession, RefusalReason, SessionGuardLayer};
 use serde_json::json;
 
 use support::{
-    Answer, INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post,
+    Answer, CALL, INITIALIZED, NOT_FOUND, PING, TestServer, answer_with, bodiless, event_stream,
+    json_response, post, reason, respond,
 };
 
-const NOT_FOUND: &str =
-    r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
-
 /// A guard around an inner service with an id of its own that answers `GET` and messages by `answer`.
-fn world(
+fn answering(
     own: Option<&'static str>,
     answer: impl Fn(&Request<Body>) -> Response + Clone + Send + Sync + 'static,
-) -> World {
-    let inner = async move |request: Request<Body>| {
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        if body != INITIALIZE {
-            return answer(&Request::from_parts(parts, Body::from(body)));
-        }
-        let mut response = json_response(200, &initialize_result(&json!(0)));
-        if let Some(own) = own {
-            let own = own.parse().unwrap();
-            response.headers_mut().insert("mcp-session-id", own);
-        }
-        response
-    };
-    let app = Router::new().route("/mcp", any(inner));
-    World::around(SessionGuardLayer::new(), app)
+) -> TestServer {
+    TestServer::opening(SessionGuardLayer::new(), own, move |request| {
+        std::future::ready(answer(&request))
+    })
 }
 
 fn not_found(content_type: &str, body: impl Into<Body>) -> Response {
-    let response = Response::builder().status(404);
-    let response = response.header("content-type", content_type);
-    response.body(body.into()).unwrap()
+    respond(404, content_type, body)
 }
 
 fn rpc_error(code: i64, id: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","error":{{"code":{code},"message":"?"}},"id":{id}}}"#)
 }
 
-async fn open(world: &World) -> (String, McpSession) {
-    let id = world.open().await;
-    let session = world.sessions.get(&id).unwrap();
+async fn open(server: &TestServer) -> (String, McpSession) {
+    let id = server.open().await;
+    let session = server.sessions.get(&id).unwrap();
     (id, session)
 }
 
@@ -75,20 +55,20 @@ async fn a_404_to_a_get_that_tells_of_no_session_is_405_and_the_session_goes_on(
         "x".repeat(70_000),
     ] {
         let text = body.clone();
-        let world = world(Some("own"), move |request| match *request.method() {
+        let server = answering(Some("own"), move |request| match *request.method() {
             Method::GET => not_found("text/plain", text.clone()),
             _ => json_response(200, &json!({"jsonrpc": "2.0", "id": 1, "result": {}})),
         });
-        let (id, session) = open(&world).await;
-        let response = world.send(bodiless(Method::GET, Some(&id))).await;
-        let reason = response.extensions().get::<Refusal>().map(Refusal::reason);
+        let (id, session) = open(&server).await;
+        let response = server.send(bodiless(Method::GET, Some(&id))).await;
+        let reason = reason(&response);
         assert_eq!(reason, Some(RefusalReason::NoStream), "{body}");
         let answer = Answer::of(response).await;
         assert_eq!(answer.status, 405, "{body}");
         assert_eq!(answer.headers["allow"], "POST, DELETE");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
         assert_eq!(session.end_reason(), None, "{body}");
-        assert_eq!(world.ping(&id).await, 200);
+        assert_eq!(server.ping(&id).await, 200);
     }
 }
 
@@ -103,11 +83,11 @@ async fn a_404_to_a_get_that_tells_of_a_session_ends_it() {
         rpc_error(-32001, "\"server-error\""),
     ] {
         let text = body.clone();
-        let world = world(Some("own"), move |_| {
+        let server = answering(Some("own"), move |_| {
             not_found("application/json", text.clone())
         });
-        let (id, session) = open(&world).await;
-        let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+        let (id, session) = open(&server).await;
+        let answer = server.ask(bodiless(Method::GET, Some(&id))).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
         assert_eq!(session.end_reason(), Some(EndReason::InnerLost), "{body}");
     }
@@ -118,24 +98,21 @@ async fn a_404_to_a_get_where_there_was_a_stream_once_ends_the_session() {
     for resumed in [false, true] {
         let is_gone = Arc::new(AtomicBool::new(false));
         let gone = is_gone.clone();
-        let world = world(Some("own"), move |_| {
+        let server = answering(Some("own"), move |_| {
             if gone.load(SeqCst) {
                 return not_found("text/plain", "");
             }
-            let event = Ok::<_, Infallible>(Bytes::from("data: {}\n\n"));
-            let response = Response::builder().header("content-type", "text/event-stream");
-            let body = Body::from_stream(stream::iter([event]));
-            response.body(body).unwrap()
+            event_stream(stream::iter(["data: {}\n\n"]))
         });
-        let (id, session) = open(&world).await;
+        let (id, session) = open(&server).await;
         let mut first = bodiless(Method::GET, Some(&id));
         if resumed {
             let id = "7".parse().unwrap();
             first.headers_mut().insert("last-event-id", id);
         }
-        assert_eq!(world.ask(first).await.text(), "data: {}\n\n");
+        assert_eq!(server.ask(first).await.text(), "data: {}\n\n");
         is_gone.store(true, SeqCst);
-        let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+        let answer = server.ask(bodiless(Method::GET, Some(&id))).await;
         assert_eq!(answer.text(), NOT_FOUND);
         assert_eq!(session.end_reason(), Some(EndReason::InnerLost));
     }
@@ -143,31 +120,26 @@ async fn a_404_to_a_get_where_there_was_a_stream_once_ends_the_session() {
 
 #[tokio::test]
 async fn a_stream_that_answered_a_post_tells_nothing_of_gets() {
-    let world = world(Some("own"), |request| match *request.method() {
+    let server = answering(Some("own"), |request| match *request.method() {
         Method::GET => not_found("text/plain", ""),
-        _ => {
-            let event = Ok::<_, Infallible>(Bytes::from("data: {}\n\n"));
-            let response = Response::builder().header("content-type", "text/event-stream");
-            let body = Body::from_stream(stream::iter([event]));
-            response.body(body).unwrap()
-        }
+        _ => event_stream(stream::iter(["data: {}\n\n"])),
     });
-    let (id, session) = open(&world).await;
-    assert_eq!(world.ping(&id).await, 200);
-    let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+    let (id, session) = open(&server).await;
+    assert_eq!(server.ping(&id).await, 200);
+    let answer = server.ask(bodiless(Method::GET, Some(&id))).await;
     assert_eq!((answer.status.as_u16(), session.end_reason()), (405, None));
 }
 
 #[tokio::test]
 async fn an_encoded_404_to_a_get_tells_of_no_session() {
-    let world = world(Some("own"), |_| {
-        let mut response = not_found("text/plain", &b"\x1f\x8b\x08"[..]);
-        let gzip = "gzip".parse().unwrap();
-        response.headers_mut().insert("content-encoding", gzip);
-        response
+    let server = answering(Some("own"), |_| {
+        answer_with(
+            "content-encoding: gzip",
+            not_found("text/plain", &b"\x1f\x8b\x08"[..]),
+        )
     });
-    let (id, session) = open(&world).await;
-    let answer = world.ask(bodiless(Method::GET, Some(&id))).await;
+    let (id, session) = open(&server).await;
+    let answer = server.ask(bodiless(Method::GET, Some(&id))).await;
     assert_eq!((answer.status.as_u16(), session.end_reason()), (405, None));
     assert!(!answer.headers.contains_key("content-encoding"));
 }
@@ -175,14 +147,14 @@ async fn an_encoded_404_to_a_get_tells_of_no_session() {
 #[tokio::test]
 async fn a_404_to_a_resumption_and_one_without_an_id_of_its_own_pass() {
     for (own, last_event) in [(Some("own"), Some("7")), (None, Some("7")), (None, None)] {
-        let world = world(own, |_| not_found("text/plain", "no session, no event"));
-        let (id, session) = open(&world).await;
+        let server = answering(own, |_| not_found("text/plain", "no session, no event"));
+        let (id, session) = open(&server).await;
         let mut request = bodiless(Method::GET, Some(&id));
         if let Some(event) = last_event {
             let event = event.parse().unwrap();
             request.headers_mut().insert("last-event-id", event);
         }
-        let answer = world.ask(request).await;
+        let answer = server.ask(request).await;
         let seen = (answer.status.as_u16(), answer.text());
         assert_eq!(seen, (404, "no session, no event"));
         assert_eq!(session.end_reason(), None);
@@ -201,11 +173,11 @@ async fn a_404_to_a_post_with_an_error_of_its_own_is_an_answer() {
     ] {
         let error = rpc_error(code, id);
         let text = error.clone();
-        let world = world(Some("own"), move |_| {
+        let server = answering(Some("own"), move |_| {
             not_found("application/json", text.clone())
         });
-        let (id, session) = open(&world).await;
-        let answer = world.ask(post(Some(&id), PING)).await;
+        let (id, session) = open(&server).await;
+        let answer = server.ask(post(Some(&id), PING)).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (404, &*error));
         assert_eq!(session.end_reason(), None);
         assert!(!answer.headers.contains_key("mcp-session-id"));
@@ -225,12 +197,54 @@ async fn any_other_404_to_a_post_ends_the_session() {
         (INITIALIZED, rpc_error(-32602, "null")),
     ] {
         let text = body.clone();
-        let world = world(Some("own"), move |_| {
+        let server = answering(Some("own"), move |_| {
             not_found("application/json", text.clone())
         });
-        let (id, session) = open(&world).await;
-        let answer = world.ask(post(Some(&id), message)).await;
+        let (id, session) = open(&server).await;
+        let answer = server.ask(post(Some(&id), message)).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
         assert_eq!(session.end_reason(), Some(EndReason::InnerLost), "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_404_of_an_inner_service_with_its_own_id_ends_the_session() {
+    let unknown = r#"{"jsonrpc":"2.0","id":"c1","error":{"code":-32601,"message":"?"}}"#;
+    for (own, resumes, body, passed) in [
+        (Some("own"), false, "gone", NOT_FOUND),
+        (Some("own"), false, "", NOT_FOUND),
+        (Some("own"), false, unknown, unknown),
+        (Some("own"), true, "no such event", "no such event"),
+        (None, false, "who?", "who?"),
+    ] {
+        let server = TestServer::opening(SessionGuardLayer::new(), own, move |_| async move {
+            respond(404, "application/json", body)
+        });
+        let id = server.open().await;
+        let session = server.sessions.get(&id).unwrap();
+        let mut request = post(Some(&id), CALL);
+        if resumes {
+            request
+                .headers_mut()
+                .insert("last-event-id", "1".parse().unwrap());
+        }
+        let answer = server.ask(request).await;
+        assert_eq!((answer.status.as_u16(), answer.text()), (404, passed));
+        let reason = (passed == NOT_FOUND).then_some(EndReason::InnerLost);
+        assert_eq!(session.end_reason(), reason);
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_404_can_not_be_judged_and_passes() {
+    let server = TestServer::opening(SessionGuardLayer::new(), Some("own"), |_| async {
+        answer_with(
+            "content-encoding: gzip",
+            respond(404, "application/json", "compressed"),
+        )
+    });
+    let id = server.open().await;
+    let answer = server.ask(post(Some(&id), CALL)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (404, "compressed"));
+    assert_eq!(server.sessions.len(), 1);
 }

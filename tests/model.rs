@@ -3,25 +3,23 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, to_bytes};
 use axum::response::Response;
-use axum::routing::any;
-use axum::{BoxError, Router};
 use futures_util::stream;
-use http::request::Parts;
-use http::{HeaderValue, Method, Request};
+use http::{Method, Request};
 use mcp_session_guard::{Owner, SessionGuardLayer};
 use proptest::prelude::*;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
-use support::{INITIALIZE, PING, World, bodiless, json_response, post};
+use support::times::{MILLI, MINUTE, paused_runtime};
+use support::{
+    INITIALIZE, PING, TestServer, bodiless, by, event_stream, json_response, owned, post,
+    session_id, silent_stream,
+};
 
-const MILLI: Duration = Duration::from_millis(1);
-const MINUTE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const NEVER_USED: Duration = Duration::from_secs(5 * 60);
 const LIFETIME: Duration = Duration::from_secs(3 * 60 * 60);
@@ -103,12 +101,6 @@ impl Known {
     }
 }
 
-fn by(owner: &'static str, mut request: Request<Body>) -> Request<Body> {
-    let owner = HeaderValue::from_static(owner);
-    request.headers_mut().insert("user", owner);
-    request
-}
-
 /// Whether one more session of an owner has room: its own that has been idle longest goes.
 fn make_room(known: &mut BTreeMap<String, Known>, owner: &'static str) -> bool {
     let held = || known.iter().filter(|(_, session)| session.owner == owner);
@@ -130,21 +122,9 @@ async fn answer(request: Request<Body>) -> Response {
         r#"{"jsonrpc":"2.0","id":0,"error":{"code":1,"message":"no"}}"#,
     );
     let json = |text: &str| json_response(200, &serde_json::from_str(text).unwrap());
-    let events = |text: String| {
-        Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(Body::from_stream(stream::iter([Ok::<_, Infallible>(
-                Bytes::from(text),
-            )])))
-            .unwrap()
-    };
+    let events = |text: String| event_stream(stream::iter([text]));
     match message["params"]["mode"].as_str() {
-        _ if is_get => Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(Body::from_stream(stream::pending::<
-                Result<Bytes, Infallible>,
-            >()))
-            .unwrap(),
+        _ if is_get => silent_stream(),
         Some("Succeeds" | "IsDroppedUnread") => json(opens),
         Some("SucceedsAsEvents") => events(format!(": hi\n\ndata: {opens}\n\n")),
         Some("Fails") => json(error),
@@ -157,16 +137,12 @@ async fn answer(request: Request<Body>) -> Response {
 
 /// Plays a history on both and compares after every step.
 async fn play(history: Vec<Step>) {
-    let guard = SessionGuardLayer::builder()
+    let guard = owned(SessionGuardLayer::builder())
         .lifetime(LIFETIME)
         .max_sessions(PLACES)
-        .owner(|request: &Parts| -> Result<_, BoxError> {
-            let user = request.headers.get("user");
-            Ok(user.map(|user| Owner::new(user.to_str().unwrap())))
-        })
         .max_sessions_per_owner(PER_OWNER)
         .build();
-    let world = World::around(guard.unwrap(), Router::new().route("/mcp", any(answer)));
+    let server = TestServer::around(guard.unwrap(), answer);
     let mut known = BTreeMap::<String, Known>::new();
     let mut order = Vec::<(String, &str)>::new();
 
@@ -182,7 +158,7 @@ async fn play(history: Vec<Step>) {
                     "\"params\":{",
                     &format!("\"params\":{{\"mode\":\"{opening:?}\","),
                 );
-                let opening_it = world.send(by(owner, post(None, text)));
+                let opening_it = server.send(by(owner, post(None, text)));
                 let opened = timeout(MILLI, opening_it).await;
                 let Ok(response) = opened else {
                     assert!(has_room && matches!(opening, Opening::IsLeft));
@@ -216,7 +192,7 @@ async fn play(history: Vec<Step>) {
             Step::EndOwner(owner) => {
                 let held = known.values().filter(|known| known.owner == *owner);
                 let held = held.count();
-                assert_eq!(world.sessions.end_owner(&Owner::new(*owner)), held);
+                assert_eq!(server.sessions.end_owner(&Owner::new(*owner)), held);
                 known.retain(|_, known| known.owner != *owner);
             }
             Step::Ping(session)
@@ -231,7 +207,7 @@ async fn play(history: Vec<Step>) {
                     continue;
                 };
                 let live = known.get_mut(&id).filter(|session| !session.is_over());
-                act(&world, &step, &id, owner, live).await;
+                act(&server, &step, &id, owner, live).await;
                 if matches!(step, Step::Delete(_) | Step::End(_)) {
                     known.remove(&id);
                 }
@@ -239,7 +215,7 @@ async fn play(history: Vec<Step>) {
         }
         known.retain(|_, session| !session.is_over());
         for (id, _) in &order {
-            let session = world.sessions.get(id);
+            let session = server.sessions.get(id);
             assert_eq!(session.is_some(), known.contains_key(id), "after {step:?}");
             if let (Some(session), Some(known)) = (session, known.get(id)) {
                 assert_eq!(session.in_flight(), known.streams.len(), "after {step:?}");
@@ -247,24 +223,30 @@ async fn play(history: Vec<Step>) {
                 assert_eq!(session.age(), known.opened.elapsed());
             }
         }
-        assert_eq!(world.sessions.len(), known.len(), "after {step:?}");
+        assert_eq!(server.sessions.len(), known.len(), "after {step:?}");
     }
 
     // Nothing is left: every place can be taken again, and not one more.
     drop(known);
-    world.sessions.end_all();
+    server.sessions.end_all();
     let opens = INITIALIZE.replace("\"params\":{", "\"params\":{\"mode\":\"Succeeds\",");
     for _ in 0..PLACES {
-        let answer = world.ask(post(None, opens.clone())).await;
-        let id = answer.headers["mcp-session-id"].to_str().unwrap();
-        assert_eq!(world.ping(id).await, 200);
+        let answer = server.ask(post(None, opens.clone())).await;
+        let id = session_id(&answer.headers);
+        assert_eq!(server.ping(id).await, 200);
     }
-    assert_eq!(world.ask(post(None, opens)).await.status, 503);
+    assert_eq!(server.ask(post(None, opens)).await.status, 503);
 }
 
 /// One step in a session that the map takes for `live`.
-async fn act(world: &World, step: &Step, id: &str, owner: &'static str, live: Option<&mut Known>) {
-    let ask = |request| world.ask(by(owner, request));
+async fn act(
+    server: &TestServer,
+    step: &Step,
+    id: &str,
+    owner: &'static str,
+    live: Option<&mut Known>,
+) {
+    let ask = |request| server.ask(by(owner, request));
     let status = |alive: u16| if live.is_some() { alive } else { 404 };
     match step {
         Step::Ping(_) => {
@@ -276,7 +258,7 @@ async fn act(world: &World, step: &Step, id: &str, owner: &'static str, live: Op
         Step::Intrude(_) => {
             let [one, other] = OWNERS;
             let stranger = if owner == one { other } else { one };
-            let answer = world.ask(by(stranger, post(Some(id), PING))).await;
+            let answer = server.ask(by(stranger, post(Some(id), PING))).await;
             assert_eq!(answer.status, 404);
         }
         Step::Leave(_) => {
@@ -292,7 +274,7 @@ async fn act(world: &World, step: &Step, id: &str, owner: &'static str, live: Op
         }
         Step::Stream(_) => {
             let get = by(owner, bodiless(Method::GET, Some(id)));
-            let response = world.send(get).await;
+            let response = server.send(get).await;
             assert_eq!(response.status(), status(200));
             if let Some(live) = live {
                 live.streams.push(response.into_body());
@@ -308,7 +290,7 @@ async fn act(world: &World, step: &Step, id: &str, owner: &'static str, live: Op
             let deleted = ask(bodiless(Method::DELETE, Some(id))).await;
             assert_eq!(deleted.status, status(204));
         }
-        Step::End(_) => assert_eq!(world.sessions.end(id), live.is_some()),
+        Step::End(_) => assert_eq!(server.sessions.end(id), live.is_some()),
         Step::Open(..) | Step::EndOwner(_) | Step::Wait(_) => {}
     }
 }
@@ -318,11 +300,7 @@ proptest! {
 
     #[test]
     fn random_histories_end_as_in_a_plain_map(history in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused_runtime();
         runtime.block_on(play(history));
     }
 }

@@ -15,20 +15,19 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use axum::routing::{any, post as on_post};
 use futures_util::FutureExt;
-use http::header::HeaderName;
 use http::{Method, Request, StatusCode};
 use mcp_session_guard::{
     ConfigError, EndReason, Fingerprint, GuardRejection, McpMessage, McpSession, McpSessionId,
     Owner, Refusal, RefusalReason, ResponseFuture, SessionEvent, SessionGuard, SessionGuardBuilder,
     SessionGuardLayer, SessionStats, Sessions,
 };
-use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
+use support::times::{MINUTE, paused_runtime};
 use support::{
-    Answer, INITIALIZE, INITIALIZED, PING, PREFLIGHT, Recorder, World, bodiless, comes_late,
-    foreign, post, request,
+    Answer, INITIALIZE, INITIALIZED, PING, PREFLIGHT, TestServer, bodiless, comes_late, foreign,
+    post, reason, request, session_id, with,
 };
 
 const REQUESTS: [(&str, &str); 17] = [
@@ -121,8 +120,8 @@ async fn what_every_mount_answers() {
     let mut wrong = Vec::new();
     for &(name, endpoint, seen, app) in MOUNTS {
         let guard = SessionGuardLayer::new();
-        let world = world(&guard, app(guard.clone()));
-        let opened = world.ask(at(endpoint, post(None, INITIALIZE))).await;
+        let server = server(&guard, app(guard.clone()));
+        let opened = server.ask(at(endpoint, post(None, INITIALIZE))).await;
         let session = opened.headers.get("mcp-session-id");
         let session = session.map_or("none", |id| id.to_str().unwrap());
         let mut cells = REQUESTS.map(|(_, text)| {
@@ -134,11 +133,11 @@ async fn what_every_mount_answers() {
                 .replace("{INITIALIZE}", INITIALIZE)
         });
         for cell in &mut cells {
-            let response = world.send(with("host: localhost", request(cell))).await;
+            let response = server.send(with("host: localhost", request(cell))).await;
             *cell = status_and_author(&response);
             Answer::of(response).await; // unread, a session would end
         }
-        let line = table_line(&cells, &world.sessions.len().to_string());
+        let line = table_line(&cells, &server.sessions.len().to_string());
         println!("{name:28}{line}");
         if line.split_whitespace().ne(seen.split_whitespace()) {
             wrong.push(format!("{name}: {seen}"));
@@ -183,11 +182,11 @@ async fn an_inner_service_with_ids_of_its_own_needs_a_route_for_delete() {
     let inner = on_post(async |request| (OWN_ID, mcp(request).await));
     for (inner, status, then) in [(inner.clone(), 405, 200), (inner.delete(mcp), 204, 404)] {
         let app = Router::new().route("/mcp", inner);
-        let world = World::around(guard.clone(), app);
-        let id = world.open().await;
-        let answer = world.ask(bodiless(Method::DELETE, Some(&id))).await;
+        let server = TestServer::around_app(guard.clone(), app);
+        let id = server.open().await;
+        let answer = server.ask(bodiless(Method::DELETE, Some(&id))).await;
         assert_eq!(answer.status, status);
-        assert_eq!(world.ping(&id).await, then);
+        assert_eq!(server.ping(&id).await, then);
     }
 }
 
@@ -197,12 +196,12 @@ async fn clones_of_one_layer_share_their_sessions() {
     let app = Router::new()
         .route("/a", any(mcp).layer(guard.clone()))
         .route("/b", any(mcp).layer(guard.clone()));
-    let world = world(&guard, app);
-    let id = open(&world, "/a").await;
-    assert_eq!(ping(&world, "/b", &id).await, 200);
+    let server = server(&guard, app);
+    let id = open(&server, "/a").await;
+    assert_eq!(ping(&server, "/b", &id).await, 200);
     let delete = at("/b", bodiless(Method::DELETE, Some(&id)));
-    assert_eq!(world.ask(delete).await.status, 204);
-    assert_eq!(ping(&world, "/a", &id).await, 404);
+    assert_eq!(server.ask(delete).await.status, 204);
+    assert_eq!(ping(&server, "/a", &id).await, 404);
 }
 
 #[tokio::test]
@@ -215,13 +214,13 @@ async fn guards_built_apart_share_neither_sessions_nor_settings() {
     let app = Router::new()
         .route("/narrow", any(mcp).layer(narrow.clone()))
         .route("/wide", any(mcp).layer(wide.clone()));
-    let world = world(&narrow, app);
+    let server = server(&narrow, app);
     let paths = ["/narrow", "/wide"];
-    let ids = [open(&world, paths[0]).await, open(&world, paths[1]).await];
+    let ids = [open(&server, paths[0]).await, open(&server, paths[1]).await];
     let mut statuses = Vec::new();
     for path in paths {
         for id in &ids {
-            statuses.push(ping(&world, path, id).await.as_u16());
+            statuses.push(ping(&server, path, id).await.as_u16());
         }
     }
     assert_eq!(statuses, [200, 404, 404, 200]);
@@ -229,7 +228,7 @@ async fn guards_built_apart_share_neither_sessions_nor_settings() {
 
     let long = format!("{PING}{}", " ".repeat(256));
     for (path, id, status) in [("/narrow", &ids[0], 413), ("/wide", &ids[1], 200)] {
-        let answer = world.ask(at(path, post(Some(id), long.clone()))).await;
+        let answer = server.ask(at(path, post(Some(id), long.clone()))).await;
         assert_eq!(answer.status, status);
     }
 }
@@ -398,20 +397,20 @@ fn a_guard_is_built_and_serves_without_a_runtime() {
 #[test]
 fn sessions_outlive_their_runtime_and_are_swept_in_the_next() {
     let guard = SessionGuardLayer::new();
-    let world = world(&guard, only_mcp().layer(guard.clone()));
+    let server = server(&guard, only_mcp().layer(guard.clone()));
     let first = paused_runtime();
-    let id = first.block_on(async { (world.open().await, world.open().await).0 });
-    let session = world.sessions.get(&id).unwrap();
+    let id = first.block_on(async { (server.open().await, server.open().await).0 });
+    let session = server.sessions.get(&id).unwrap();
     drop(first);
 
     paused_runtime().block_on(async {
-        assert_eq!(world.ping(&id).await, 200);
+        assert_eq!(server.ping(&id).await, 200);
         sleep(32 * MINUTE).await;
-        assert_eq!(world.ping(&id).await, 404);
+        assert_eq!(server.ping(&id).await, 404);
         assert_eq!(session.end_reason(), Some(EndReason::Idle));
-        world.open().await;
+        server.open().await;
         sleep(6 * MINUTE).await;
-        assert_eq!(world.sessions.len(), 0, "swept without being asked for");
+        assert_eq!(server.sessions.len(), 0, "swept without being asked for");
     });
 }
 
@@ -457,12 +456,12 @@ async fn extractors_tell_what_is_missing() {
             any(async |it: Option<McpMessage>| word(it)),
         );
     let stateless = SessionGuardLayer::builder().stateless().build().unwrap();
-    let bare = world(&stateless, app.clone());
-    let stateless = World::around(stateless, app.clone());
-    let guarded = World::around(SessionGuardLayer::new(), app);
+    let bare = server(&stateless, app.clone());
+    let stateless = TestServer::around_app(stateless, app.clone());
+    let guarded = TestServer::around_app(SessionGuardLayer::new(), app);
     let live = guarded.open().await;
 
-    for (world, method, path, text) in [
+    for (server, method, path, text) in [
         (&bare, "POST", "/session", NO_GUARD),
         (&bare, "POST", "/maybe/session", NO_GUARD),
         (&bare, "POST", "/message", NO_GUARD),
@@ -487,7 +486,7 @@ async fn extractors_tell_what_is_missing() {
             "OPTIONS" => request(PREFLIGHT),
             _ => bodiless(method.parse().unwrap(), Some(&live)),
         };
-        let answer = world.ask(at(path, request)).await;
+        let answer = server.ask(at(path, request)).await;
         assert_eq!(answer.text(), text, "{method} {path}");
         assert_eq!(answer.status, if text.len() == 4 { 200 } else { 500 });
     }
@@ -497,7 +496,6 @@ const NO_GUARD: &str = "This route is not guarded: add mcp_session_guard::Sessio
 const NO_MESSAGE: &str = "This request has no message: extract Option<McpMessage>.";
 const NO_SESSION: &str = "This request has no session: extract Option<McpSession>.";
 const OWN_ID: [(&str, &str); 1] = [("mcp-session-id", "own")];
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// The MCP endpoint of this file.
 async fn mcp(request: Request<Body>) -> Response {
@@ -505,12 +503,8 @@ async fn mcp(request: Request<Body>) -> Response {
     response.map(Body::new)
 }
 
-fn world(guard: &SessionGuardLayer, app: Router) -> World {
-    World {
-        app,
-        sessions: guard.sessions(),
-        inner: Recorder::default(),
-    }
+fn server(guard: &SessionGuardLayer, app: Router) -> TestServer {
+    TestServer::guarded(app, guard.sessions())
 }
 
 fn at(path: &str, mut request: Request<Body>) -> Request<Body> {
@@ -518,34 +512,11 @@ fn at(path: &str, mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-fn with<B>(header: &str, mut request: Request<B>) -> Request<B> {
-    let (name, value) = header.split_once(": ").unwrap();
-    let name: HeaderName = name.parse().unwrap();
-    request.headers_mut().insert(name, value.parse().unwrap());
-    request
-}
-
-fn reason<B>(response: &Response<B>) -> Option<RefusalReason> {
-    response.extensions().get().map(Refusal::reason)
-}
-
-async fn open(world: &World, path: &str) -> String {
-    let answer = world.ask(at(path, post(None, INITIALIZE))).await;
+async fn open(server: &TestServer, path: &str) -> String {
+    let answer = server.ask(at(path, post(None, INITIALIZE))).await;
     session_id(&answer.headers).to_owned()
 }
 
-async fn ping(world: &World, path: &str, id: &str) -> StatusCode {
-    world.ask(at(path, post(Some(id), PING))).await.status
-}
-
-fn session_id(headers: &http::HeaderMap) -> &str {
-    headers["mcp-session-id"].to_str().unwrap()
-}
-
-fn paused_runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
+async fn ping(server: &TestServer, path: &str, id: &str) -> StatusCode {
+    server.ask(at(path, post(Some(id), PING))).await.status
 }

@@ -8,22 +8,18 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use http::request::Parts;
-use http::{HeaderValue, Method, Request};
+use http::{Method, Request};
 use http_body_util::BodyExt;
 use mcp_session_guard::store::{MemoryStore, Trouble};
 use mcp_session_guard::{Owner, SessionGuardLayer};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
-use support::{INITIALIZE, INITIALIZED, PING, World, bodiless, post};
+use support::times::{GRACE, LEASE, SECOND, paused_runtime};
+use support::{INITIALIZE, INITIALIZED, PING, TestServer, UNKNOWN, bodiless, by, owned, post};
 
-const LEASE: Duration = Duration::from_secs(5);
-const GRACE: Duration = Duration::from_secs(30);
 /// After this long without trouble everybody knows everything.
 const CALM: Duration = Duration::from_secs(15);
-const SECOND: Duration = Duration::from_secs(1);
-const UNKNOWN: &str = "2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c";
 const NODES: usize = 3;
 const OWNERS: [&str; 2] = ["alice", "bob"];
 
@@ -103,7 +99,7 @@ enum Fate {
 }
 
 struct Node {
-    world: World,
+    server: TestServer,
     guard: SessionGuardLayer,
     /// Open streams, with the session of each.
     streams: Vec<(usize, Body)>,
@@ -111,28 +107,22 @@ struct Node {
 
 impl Node {
     fn new(store: &MemoryStore) -> Self {
-        let guard = SessionGuardLayer::builder()
+        let guard = owned(SessionGuardLayer::builder())
             .store(store.clone())
             .idle_timeout(Duration::from_secs(2 * 60 * 60))
             .never_used_timeout(Duration::from_secs(60 * 60))
-            .owner(|request: &Parts| {
-                let user = request.headers.get("user").map(HeaderValue::to_str);
-                Ok(user.transpose()?.map(Owner::new))
-            })
             .build()
             .unwrap();
         Self {
-            world: World::new(guard.clone()),
+            server: TestServer::new(guard.clone()),
             guard,
             streams: Vec::new(),
         }
     }
 
-    async fn ask(&self, owner: &'static str, mut request: Request<Body>) -> Outcome {
-        let user = HeaderValue::from_static(owner);
-        request.headers_mut().insert("user", user);
+    async fn ask(&self, owner: &'static str, request: Request<Body>) -> Outcome {
         let is_stream = request.method() == Method::GET;
-        let response = self.world.send(request).await;
+        let response = self.server.send(by(owner, request)).await;
         let status = response.status().as_u16();
         let id = response.headers().get("mcp-session-id");
         let opened = id.map(|id| id.to_str().unwrap().to_owned());
@@ -241,7 +231,7 @@ impl Cluster {
 
     /// Whoever has asked nothing yet does not listen either.
     async fn warm_up(&self, node: usize) {
-        self.nodes[node].world.ping(UNKNOWN).await;
+        self.nodes[node].server.ping(UNKNOWN).await;
         sleep(Duration::from_millis(10)).await;
     }
 
@@ -269,8 +259,8 @@ impl Cluster {
                 node.ask(owner, bodiless(Method::DELETE, Some(id))).await
             }
             Act::EndOwner(owner) => {
-                node.world.sessions.end_owner(&Owner::new(owner));
-                let told = node.world.sessions.flush().await;
+                node.server.sessions.end_owner(&Owner::new(owner));
+                let told = node.server.sessions.flush().await;
                 Outcome {
                     status: if told.is_ok() { 204 } else { 503 },
                     opened: None,
@@ -402,7 +392,7 @@ impl Cluster {
         let mut live = 0;
         for node in &mut self.nodes {
             node.streams.clear();
-            node.world.sessions.flush().await.unwrap();
+            node.server.sessions.flush().await.unwrap();
         }
         for session in &self.sessions {
             let ping = |node| Node::ask(node, session.owner, post(Some(&session.id), PING));
@@ -419,9 +409,9 @@ impl Cluster {
             assert_eq!(self.store.len(), live);
         }
         for node in &self.nodes {
-            assert_eq!(node.world.sessions.len(), live);
-            assert_eq!(node.world.sessions.stats().opening, 0);
-            for session in node.world.sessions.snapshot() {
+            assert_eq!(node.server.sessions.len(), live);
+            assert_eq!(node.server.sessions.stats().opening, 0);
+            for session in node.server.sessions.snapshot() {
                 assert_eq!((session.in_flight(), session.open_streams()), (0, 0));
             }
         }
@@ -433,11 +423,7 @@ proptest! {
 
     #[test]
     fn random_histories_on_three_nodes_end_alike_on_all(history in turns()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused_runtime();
         runtime.block_on(async {
             let mut cluster = Cluster::new();
             for node in 0..NODES {

@@ -11,15 +11,11 @@ use axum::body::Body;
 use http::request::Parts;
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::{
-    ConfigErrorKind, EndReason, McpSession, Owner, SessionGuardBuilder, SessionGuardLayer,
-};
+use mcp_session_guard::{EndReason, McpSession, Owner, SessionGuardBuilder, SessionGuardLayer};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
-use support::{Answer, INITIALIZE, PING, World, bodiless, post};
-
-const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
+use support::{Answer, INITIALIZE, PING, TestServer, UNKNOWN, bodiless, post, session_id};
 
 /// What an authentication layer leaves in the extensions; the token changes, the rest does not.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -46,10 +42,6 @@ fn owned() -> SessionGuardBuilder {
         .owner_from_extension(|claims: &Claims| Owner::of(claims.issuer, claims.subject))
 }
 
-fn world(guard: SessionGuardBuilder) -> World {
-    World::new(guard.build().unwrap())
-}
-
 fn by(claims: impl Into<Option<Claims>>, mut request: Request<Body>) -> Request<Body> {
     if let Some(claims) = claims.into() {
         request.extensions_mut().insert(claims);
@@ -57,20 +49,20 @@ fn by(claims: impl Into<Option<Claims>>, mut request: Request<Body>) -> Request<
     request
 }
 
-async fn open(world: &World, claims: impl Into<Option<Claims>>) -> String {
-    let answer = world.ask(by(claims, post(None, INITIALIZE))).await;
+async fn open(server: &TestServer, claims: impl Into<Option<Claims>>) -> String {
+    let answer = server.ask(by(claims, post(None, INITIALIZE))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let id = answer.headers["mcp-session-id"].to_str().unwrap();
+    let id = session_id(&answer.headers);
     id.to_owned()
 }
 
-async fn ping(world: &World, claims: impl Into<Option<Claims>>, id: &str) -> u16 {
-    let answer = world.ask(by(claims, post(Some(id), PING))).await;
+async fn ping(server: &TestServer, claims: impl Into<Option<Claims>>, id: &str) -> u16 {
+    let answer = server.ask(by(claims, post(Some(id), PING))).await;
     answer.status.as_u16()
 }
 
 /// What a caller is told on every method, as comparable text.
-async fn probe(world: &World, claims: Option<&Claims>, id: &str) -> Vec<String> {
+async fn probe(server: &TestServer, claims: Option<&Claims>, id: &str) -> Vec<String> {
     let mut answers = Vec::new();
     for mut request in [
         post(Some(id), PING),
@@ -87,7 +79,7 @@ async fn probe(world: &World, claims: Option<&Claims>, id: &str) -> Vec<String> 
             status,
             headers,
             body,
-        } = world.ask(by(claims.cloned(), request)).await;
+        } = server.ask(by(claims.cloned(), request)).await;
         answers.push(format!("{status} {headers:?} {body:?}"));
     }
     answers
@@ -95,10 +87,10 @@ async fn probe(world: &World, claims: Option<&Claims>, id: &str) -> Vec<String> 
 
 #[tokio::test(start_paused = true)]
 async fn a_stranger_sees_byte_for_byte_an_unknown_id_and_the_session_lives() {
-    let world = world(owned());
-    let id = open(&world, ALICE).await;
-    world.inner.clear();
-    let session = world.sessions.get(&id).unwrap();
+    let server = TestServer::build(owned());
+    let id = open(&server, ALICE).await;
+    server.inner.clear();
+    let session = server.sessions.get(&id).unwrap();
     sleep(Duration::from_secs(60)).await;
     for stranger in [
         Some(BOB),
@@ -108,41 +100,41 @@ async fn a_stranger_sees_byte_for_byte_an_unknown_id_and_the_session_lives() {
             ..ALICE
         }),
     ] {
-        let real = probe(&world, stranger.as_ref(), &id).await;
-        assert_eq!(real, probe(&world, stranger.as_ref(), UNKNOWN).await);
+        let real = probe(&server, stranger.as_ref(), &id).await;
+        assert_eq!(real, probe(&server, stranger.as_ref(), UNKNOWN).await);
         assert!(real[0].starts_with("404"), "{}", real[0]);
     }
-    assert_eq!(world.inner.count(), 0);
+    assert_eq!(server.inner.count(), 0);
     assert_eq!(session.in_flight(), 0);
     assert_eq!(
         session.idle(),
         Duration::from_secs(60),
         "a stranger does not refresh the clock"
     );
-    assert_eq!(ping(&world, ALICE, &id).await, 200);
+    assert_eq!(ping(&server, ALICE, &id).await, 200);
 }
 
 #[tokio::test]
 async fn a_refreshed_token_of_the_same_user_goes_on_in_the_session() {
-    let world = world(owned());
-    let id = open(&world, ALICE).await;
+    let server = TestServer::build(owned());
+    let id = open(&server, ALICE).await;
     let refreshed = Claims {
         token: 2,
         client: "other app",
         ..ALICE
     };
-    assert_eq!(ping(&world, refreshed.clone(), &id).await, 200);
+    assert_eq!(ping(&server, refreshed.clone(), &id).await, 200);
     let answer = by(refreshed, bodiless(Method::DELETE, Some(&id)));
-    assert_eq!(world.ask(answer).await.status, 204);
+    assert_eq!(server.ask(answer).await.status, 204);
 }
 
 #[tokio::test]
 async fn anonymous_sessions_are_nobodys_only() {
-    let world = world(owned());
-    let id = open(&world, None).await;
-    assert_eq!(world.sessions.get(&id).unwrap().owner(), None);
-    assert_eq!(ping(&world, ALICE, &id).await, 404);
-    assert_eq!(ping(&world, None, &id).await, 200);
+    let server = TestServer::build(owned());
+    let id = open(&server, None).await;
+    assert_eq!(server.sessions.get(&id).unwrap().owner(), None);
+    assert_eq!(ping(&server, ALICE, &id).await, 404);
+    assert_eq!(ping(&server, None, &id).await, 200);
 }
 
 proptest! {
@@ -157,9 +149,9 @@ proptest! {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let status = runtime.block_on(async {
-            let world = world(owned());
-            let id = open(&world, opener).await;
-            ping(&world, other, &id).await
+            let server = TestServer::build(owned());
+            let id = open(&server, opener).await;
+            ping(&server, other, &id).await
         });
         prop_assert_eq!(status, if same { 200 } else { 404 });
     }
@@ -198,22 +190,22 @@ async fn the_resolver_runs_once_for_each_request() {
         counted.fetch_add(1, Ordering::Relaxed);
         Ok(Some(Owner::new("one")))
     });
-    let world = world(guard);
-    let id = open(&world, None).await;
-    ping(&world, None, &id).await;
-    ping(&world, None, UNKNOWN).await;
-    let get = world.send(bodiless(Method::GET, Some(&id))).await;
+    let server = TestServer::build(guard);
+    let id = open(&server, None).await;
+    ping(&server, None, &id).await;
+    ping(&server, None, UNKNOWN).await;
+    let get = server.send(bodiless(Method::GET, Some(&id))).await;
     drop(get);
-    world.ask(bodiless(Method::DELETE, Some(&id))).await;
+    server.ask(bodiless(Method::DELETE, Some(&id))).await;
     assert_eq!(runs.load(Ordering::Relaxed), 5);
 }
 
 #[tokio::test]
 async fn handlers_see_whose_session_it_is() {
-    let world = world(owned());
-    let id = open(&world, ALICE).await;
-    ping(&world, ALICE, &id).await;
-    let seen = world.inner.calls();
+    let server = TestServer::build(owned());
+    let id = open(&server, ALICE).await;
+    ping(&server, ALICE, &id).await;
+    let seen = server.inner.calls();
     let owner = |session: &Option<McpSession>| session.as_ref()?.owner().cloned();
     let alice = Owner::of("https://login.example", "alice");
     assert!(
@@ -226,97 +218,97 @@ async fn handlers_see_whose_session_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn one_session_too_many_ends_the_owners_own_that_has_been_idle_longest() {
-    let world = world(owned().max_sessions_per_owner(3));
-    let other = open(&world, BOB).await;
+    let server = TestServer::build(owned().max_sessions_per_owner(3));
+    let other = open(&server, BOB).await;
     let mut ids = Vec::new();
     for _ in 0..3 {
         sleep(Duration::from_secs(1)).await;
-        ids.push(open(&world, ALICE).await);
+        ids.push(open(&server, ALICE).await);
     }
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(ping(&world, ALICE, &ids[0]).await, 200);
-    let oldest = world.sessions.get(&ids[1]).unwrap();
-    let fourth = open(&world, ALICE).await;
+    assert_eq!(ping(&server, ALICE, &ids[0]).await, 200);
+    let oldest = server.sessions.get(&ids[1]).unwrap();
+    let fourth = open(&server, ALICE).await;
     assert_eq!(oldest.end_reason(), Some(EndReason::Evicted));
     for id in [&ids[0], &ids[2], &fourth] {
-        assert_eq!(ping(&world, ALICE, id).await, 200);
+        assert_eq!(ping(&server, ALICE, id).await, 200);
     }
-    assert_eq!(ping(&world, BOB, &other).await, 200);
+    assert_eq!(ping(&server, BOB, &other).await, 200);
     // Nobody's sessions are not counted.
     for _ in 0..5 {
-        open(&world, None).await;
+        open(&server, None).await;
     }
-    assert_eq!(world.sessions.len(), 9);
+    assert_eq!(server.sessions.len(), 9);
 }
 
 #[tokio::test(start_paused = true)]
 async fn where_all_of_an_owners_sessions_are_in_use_another_is_503() {
-    let world = world(owned().max_sessions_per_owner(2));
+    let server = TestServer::build(owned().max_sessions_per_owner(2));
     let mut streams = Vec::new();
     for _ in 0..2 {
-        let id = open(&world, ALICE).await;
+        let id = open(&server, ALICE).await;
         let get = by(ALICE, bodiless(Method::GET, Some(&id)));
-        streams.push(world.send(get).await);
+        streams.push(server.send(get).await);
     }
-    let refused = world.ask(by(ALICE, post(None, INITIALIZE))).await;
+    let refused = server.ask(by(ALICE, post(None, INITIALIZE))).await;
     assert_eq!(refused.status, 503);
     assert_eq!(refused.headers["retry-after"], "5");
     assert_eq!(refused.json()["error"]["code"], -32603);
     assert_eq!(refused.json()["id"], 0);
-    assert_eq!(world.sessions.len(), 2);
+    assert_eq!(server.sessions.len(), 2);
     drop(streams.pop());
-    open(&world, ALICE).await;
-    assert_eq!(world.sessions.len(), 2);
+    open(&server, ALICE).await;
+    assert_eq!(server.sessions.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_owner_at_the_limit_pushes_out_nobody_else() {
-    let world = world(owned().max_sessions_per_owner(1).max_sessions(2));
-    let never_used = open(&world, BOB).await;
-    let id = open(&world, ALICE).await;
-    let stream = world
+    let server = TestServer::build(owned().max_sessions_per_owner(1).max_sessions(2));
+    let never_used = open(&server, BOB).await;
+    let id = open(&server, ALICE).await;
+    let stream = server
         .send(by(ALICE, bodiless(Method::GET, Some(&id))))
         .await;
-    let refused = world.ask(by(ALICE, post(None, INITIALIZE))).await;
+    let refused = server.ask(by(ALICE, post(None, INITIALIZE))).await;
     assert_eq!(refused.status, 503);
-    assert_eq!(ping(&world, BOB, &never_used).await, 200);
+    assert_eq!(ping(&server, BOB, &never_used).await, 200);
     drop(stream);
 }
 
 #[tokio::test]
 async fn a_hundred_openings_of_one_owner_at_once_never_exceed_its_limit() {
-    let world = world(owned().max_sessions_per_owner(5));
+    let server = TestServer::build(owned().max_sessions_per_owner(5));
     let openings: Vec<_> = (0..100)
         .map(|_| {
-            let world = world.clone();
-            tokio::spawn(async move { world.ask(by(ALICE, post(None, INITIALIZE))).await.status })
+            let server = server.clone();
+            tokio::spawn(async move { server.ask(by(ALICE, post(None, INITIALIZE))).await.status })
         })
         .collect();
     for opening in openings {
         let status = opening.await.unwrap();
         assert!(status == 200 || status == 503, "{status}");
-        assert!(world.sessions.len() <= 5);
+        assert!(server.sessions.len() <= 5);
     }
     for id in 0..7 {
-        let opened = world.ask(by(ALICE, post(None, INITIALIZE))).await;
+        let opened = server.ask(by(ALICE, post(None, INITIALIZE))).await;
         assert_eq!(opened.status, 200, "opening {id}");
     }
-    assert_eq!(world.sessions.len(), 5);
+    assert_eq!(server.sessions.len(), 5);
 }
 
 #[tokio::test]
 async fn all_sessions_of_an_owner_end_with_their_streams_and_nobody_elses() {
-    let world = world(owned());
+    let server = TestServer::build(owned());
     let mut streams = Vec::new();
     let mut ids = Vec::new();
     for claims in [ALICE, ALICE, BOB] {
-        let id = open(&world, claims.clone()).await;
+        let id = open(&server, claims.clone()).await;
         let get = by(claims, bodiless(Method::GET, Some(&id)));
-        streams.push(world.send(get).await.into_body());
+        streams.push(server.send(get).await.into_body());
         ids.push(id);
     }
     let alice = Owner::of("https://login.example", "alice");
-    assert_eq!(world.sessions.end_owner(&alice), 2);
+    assert_eq!(server.sessions.end_owner(&alice), 2);
     assert!(streams[0].frame().await.is_none());
     assert!(streams[1].frame().await.is_none());
     let pause = Duration::from_millis(20);
@@ -325,11 +317,11 @@ async fn all_sessions_of_an_owner_end_with_their_streams_and_nobody_elses() {
             .await
             .is_err()
     );
-    assert_eq!(ping(&world, ALICE, &ids[0]).await, 404);
-    assert_eq!(ping(&world, ALICE, &ids[1]).await, 404);
-    assert_eq!(ping(&world, BOB, &ids[2]).await, 200);
-    assert_eq!(world.sessions.end_owner(&alice), 0);
-    assert_eq!(world.sessions.end_all(), 1);
+    assert_eq!(ping(&server, ALICE, &ids[0]).await, 404);
+    assert_eq!(ping(&server, ALICE, &ids[1]).await, 404);
+    assert_eq!(ping(&server, BOB, &ids[2]).await, 200);
+    assert_eq!(server.sessions.end_owner(&alice), 0);
+    assert_eq!(server.sessions.end_all(), 1);
 }
 
 #[tokio::test]
@@ -344,28 +336,26 @@ async fn a_session_that_is_just_opening_is_revoked_with_the_others() {
         support::json_response(200, &support::initialize_result(&0.into()))
     };
     let app = axum::Router::new().route("/mcp", axum::routing::post(handler));
-    let world = World::around(guard, app);
+    let server = TestServer::around_app(guard, app);
     let opening = tokio::spawn({
-        let world = world.clone();
-        async move { world.ask(by(ALICE, post(None, INITIALIZE))).await }
+        let server = server.clone();
+        async move { server.ask(by(ALICE, post(None, INITIALIZE))).await }
     });
     let alice = Owner::of("https://login.example", "alice");
-    while world.sessions.end_owner(&alice) == 0 {
+    while server.sessions.end_owner(&alice) == 0 {
         tokio::task::yield_now().await;
     }
     gate.notify_one();
     let answer = opening.await.unwrap();
     assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
-    assert!(world.sessions.is_empty());
+    assert!(server.sessions.is_empty());
 }
-
-// Scopes.
 
 #[tokio::test]
 async fn an_id_of_one_scope_is_unknown_in_the_other() {
     let files = SessionGuardLayer::builder().scope("files").build().unwrap();
     let mail = SessionGuardLayer::with_sessions(&files.sessions()).scope("mail");
-    let (files, mail) = (World::new(files), world(mail));
+    let (files, mail) = (TestServer::new(files), TestServer::build(mail));
     let id = open(&files, None).await;
     assert_eq!(
         probe(&mail, None, &id).await,
@@ -388,7 +378,7 @@ async fn guards_that_share_their_sessions_share_the_limit_and_the_owners() {
     let mail = SessionGuardLayer::with_sessions(&files.sessions())
         .scope("mail")
         .owner_from_extension(|claims: &Claims| Owner::of(claims.issuer, claims.subject));
-    let (files, mail) = (World::new(files), world(mail));
+    let (files, mail) = (TestServer::new(files), TestServer::build(mail));
     let first = open(&files, ALICE).await;
     open(&mail, ALICE).await;
     open(&mail, ALICE).await;
@@ -396,56 +386,4 @@ async fn guards_that_share_their_sessions_share_the_limit_and_the_owners() {
     assert_eq!(files.sessions.len(), 2);
     let alice = Owner::of("https://login.example", "alice");
     assert_eq!(files.sessions.end_owner(&alice), 2);
-}
-
-// Bad configuration.
-
-#[test]
-fn settings_about_owners_that_would_have_no_effect_are_refused() {
-    for (guard, setting) in [
-        (
-            SessionGuardLayer::builder().require_owner(),
-            "require_owner",
-        ),
-        (
-            SessionGuardLayer::builder().max_sessions_per_owner(1),
-            "max_sessions_per_owner",
-        ),
-        (owned().stateless(), "owner"),
-        (owned().require_owner().stateless(), "require_owner"),
-        (owned().accept_modern().refuse_legacy(), "owner"),
-    ] {
-        let error = guard.build().unwrap_err();
-        assert_eq!(
-            (error.kind(), error.setting()),
-            (ConfigErrorKind::Owner, setting)
-        );
-    }
-    let error = owned().max_sessions_per_owner(0).build().unwrap_err();
-    assert_eq!(error.kind(), ConfigErrorKind::Limit);
-}
-
-#[test]
-fn a_scope_must_be_named_where_sessions_are_shared_and_set_up_once() {
-    let sessions = SessionGuardLayer::new().sessions();
-    let sharing = || SessionGuardLayer::with_sessions(&sessions);
-    let refused = [
-        (sharing(), "scope"),
-        (sharing().scope("a b"), "scope"),
-        (sharing().scope("x".repeat(65)), "scope"),
-        (SessionGuardLayer::builder().scope("ä"), "scope"),
-        (sharing().scope("x").max_sessions(3), "max_sessions"),
-        (
-            sharing().scope("x").idle_timeout(Duration::from_secs(9)),
-            "idle_timeout",
-        ),
-    ];
-    for (guard, setting) in refused {
-        let error = guard.build().unwrap_err();
-        assert_eq!(
-            (error.kind(), error.setting()),
-            (ConfigErrorKind::Scope, setting)
-        );
-    }
-    assert!(sharing().scope("x.y_z-1").body_limit(9).build().is_ok());
 }

@@ -3,7 +3,6 @@
 mod support;
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,12 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::BoxError;
+use axum::body::{Body, to_bytes};
 use axum::response::Response;
-use axum::routing::any;
-use axum::{BoxError, Router};
 use futures_util::future::join_all;
-use futures_util::stream;
 use http::request::Parts;
 use http::{Method, Request};
 use mcp_session_guard::store::MemoryStore;
@@ -26,7 +23,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use support::{Answer, INITIALIZE, PING, World, bodiless, initialize_result, json_response, post};
+use support::rng::Rng;
+use support::{
+    Answer, INITIALIZE, PING, TestServer, bodiless, initialize_result, json_response, owned, post,
+    silent_stream, with,
+};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
@@ -71,18 +72,18 @@ fn every_opening_is_told_first_and_every_end_once_while_somebody_ends_all() {
         let mut told = told.lock().unwrap();
         told.entry(session.fingerprint()).or_default().push(word);
     });
-    let world = World::new(guard.build().unwrap());
-    let end_all = || _ = world.sessions.end_all();
+    let server = TestServer::build(guard);
+    let end_all = || _ = server.sessions.end_all();
     while_others(&[&end_all], || {
         runtime().block_on(async {
             for _ in 0..6_000 {
-                world.ask(post(None, INITIALIZE)).await;
+                server.ask(post(None, INITIALIZE)).await;
             }
         });
     });
     end_all();
     let lives = lives.lock().unwrap();
-    assert_eq!(lives.len() as u64, world.sessions.stats().opened);
+    assert_eq!(lives.len() as u64, server.sessions.stats().opened);
     for told in lives.values() {
         // That the client has its answer may be told late.
         assert!(
@@ -110,24 +111,23 @@ fn sessions_of_an_owner_that_are_ended_while_they_are_listed_leave_their_ids_fre
             true => format!("filler-{}", filled.fetch_add(1, Ordering::SeqCst)),
             false => "always-the-same".to_owned(),
         });
-    let world = World::new(guard.build().unwrap());
+    let server = TestServer::build(guard);
     let alice = Owner::new("alice");
     let open = async || -> Answer {
-        let mut request = post(None, INITIALIZE);
-        request.headers_mut().insert("alice", "1".parse().unwrap());
-        world.inner.clear();
-        world.ask(request).await
+        let request = with("alice: 1", post(None, INITIALIZE));
+        server.inner.clear();
+        server.ask(request).await
     };
     runtime().block_on(async {
         // So many that whoever looks at all of them holds each part of the map for a while.
         for _ in 0..3_000 {
-            world.inner.clear();
-            world.ask(post(None, INITIALIZE)).await;
+            server.inner.clear();
+            server.ask(post(None, INITIALIZE)).await;
         }
     });
     fills.store(false, Ordering::SeqCst);
-    let end_alices = || _ = world.sessions.end_owner(&alice);
-    let look = || drop(world.sessions.snapshot());
+    let end_alices = || _ = server.sessions.end_owner(&alice);
+    let look = || drop(server.sessions.snapshot());
     while_others(&[&end_alices, &look], || {
         runtime().block_on(async {
             for _ in 0..6_000 {
@@ -136,7 +136,7 @@ fn sessions_of_an_owner_that_are_ended_while_they_are_listed_leave_their_ids_fre
             }
         });
     });
-    assert_eq!(world.sessions.stats().opening, 0);
+    assert_eq!(server.sessions.stats().opening, 0);
     let opened = runtime().block_on(open());
     assert_eq!(opened.status, 200, "the id is free: {}", opened.text());
 }
@@ -149,7 +149,7 @@ type Lives = Arc<Mutex<HashMap<String, Vec<&'static str>>>>;
 
 /// A process, one of two that share a store.
 struct Node {
-    world: World,
+    server: TestServer,
     guard: SessionGuardLayer,
     lives: Lives,
 }
@@ -161,18 +161,6 @@ struct Known {
     is_deleted: [AtomicBool; 2],
 }
 
-/// Decides what a client does, the same for the same number.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % limit
-    }
-}
-
 /// Answers a call late, so that something may happen meanwhile.
 async fn answer_late(request: Request<Body>) -> Response {
     let is_get = request.method() == Method::GET;
@@ -182,13 +170,7 @@ async fn answer_late(request: Request<Body>) -> Response {
         yield_now().await;
     }
     match message["method"].as_str() {
-        _ if is_get => {
-            let silence = stream::pending::<Result<Bytes, Infallible>>();
-            Response::builder()
-                .header("content-type", "text/event-stream")
-                .body(Body::from_stream(silence))
-                .unwrap()
-        }
+        _ if is_get => silent_stream(),
         Some("initialize") => json_response(200, &initialize_result(&message["id"])),
         _ => json_response(200, &json!({"jsonrpc": "2.0", "id": 1, "result": {}})),
     }
@@ -198,16 +180,12 @@ impl Node {
     fn new(store: &MemoryStore) -> Self {
         let lives = Lives::default();
         let told = lives.clone();
-        let guard = SessionGuardLayer::builder()
+        let guard = owned(SessionGuardLayer::builder())
             .store(store.clone())
             // However busy the machine is.
             .store_timeout(Duration::from_secs(60))
             .max_sessions(PLACES)
             .max_sessions_per_owner(PLACES / 2)
-            .owner(|request: &Parts| -> Result<_, BoxError> {
-                let user = request.headers.get("user");
-                Ok(user.map(|user| Owner::new(user.to_str().unwrap())))
-            })
             .hook(move |event: &SessionEvent<'_>| {
                 let (session, word) = match event {
                     SessionEvent::Opened { session, .. } => (session, "opened"),
@@ -220,10 +198,9 @@ impl Node {
             })
             .build()
             .unwrap();
-        let app = Router::new().route("/mcp", any(answer_late));
-        let world = World::around(guard.clone(), app);
+        let server = TestServer::around(guard.clone(), answer_late);
         Self {
-            world,
+            server,
             guard,
             lives,
         }
@@ -237,7 +214,7 @@ impl Node {
         is_known: impl Fn() -> bool,
     ) -> (Response, bool) {
         request.headers_mut().insert("user", owner.parse().unwrap());
-        let mut answering = pin!(self.world.send(request));
+        let mut answering = pin!(self.server.send(request));
         poll_fn(|context| {
             let was_known = is_known();
             let response = answering.as_mut().poll(context);
@@ -261,14 +238,14 @@ impl Node {
 
     /// Nothing is in flight, numbers agree, and hooks were told all, in order.
     fn adds_up(&self, is_right: impl Fn(usize) -> bool) -> Result<(), String> {
-        let stats = self.world.sessions.stats();
+        let stats = self.server.sessions.stats();
         let ended: u64 = stats.ended.values().sum();
         let is_even = stats.opened + stats.restored == ended + stats.open as u64;
         let is_at_rest = (stats.opening, stats.open_streams) == (0, 0);
         if !is_right(stats.open) || !is_even || !is_at_rest {
             return Err(format!("{stats:?}"));
         }
-        for session in self.world.sessions.snapshot() {
+        for session in self.server.sessions.snapshot() {
             if (session.in_flight(), session.open_streams()) != (0, 0) {
                 return Err(format!("{session:?}"));
             }
@@ -280,7 +257,7 @@ impl Node {
                 assert!(matches!(turn[1..], [] | ["ended"]), "{told:?}");
                 begun += 1;
             }
-            let is_open = self.world.sessions.get(id).is_some();
+            let is_open = self.server.sessions.get(id).is_some();
             if (told.len() % 2 == 1) != is_open {
                 return Err(format!("{told:?}"));
             }
@@ -298,18 +275,18 @@ fn is_unknown(answer: &Response) -> bool {
 }
 
 /// One client's history on both nodes.
-async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut chance: Chance) {
+async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut rng: Rng) {
     let mut streams = Vec::new();
     for _ in 0..60 {
-        let at = chance.below(2);
+        let at = rng.below(2);
         let node = &nodes[at];
-        let act = chance.below(20);
+        let act = rng.below(20);
         if act < 5 {
-            let owner = OWNERS[chance.below(3)];
+            let owner = OWNERS[rng.below(3)];
             let (opened, _) = node.send(owner, post(None, INITIALIZE), || false).await;
             let id = opened.headers().get("mcp-session-id").cloned();
             let status = opened.status();
-            let is_whole = chance.below(8) > 0;
+            let is_whole = rng.below(8) > 0;
             if is_whole {
                 to_bytes(opened.into_body(), usize::MAX).await.unwrap();
             }
@@ -329,7 +306,7 @@ async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut chance: Cha
             }
             continue;
         }
-        let newest = chance.below(6);
+        let newest = rng.below(6);
         let session = known.lock().unwrap().iter().rev().nth(newest).cloned();
         let Some(session) = session else { continue };
         let id = Some(&*session.id);
@@ -363,9 +340,9 @@ async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut chance: Cha
                 assert!(is_unknown(&answer) || status == 204, "{status}");
                 is_deleted.fetch_or(status == 204, Ordering::SeqCst);
             }
-            18 => _ = node.world.sessions.end(&session.id),
-            _ if chance.below(4) == 0 => {
-                node.world.sessions.end_owner(&Owner::new(session.owner));
+            18 => _ = node.server.sessions.end(&session.id),
+            _ if rng.below(4) == 0 => {
+                node.server.sessions.end_owner(&Owner::new(session.owner));
             }
             _ => yield_now().await,
         }
@@ -387,8 +364,8 @@ fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_draine
         runtime.block_on(async {
             let clients = (1..=6).map(|client| {
                 let (nodes, known) = (nodes.clone(), known.clone());
-                let chance = Chance(round * 1_000 + client);
-                tokio::spawn(async move { live(&nodes, &known, chance).await })
+                let rng = Rng(round * 1_000 + client);
+                tokio::spawn(async move { live(&nodes, &known, rng).await })
             });
             let clients: Vec<_> = clients.collect();
             if is_drained {
@@ -398,17 +375,17 @@ fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_draine
                 }
                 nodes[0].guard.drain(Duration::from_millis(1)).await;
                 // Who is just leaving may still be counted.
-                assert!(nodes[0].world.sessions.snapshot().is_empty());
+                assert!(nodes[0].server.sessions.snapshot().is_empty());
             }
             for client in join_all(clients).await {
                 client.unwrap();
             }
             for node in &*nodes {
-                node.world.sessions.flush().await.unwrap();
+                node.server.sessions.flush().await.unwrap();
                 node.settles_with(|_| true).await;
             }
             let [one, other] = &*nodes;
-            one.world.sessions.end_all();
+            one.server.sessions.end_all();
             one.settles_with(|open| open == 0).await;
             if !is_drained {
                 for number in 0..=PLACES {
@@ -424,7 +401,7 @@ fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_draine
                 }
                 one.settles_with(|open| open == PLACES).await;
             }
-            other.world.sessions.end_all();
+            other.server.sessions.end_all();
             other.settles_with(|open| open == 0).await;
         });
     }

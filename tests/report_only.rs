@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
-use axum::routing::any;
 use futures_util::stream;
 use http::{Method, Request, StatusCode};
 use mcp_session_guard::{
@@ -19,7 +17,8 @@ use mcp_session_guard::{
 use tokio::time::sleep;
 
 use support::{
-    INITIALIZE, INITIALIZED, PING, World, bodiless, initialize_result, json_response, post, request,
+    INITIALIZE, INITIALIZED, PING, TestServer, bodiless, empty, opened, post, request, session_id,
+    silent_stream,
 };
 
 const H: &str = "host: localhost\n";
@@ -31,7 +30,7 @@ fn reporting() -> SessionGuardBuilder {
 }
 
 /// A guard with a list of what it has reported.
-fn world(guard: SessionGuardBuilder) -> (World, Arc<Mutex<Vec<RefusalReason>>>) {
+fn server(guard: SessionGuardBuilder) -> (TestServer, Arc<Mutex<Vec<RefusalReason>>>) {
     let reported = Arc::new(Mutex::new(Vec::new()));
     let hook = reported.clone();
     let guard = guard.hook(move |event: &SessionEvent<'_>| {
@@ -40,7 +39,7 @@ fn world(guard: SessionGuardBuilder) -> (World, Arc<Mutex<Vec<RefusalReason>>>) 
             hook.lock().unwrap().push(refusal.reason());
         }
     });
-    (World::new(guard.build().unwrap()), reported)
+    (TestServer::build(guard), reported)
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,18 +152,18 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
             SessionNotFound if text.contains("2026-07-28") && text.contains("POST") => ModernEra,
             other => other,
         };
-        let (world, reported) = world(reporting());
-        let live = world.open_and_use().await;
-        let ended = world.open().await;
-        world.sessions.end(&ended);
-        world.inner.clear();
+        let (server, reported) = server(reporting());
+        let live = server.open_and_use().await;
+        let ended = server.open().await;
+        server.sessions.end(&ended);
+        server.inner.clear();
         let text = text.replace("{live}", &live).replace("{ended}", &ended);
         let asked = request(&text);
         let (method, headers) = (asked.method().clone(), asked.headers().clone());
-        let answer = world.send(asked).await;
+        let answer = server.send(asked).await;
         assert_eq!(*reported.lock().unwrap(), [reason], "{text}");
         assert!(answer.status().is_success(), "{text}");
-        let seen = world.inner.calls();
+        let seen = server.inner.calls();
         let [seen] = &seen[..] else {
             panic!("the inner service is called once: {text}");
         };
@@ -175,18 +174,18 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
             seen.session.is_none() && seen.message.is_none(),
             "no handle: {text}"
         );
-        assert_eq!(world.sessions.len(), 1);
+        assert_eq!(server.sessions.len(), 1);
         drop(answer);
-        assert_eq!(world.sessions.get(&live).unwrap().in_flight(), 0);
-        assert_eq!(world.sessions.stats().reported[&reason], 1);
-        assert!(world.sessions.stats().refused.is_empty());
+        assert_eq!(server.sessions.get(&live).unwrap().in_flight(), 0);
+        assert_eq!(server.sessions.stats().reported[&reason], 1);
+        assert!(server.sessions.stats().refused.is_empty());
     }
 }
 
 #[tokio::test]
 async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
     use RefusalReason::*;
-    let (world, reported) = world(
+    let (server, reported) = server(
         reporting()
             .allowed_hosts_where(|name, _| match name {
                 "broken.example" => panic!("no answer"),
@@ -214,9 +213,9 @@ async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
         ),
     ] {
         let asked = request(&format!("POST /mcp\n{head}\n{J}\n{PING}"));
-        assert!(world.ask(asked).await.status.is_success(), "{head}");
-        assert_eq!(world.inner.count(), 1, "{head}");
-        world.inner.clear();
+        assert!(server.ask(asked).await.status.is_success(), "{head}");
+        assert_eq!(server.inner.count(), 1, "{head}");
+        server.inner.clear();
         let reported = std::mem::take(&mut *reported.lock().unwrap());
         assert_eq!(reported, Vec::from_iter(reason), "{head}");
     }
@@ -224,7 +223,7 @@ async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
 
 #[tokio::test(start_paused = true)]
 async fn what_can_not_be_read_is_refused_all_the_same() {
-    let world = World::new(reporting().body_limit(200).build().unwrap());
+    let server = TestServer::build(reporting().body_limit(200));
     let stalls = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
     let breaks = Body::from_stream(stream::iter([Err::<Bytes, _>("broken")]));
     for (body, status) in [
@@ -235,33 +234,33 @@ async fn what_can_not_be_read_is_refused_all_the_same() {
         (Body::empty(), 400),
         (Body::from("\u{feff}{}"), 400),
     ] {
-        assert_eq!(world.ask(post(None, body)).await.status, status);
+        assert_eq!(server.ask(post(None, body)).await.status, status);
     }
     let mut declared = post(None, PING);
     let length = "201".parse().unwrap();
     declared.headers_mut().insert("content-length", length);
-    assert_eq!(world.ask(declared).await.status, 413);
-    assert_eq!(world.inner.count(), 0);
-    assert!(world.sessions.stats().reported.is_empty());
+    assert_eq!(server.ask(declared).await.status, 413);
+    assert_eq!(server.inner.count(), 0);
+    assert!(server.sessions.stats().reported.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn sessions_are_opened_used_and_ended_as_always() {
-    let (world, reported) = world(reporting());
-    let id = world.open_and_use().await;
-    assert_eq!(world.ping(&id).await, 200);
-    let seen = world.inner.calls().pop().unwrap();
+    let (server, reported) = server(reporting());
+    let id = server.open_and_use().await;
+    assert_eq!(server.ping(&id).await, 200);
+    let seen = server.inner.calls().pop().unwrap();
     assert_eq!(seen.session.unwrap().id().as_str(), id);
     assert!(!seen.headers.contains_key("mcp-session-id"));
     assert_eq!(
-        world.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        server.ask(bodiless(Method::DELETE, Some(&id))).await.status,
         204
     );
     assert!(reported.lock().unwrap().is_empty());
-    let id = world.open_and_use().await;
+    let id = server.open_and_use().await;
     sleep(Duration::from_secs(1800)).await;
     assert_eq!(
-        world.ping(&id).await,
+        server.ping(&id).await,
         200,
         "an expired one passes, without a session"
     );
@@ -270,14 +269,14 @@ async fn sessions_are_opened_used_and_ended_as_always() {
 
 #[tokio::test(start_paused = true)]
 async fn past_the_limit_clients_get_no_session() {
-    let (world, reported) = world(reporting().max_sessions(1));
-    world.open_and_use().await;
-    let answer = world.ask(post(None, INITIALIZE)).await;
+    let (server, reported) = server(reporting().max_sessions(1));
+    server.open_and_use().await;
+    let answer = server.ask(post(None, INITIALIZE)).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.headers.contains_key("mcp-session-id"));
     assert_eq!(answer.json()["result"]["protocolVersion"], "2025-11-25");
     assert_eq!(*reported.lock().unwrap(), [RefusalReason::TooManySessions]);
-    assert_eq!(world.sessions.len(), 1);
+    assert_eq!(server.sessions.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,22 +295,22 @@ async fn owners_are_looked_at_and_strangers_pass_without_a_session() {
             },
         )
         .require_owner();
-    let (world, reported) = world(guard);
+    let (server, reported) = server(guard);
     let by = |user: &str, mut request: Request<Body>| {
         request.headers_mut().insert("user", user.parse().unwrap());
         request
     };
-    let opened = world.ask(by("alice", post(None, INITIALIZE))).await;
-    let id = opened.headers["mcp-session-id"].to_str().unwrap();
+    let opened = server.ask(by("alice", post(None, INITIALIZE))).await;
+    let id = session_id(&opened.headers);
     for request in [
         by("bob", post(Some(id), PING)),
         by("fails", post(Some(id), PING)),
         post(None, INITIALIZE),
     ] {
-        let answer = world.ask(request).await;
+        let answer = server.ask(request).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert!(!answer.headers.contains_key("mcp-session-id"));
-        assert!(world.inner.calls().pop().unwrap().session.is_none());
+        assert!(server.inner.calls().pop().unwrap().session.is_none());
     }
     assert_eq!(
         *reported.lock().unwrap(),
@@ -339,33 +338,28 @@ async fn an_answer_to_initialize_that_can_not_be_judged_passes_without_a_session
             }
             answer.body(Body::from("some bytes")).unwrap()
         };
-        let app = Router::new().route("/mcp", any(handler));
-        let world = World::around(guard.clone(), app);
-        let answer = world.ask(post(None, INITIALIZE)).await;
+        let server = TestServer::around(guard.clone(), handler);
+        let answer = server.ask(post(None, INITIALIZE)).await;
         assert_eq!(
             (answer.status, answer.text()),
             (StatusCode::OK, "some bytes")
         );
         assert_eq!(answer.headers.get_all(name).iter().count(), values.len());
-        assert!(world.sessions.is_empty());
+        assert!(server.sessions.is_empty());
     }
     assert_eq!(sessions.stats().reported[&RefusalReason::UnusableAnswer], 3);
 }
 
 /// An inner service like many: it opens sessions under an id of its own, takes no other, and is
 /// slow to answer a ping. Notes the DELETEs.
-fn keeping(guard: SessionGuardBuilder, is_encoded: bool) -> (World, Arc<AtomicUsize>) {
+fn keeping(guard: SessionGuardBuilder, is_encoded: bool) -> (TestServer, Arc<AtomicUsize>) {
     let deletes = Arc::<AtomicUsize>::default();
     let counted = deletes.clone();
     let handler = async move |request: Request<Body>| {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, usize::MAX).await.unwrap();
-        let empty = |status: u16| {
-            let response = Response::builder().status(status);
-            response.body(Body::empty()).unwrap()
-        };
         if body == INITIALIZE {
-            let mut response = json_response(200, &initialize_result(&0.into()));
+            let mut response = opened();
             let headers = response.headers_mut();
             headers.insert("mcp-session-id", "own".parse().unwrap());
             if is_encoded {
@@ -384,8 +378,7 @@ fn keeping(guard: SessionGuardBuilder, is_encoded: bool) -> (World, Arc<AtomicUs
             false => empty(404),
         }
     };
-    let app = Router::new().route("/mcp", any(handler));
-    (World::around(guard.build().unwrap(), app), deletes)
+    (TestServer::around(guard.build().unwrap(), handler), deletes)
 }
 
 fn under_a_foreign_version(id: &str) -> Request<Body> {
@@ -399,40 +392,40 @@ fn under_a_foreign_version(id: &str) -> Request<Body> {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_of_a_live_session_reaches_an_inner_service_under_its_own_id() {
-    let (world, _) = keeping(reporting(), false);
-    let id = world.open().await;
-    let answer = world.ask(under_a_foreign_version(&id)).await;
+    let (server, _) = keeping(reporting(), false);
+    let id = server.open().await;
+    let answer = server.ask(under_a_foreign_version(&id)).await;
     assert_eq!(answer.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_of_a_live_session_keeps_it_alive() {
-    let (world, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
-    let id = world.open().await;
+    let (server, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
+    let id = server.open().await;
     for _ in 0..5 {
-        world.ask(under_a_foreign_version(&id)).await;
-        assert!(world.sessions.get(&id).is_some());
+        server.ask(under_a_foreign_version(&id)).await;
+        assert!(server.sessions.get(&id).is_some());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_would_be_refused_before_its_session_is_looked_up_keeps_that_alive_too() {
-    let (world, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
-    let id = world.open().await;
+    let (server, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
+    let id = server.open().await;
     for _ in 0..5 {
         let mut request = post(Some(&id), PING);
         let host = "evil.example".parse().unwrap();
         request.headers_mut().insert("host", host);
-        assert_eq!(world.ask(request).await.status, 200);
-        assert!(world.sessions.get(&id).is_some());
+        assert_eq!(server.ask(request).await.status, 200);
+        assert!(server.sessions.get(&id).is_some());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_to_a_reported_request_of_a_live_session_comes_back_as_it_is() {
-    let (world, _) = world(reporting());
-    let id = world.open().await;
-    let answer = world.ask(under_a_foreign_version(&id)).await;
+    let (server, _) = server(reporting());
+    let id = server.open().await;
+    let answer = server.ask(under_a_foreign_version(&id)).await;
     assert_eq!(
         (answer.status.as_u16(), answer.text()),
         (200, r#"{"id":1,"jsonrpc":"2.0","result":{}}"#)
@@ -441,8 +434,8 @@ async fn the_answer_to_a_reported_request_of_a_live_session_comes_back_as_it_is(
 
 #[tokio::test(start_paused = true)]
 async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_left_alone() {
-    let (world, deletes) = keeping(reporting().end_inner_sessions(), true);
-    let answer = world.ask(post(None, INITIALIZE)).await;
+    let (server, deletes) = keeping(reporting().end_inner_sessions(), true);
+    let answer = server.ask(post(None, INITIALIZE)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["mcp-session-id"], "own");
     sleep(Duration::from_secs(10)).await;
@@ -451,25 +444,18 @@ async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_
 
 #[tokio::test(start_paused = true)]
 async fn a_subscription_too_many_passes() {
-    let handler = async || {
-        let events = stream::pending::<Result<Bytes, Infallible>>();
-        Response::builder()
-            .header("content-type", "text/event-stream")
-            .body(Body::from_stream(events))
-            .unwrap()
-    };
-    let app = Router::new().route("/mcp", any(handler));
-    let world = World::around(reporting().accept_modern().build().unwrap(), app);
+    let handler = async || silent_stream();
+    let server = TestServer::around(reporting().accept_modern().build().unwrap(), handler);
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
     let listen = format!("POST /mcp\n{H}{J}{MODERN}\n{body}");
     let mut open = Vec::new();
     for _ in 0..1025 {
-        let answer = world.send(request(&listen)).await;
+        let answer = server.send(request(&listen)).await;
         assert_eq!(answer.status(), 200);
         open.push(answer);
     }
     assert_eq!(
-        world.sessions.stats().reported,
+        server.sessions.stats().reported,
         [(RefusalReason::TooManyListeners, 1)].into()
     );
 }

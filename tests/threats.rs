@@ -25,13 +25,16 @@ fn every_rule_names_a_test() {
     }
 }
 
-/// Whether the file has a test of that name, be it a function, a property, or a row of the contract's table.
+/// Whether the file, or its folder, has a test of that name, be it a function, a property, or a row
+/// of the contract's table.
 fn is_a_test(file: &str, name: &str) -> bool {
     let folder = if file.contains('/') { "" } else { "tests/" };
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("{folder}{file}.rs"));
-    let Ok(source) = fs::read_to_string(path) else {
-        return false;
-    };
-    let forms = [format!("fn {name}("), format!("    {name}: send(")];
-    forms.iter().any(|form| source.contains(form))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let forms = [format!("fn {name}("), format!("        {name}:")];
+    let modules = fs::read_dir(root.join(file)).into_iter().flatten();
+    modules
+        .map(|module| module.unwrap().path())
+        .chain([root.join(format!("{file}.rs"))])
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .any(|source| forms.iter().any(|form| source.contains(form)))
 }

@@ -19,13 +19,12 @@ use http::{HeaderMap, Method, Request};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use mcp_session_guard::{McpMessage, McpSession, SessionGuardBuilder, SessionGuardLayer};
-use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use support::client::{Client, within};
-use support::{Answer, INITIALIZE, PING, World, initialize_result, json_response};
+use support::{Answer, INITIALIZE, NOT_FOUND, PING, TestServer, event_stream, opened};
 
 const POST: &str = "POST /mcp HTTP/1.1\n{H}\n{J}";
 const PINGS: &str = "POST /mcp HTTP/1.1\n{H}\n{J}\n{S}\ncontent-length: 40\n\n{PING}";
@@ -33,8 +32,6 @@ const CHUNKED_PING: &str = "POST /mcp HTTP/1.1\n{H}\n{J}\n{S}\ntrailer: x-sum\n\
     transfer-encoding: chunked\n\na;ext=1\n{\"jsonrpc\"\n1E\n:\"2.0\",\"id\":1,\"method\":\"ping\"}\n\
     0\nx-sum: 1\n\n";
 const GETS: &str = "GET /mcp HTTP/1.1\n{H}\n{S}\n\n";
-const NOT_FOUND: &str =
-    r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
 const MIB: usize = 1 << 20;
 
 /// Declares refusals after which the same connection goes on: a name, the head, the size of the
@@ -70,7 +67,7 @@ fn a_session_header_of_a_byte_above_ascii_is_unknown() {
 
 /// Behind the refused request a good one is sent at once; the inner service sees only that.
 fn refuses_and_goes_on(server: &Server, head: &str, size: usize, status: u16) {
-    server.world.inner.clear();
+    server.guarded.inner.clear();
     let mut client = server.connect();
     let refused = server.text(&format!("{head}\ncontent-length: {size}\n\n"));
     client.send(&[refused, vec![b'x'; size], server.text(PINGS)].concat());
@@ -78,7 +75,7 @@ fn refuses_and_goes_on(server: &Server, head: &str, size: usize, status: u16) {
     assert_refused(&answer, status);
     assert!(!answer.headers.contains_key("connection"), "{answer:?}");
     assert_eq!(client.answer().status, 200);
-    let [seen] = &server.world.inner.calls()[..] else {
+    let [seen] = &server.guarded.inner.calls()[..] else {
         panic!("the inner service is called once");
     };
     assert_eq!(seen.body, PING);
@@ -216,10 +213,10 @@ fn after_a_good_head_100_continue_comes_first() {
     let (server, mut client) =
         Server::hearing("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 40\n\n");
     assert_eq!(client.answer().status, 100);
-    assert_eq!(server.world.inner.count(), 0);
+    assert_eq!(server.guarded.inner.count(), 0);
     client.send(PING.as_bytes());
     assert_eq!(client.answer().status, 200);
-    let seen = &server.world.inner.calls()[0];
+    let seen = &server.guarded.inner.calls()[0];
     assert_eq!(seen.body, PING);
     assert!(!seen.headers.contains_key("expect"));
 }
@@ -311,7 +308,7 @@ fn the_body_of_a_delete_is_dropped_and_the_connection_goes_on() {
     client.send(&[server.text(delete), server.text(PINGS)].concat());
     assert_eq!(client.answer().status, 204);
     assert_refused(&client.answer(), 404);
-    assert_eq!(server.world.inner.count(), 0);
+    assert_eq!(server.guarded.inner.count(), 0);
 }
 
 #[test]
@@ -393,7 +390,7 @@ fn a_stream_whose_client_disconnects_is_no_longer_open() {
     assert_eq!((session.open_streams(), session.in_flight()), (1, 1));
     drop(client);
     eventually("the stream is over", || session.open_streams() == 0);
-    server.world.inner.clear();
+    server.guarded.inner.clear();
     server.is_unharmed();
 }
 
@@ -437,7 +434,7 @@ fn a_client_that_leaves_during_initialize_leaves_its_place() {
         second.send(&initialize);
         second.answer().status == 200
     });
-    assert_eq!(server.world.sessions.len(), 1);
+    assert_eq!(server.guarded.sessions.len(), 1);
 }
 
 #[test]
@@ -492,10 +489,7 @@ fn streaming() -> (Server, UnboundedSender<Bytes>) {
         let Some(mut receiver) = receiver else {
             return opened();
         };
-        let frames =
-            stream::poll_fn(move |cx| receiver.poll_recv(cx).map(|it| it.map(Ok::<_, Infallible>)));
-        let response = Response::builder().header("content-type", "text/event-stream");
-        response.body(Body::from_stream(frames)).unwrap()
+        event_stream(stream::poll_fn(move |cx| receiver.poll_recv(cx)))
     };
     let server = Server::around(guard(), any(inner));
     (server, sender)
@@ -505,13 +499,9 @@ fn guard() -> SessionGuardBuilder {
     SessionGuardLayer::builder()
 }
 
-fn opened() -> Response {
-    json_response(200, &initialize_result(&json!(0)))
-}
-
 /// A guarded endpoint on a port of its own, with one open session. Dropped, it hangs up.
 struct Server {
-    world: World,
+    guarded: TestServer,
     session: McpSession,
     address: SocketAddr,
     _runtime: Runtime,
@@ -520,7 +510,7 @@ struct Server {
 impl Server {
     /// Around a [`Recorder`](support::Recorder).
     fn new(guard: SessionGuardBuilder) -> Self {
-        Self::serve(World::new(guard.build().unwrap()))
+        Self::serve(TestServer::build(guard))
     }
 
     /// With a client that has sent a text.
@@ -533,21 +523,21 @@ impl Server {
 
     fn around(guard: SessionGuardBuilder, inner: MethodRouter) -> Self {
         let app = Router::new().route("/mcp", inner);
-        Self::serve(World::around(guard.build().unwrap(), app))
+        Self::serve(TestServer::around_app(guard.build().unwrap(), app))
     }
 
-    fn serve(world: World) -> Self {
+    fn serve(guarded: TestServer) -> Self {
         let runtime = Runtime::new().unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
         let listener = runtime.block_on(listener).unwrap();
         let address = listener.local_addr().unwrap();
-        let app = world.app.clone();
+        let app = guarded.app.clone();
         runtime.spawn(async { axum::serve(listener, app).await });
-        let id = runtime.block_on(world.open());
-        world.inner.clear();
+        let id = runtime.block_on(guarded.open());
+        guarded.inner.clear();
         Self {
-            session: world.sessions.get(&id).unwrap(),
-            world,
+            session: guarded.sessions.get(&id).unwrap(),
+            guarded,
             address,
             _runtime: runtime,
         }
@@ -578,7 +568,7 @@ impl Server {
     /// The inner service was not called, nothing is in flight, and the session goes on.
     fn is_unharmed(&self) {
         eventually("nothing is in flight", || self.session.in_flight() == 0);
-        assert_eq!(self.world.inner.count(), 0);
+        assert_eq!(self.guarded.inner.count(), 0);
         let mut client = self.connect();
         client.send(&self.text(PINGS));
         assert_eq!(client.answer().status, 200);

@@ -10,35 +10,35 @@ pub(crate) struct Tally(Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>);
 pub(crate) const SENT: &str = "sent";
 
 impl Tally {
-    pub(crate) fn count(&self, actor: &'static str, what: &str) {
-        self.add(actor, what, 1);
+    pub(crate) fn count(&self, client: &'static str, what: &str) {
+        self.add(client, what, 1);
     }
 
-    pub(crate) fn add(&self, actor: &'static str, what: &str, count: u64) {
+    pub(crate) fn add(&self, client: &'static str, what: &str, count: u64) {
         let mut rows = self.0.lock().expect("nobody panics with it");
         *rows
-            .entry(actor)
+            .entry(client)
             .or_default()
             .entry(what.to_owned())
             .or_default() += count;
     }
 
-    pub(crate) fn answered(&self, actor: &'static str, status: u16, expected: &[u16]) {
+    pub(crate) fn answered(&self, client: &'static str, status: u16, expected: &[u16]) {
         assert!(
             expected.contains(&status),
-            "{actor}: {expected:?}, not {status}"
+            "{client}: {expected:?}, not {status}"
         );
-        self.count(actor, &status.to_string());
+        self.count(client, &status.to_string());
     }
 
     pub(crate) fn print(&self) {
         let rows = self.0.lock().expect("nobody panics with it");
-        for (actor, row) in &*rows {
+        for (client, row) in &*rows {
             let outcomes = row.iter().filter(|(what, _)| *what != SENT);
             let outcomes: Vec<_> = outcomes
                 .map(|(what, count)| format!("{what}: {count}"))
                 .collect();
-            println!("{actor:34} sent {:8}   {}", row[SENT], outcomes.join(", "));
+            println!("{client:34} sent {:8}   {}", row[SENT], outcomes.join(", "));
         }
     }
 
@@ -56,13 +56,13 @@ impl Tally {
     }
 
     pub(crate) fn assert_none_is_lost(&self) {
-        for (actor, row) in &*self.0.lock().expect("nobody panics with it") {
+        for (client, row) in &*self.0.lock().expect("nobody panics with it") {
             let outcomes: u64 = row
                 .iter()
                 .filter(|(what, _)| *what != SENT)
                 .map(|(_, count)| count)
                 .sum();
-            assert_eq!(outcomes, row[SENT], "{actor}: some went unanswered");
+            assert_eq!(outcomes, row[SENT], "{client}: some went unanswered");
         }
     }
 }

@@ -3,9 +3,9 @@
 
 /// Decides everything by one number.
 #[derive(Debug)]
-pub struct Chance(u64);
+pub struct Rng(u64);
 
-impl Chance {
+impl Rng {
     /// The same number decides the same.
     #[must_use]
     pub fn new(seed: u64) -> Self {

@@ -16,7 +16,7 @@ use mcp_session_guard::{ConfigErrorKind, SessionGuardBuilder, SessionGuardLayer,
 use tower::ServiceExt;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 
-use support::{Answer, INITIALIZE, PING, World, bodiless, post};
+use support::{Answer, INITIALIZE, PING, TestServer, bodiless, post};
 
 const PAGE: &str = "https://app.example.com";
 const FOREIGN: &str = "https://evil.example";
@@ -39,18 +39,18 @@ fn of_page(origin: &str, mut request: Request<Body>) -> Request<Body> {
 }
 
 /// A guard and the CORS layer around it, for the same origins.
-fn world(origins: &[&str]) -> World {
+fn server(origins: &[&str]) -> TestServer {
     built(origins, SessionGuardLayer::builder())
 }
 
-fn built(origins: &[&str], guard: SessionGuardBuilder) -> World {
+fn built(origins: &[&str], guard: SessionGuardBuilder) -> TestServer {
     let guard = guard.allowed_origins(origins).build().unwrap();
-    behind(World::new(guard), cors(origins).unwrap())
+    behind(TestServer::new(guard), cors(origins).unwrap())
 }
 
-fn behind(mut world: World, cors: CorsLayer) -> World {
-    world.app = world.app.layer(cors);
-    world
+fn behind(mut server: TestServer, cors: CorsLayer) -> TestServer {
+    server.app = server.app.layer(cors);
+    server
 }
 
 /// The names in a list of names, sorted.
@@ -89,10 +89,10 @@ fn assert_unreadable(answer: &Answer) {
 
 #[tokio::test]
 async fn a_preflight_is_answered_before_the_guard() {
-    let world = world(&[PAGE]);
+    let server = server(&[PAGE]);
     let sent = "authorization,content-type,mcp-protocol-version,mcp-session-id";
     for method in ["GET", "POST", "DELETE"] {
-        let answer = world.ask(preflight(PAGE, method, sent)).await;
+        let answer = server.ask(preflight(PAGE, method, sent)).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.headers[ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);
         assert_eq!(
@@ -116,31 +116,31 @@ async fn a_preflight_is_answered_before_the_guard() {
         let headers = &answer.headers;
         assert!(!headers.contains_key(ACCESS_CONTROL_ALLOW_CREDENTIALS));
     }
-    assert_eq!(world.inner.count(), 0);
+    assert_eq!(server.inner.count(), 0);
 }
 
 #[tokio::test]
 async fn a_page_reads_its_session_id_and_what_follows() {
-    let world = world(&[PAGE]);
-    let opened = world.ask(of_page(PAGE, post(None, INITIALIZE))).await;
+    let server = server(&[PAGE]);
+    let opened = server.ask(of_page(PAGE, post(None, INITIALIZE))).await;
     assert_eq!(opened.status, 200);
     assert_readable(&opened);
     let id = opened.headers["mcp-session-id"].to_str().unwrap();
 
-    let ping = world.ask(of_page(PAGE, post(Some(id), PING))).await;
+    let ping = server.ask(of_page(PAGE, post(Some(id), PING))).await;
     assert_eq!(ping.status, 200);
     assert_readable(&ping);
     let ended = of_page(PAGE, bodiless(Method::DELETE, Some(id)));
-    let ended = world.ask(ended).await;
+    let ended = server.ask(ended).await;
     assert_eq!(ended.status, 204);
     assert_readable(&ended);
 }
 
 #[tokio::test]
 async fn a_page_reads_every_kind_of_refusal() {
-    let world = built(&[PAGE], SessionGuardLayer::builder().max_sessions(1));
-    let id = world.open_and_use().await;
-    world.inner.clear();
+    let server = built(&[PAGE], SessionGuardLayer::builder().max_sessions(1));
+    let id = server.open_and_use().await;
+    server.inner.clear();
     let foreign_host = |mut request: Request<Body>| {
         let host = HeaderValue::from_static("evil.example");
         request.headers_mut().insert("host", host);
@@ -156,47 +156,47 @@ async fn a_page_reads_every_kind_of_refusal() {
         (503, post(None, INITIALIZE)),
     ];
     for (status, request) in refusals {
-        let answer = world.ask(of_page(PAGE, request)).await;
+        let answer = server.ask(of_page(PAGE, request)).await;
         assert_eq!(answer.status, status, "{answer:?}");
         assert_readable(&answer);
         assert!(!answer.body.is_empty());
         assert_eq!(answer.headers.contains_key(RETRY_AFTER), status == 503);
         assert_eq!(answer.headers.contains_key(ALLOW), status == 405);
     }
-    assert_eq!(world.inner.count(), 0);
+    assert_eq!(server.inner.count(), 0);
 }
 
 #[tokio::test]
 async fn a_page_that_is_not_listed_gets_no_leave() {
-    let world = world(&[PAGE]);
+    let server = server(&[PAGE]);
     for origin in [
         FOREIGN,
         "null",
         "http://app.example.com",
         "http://localhost",
     ] {
-        assert_unreadable(&world.ask(preflight(origin, "POST", "content-type")).await);
-        let refused = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        assert_unreadable(&server.ask(preflight(origin, "POST", "content-type")).await);
+        let refused = server.ask(of_page(origin, post(None, INITIALIZE))).await;
         assert_eq!(refused.status, 403, "{origin}");
         assert_unreadable(&refused);
     }
-    assert_eq!(world.inner.count(), 0);
-    assert!(world.sessions.is_empty());
+    assert_eq!(server.inner.count(), 0);
+    assert!(server.sessions.is_empty());
 }
 
 #[tokio::test]
 async fn an_empty_list_lets_no_page_in() {
-    let world = world(&[]);
-    assert_unreadable(&world.ask(preflight(PAGE, "POST", "content-type")).await);
-    assert_unreadable(&world.ask(of_page(PAGE, post(None, INITIALIZE))).await);
-    assert_eq!(world.inner.count(), 0);
+    let server = server(&[]);
+    assert_unreadable(&server.ask(preflight(PAGE, "POST", "content-type")).await);
+    assert_unreadable(&server.ask(of_page(PAGE, post(None, INITIALIZE))).await);
+    assert_eq!(server.inner.count(), 0);
 }
 
 #[tokio::test]
 async fn who_is_no_page_is_not_concerned() {
-    let world = world(&[PAGE]);
-    let id = world.open().await;
-    let answer = world.ask(post(Some(&id), PING)).await;
+    let server = server(&[PAGE]);
+    let id = server.open().await;
+    let answer = server.ask(post(Some(&id), PING)).await;
     assert_eq!(answer.status, 200);
     assert_unreadable(&answer);
 }
@@ -248,7 +248,7 @@ async fn the_guard_and_the_layer_read_origins_alike() {
         "http://*.Pages.Example.:8080",
         "http://localhost:5173",
     ];
-    let world = world(&listed);
+    let server = server(&listed);
     let origins = [
         (PAGE, true),
         ("https://app.example.com:443", true),
@@ -284,7 +284,7 @@ async fn the_guard_and_the_layer_read_origins_alike() {
         ("*", false),
     ];
     for (origin, passes) in origins {
-        let answer = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        let answer = server.ask(of_page(origin, post(None, INITIALIZE))).await;
         assert_eq!(answer.status == StatusCode::OK, passes, "{origin}");
         let allowed = answer.headers.get(ACCESS_CONTROL_ALLOW_ORIGIN);
         let expected = passes.then(|| HeaderValue::from_static(origin));
@@ -294,13 +294,13 @@ async fn the_guard_and_the_layer_read_origins_alike() {
 
 #[tokio::test]
 async fn a_listed_address_does_not_stand_for_localhost() {
-    let world = world(&["http://127.0.0.1:5173"]);
+    let server = server(&["http://127.0.0.1:5173"]);
     for origin in ["http://localhost:5173", "http://[::1]:5173"] {
-        assert_unreadable(&world.ask(preflight(origin, "POST", "content-type")).await);
-        let refused = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        assert_unreadable(&server.ask(preflight(origin, "POST", "content-type")).await);
+        let refused = server.ask(of_page(origin, post(None, INITIALIZE))).await;
         assert_eq!(refused.status, 403, "{origin}");
     }
-    assert_eq!(world.inner.count(), 0);
+    assert_eq!(server.inner.count(), 0);
 }
 
 /// The guard lets these pages call, and only a layer that is told so lets them read.
@@ -309,9 +309,12 @@ async fn what_adds_to_the_guards_list_does_not_add_to_the_layers() {
     let guard = SessionGuardLayer::builder()
         .allowed_origins_where(|_, name, _| name == "app.example.com")
         .dangerously_allow_null_origin();
-    let world = behind(World::new(guard.build().unwrap()), cors([FOREIGN]).unwrap());
+    let server = behind(
+        TestServer::new(guard.build().unwrap()),
+        cors([FOREIGN]).unwrap(),
+    );
     for origin in [PAGE, "null"] {
-        let answer = world.ask(of_page(origin, post(None, INITIALIZE))).await;
+        let answer = server.ask(of_page(origin, post(None, INITIALIZE))).await;
         assert_eq!(answer.status, 200, "{origin}");
         assert_unreadable(&answer);
     }
@@ -321,13 +324,13 @@ async fn what_adds_to_the_guards_list_does_not_add_to_the_layers() {
 async fn headers_of_the_tools_own_need_a_list_of_their_own() {
     let sent = "mcp-method,mcp-name,mcp-param-region";
     let asked = || preflight(PAGE, "POST", sent);
-    let fixed = world(&[PAGE]).ask(asked()).await;
+    let fixed = server(&[PAGE]).ask(asked()).await;
     let fixed = names(&fixed.headers, ACCESS_CONTROL_ALLOW_HEADERS);
     assert!(!fixed.contains(&"mcp-param-region".to_owned()));
 
     let layer = cors([PAGE]).unwrap();
     let layer = layer.allow_headers(AllowHeaders::mirror_request());
-    let mirrored = behind(World::new(SessionGuardLayer::new()), layer);
+    let mirrored = behind(TestServer::new(SessionGuardLayer::new()), layer);
     let mirrored = mirrored.ask(asked()).await;
     assert_eq!(mirrored.headers[ACCESS_CONTROL_ALLOW_HEADERS], sent);
     assert_eq!(mirrored.headers[ACCESS_CONTROL_ALLOW_ORIGIN], PAGE);

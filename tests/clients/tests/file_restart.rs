@@ -20,7 +20,7 @@ use mcp_session_guard::{Owner, SessionGuardBuilder, SessionGuardLayer};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use support::{INITIALIZE, INITIALIZED, PING, World, bodiless, post};
+use support::{INITIALIZE, INITIALIZED, PING, TestServer, bodiless, post};
 
 const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
@@ -32,12 +32,12 @@ fn a_session_goes_on_in_the_next_life() {
 
     machine.live(|life| {
         assert_eq!(life.ping("alice", &id), 200);
-        let session = life.world.sessions.get(&id).unwrap();
+        let session = life.server.sessions.get(&id).unwrap();
         assert_eq!(session.owner(), Some(&Owner::new("alice")));
         assert_eq!(session.client_name(), Some("test"));
         assert_eq!(session.protocol_version(), Some("2025-11-25"));
         assert_eq!(session.opened_on(), Some("machine"));
-        assert_eq!(life.world.sessions.stats().restored, 1);
+        assert_eq!(life.server.sessions.stats().restored, 1);
     });
     machine.live(|life| {
         let mut stream = life.stream("alice", &id);
@@ -64,7 +64,7 @@ fn its_owner_is_compared_in_the_next_life() {
         ] {
             assert_eq!(life.ask("bob", request), (404, NOT_FOUND.to_owned()));
         }
-        assert_eq!(life.world.inner.count(), 0);
+        assert_eq!(life.server.inner.count(), 0);
         assert_eq!(life.ping("alice", &id), 200);
     });
 }
@@ -92,9 +92,9 @@ fn an_end_that_was_confirmed_is_one_for_good() {
     let machine = Machine::new();
     let ids = machine.live(|life| {
         let ids = [(); 4].map(|()| life.open("alice"));
-        assert!(life.world.sessions.end(&ids[0]));
-        assert!(life.world.sessions.get(&ids[1]).unwrap().end());
-        life.runtime.block_on(life.world.sessions.flush()).unwrap();
+        assert!(life.server.sessions.end(&ids[0]));
+        assert!(life.server.sessions.get(&ids[1]).unwrap().end());
+        life.runtime.block_on(life.server.sessions.flush()).unwrap();
         ids
     });
     machine.live(|life| {
@@ -103,8 +103,8 @@ fn an_end_that_was_confirmed_is_one_for_good() {
     });
     // Of these this life knows nothing.
     machine.live(|life| {
-        assert_eq!(life.world.sessions.end_owner(&Owner::new("alice")), 0);
-        life.runtime.block_on(life.world.sessions.flush()).unwrap();
+        assert_eq!(life.server.sessions.end_owner(&Owner::new("alice")), 0);
+        life.runtime.block_on(life.server.sessions.flush()).unwrap();
     });
     machine.live(|life| {
         let answers = ids.map(|id| life.ping("alice", &id));
@@ -169,7 +169,7 @@ impl Machine {
         let guard = configure(guard).build().unwrap();
         let life = Life {
             runtime: Runtime::new().unwrap(),
-            world: World::new(guard.clone()),
+            server: TestServer::new(guard.clone()),
             guard,
         };
         act(&life)
@@ -179,14 +179,14 @@ impl Machine {
 /// A guard from its start to its end.
 struct Life {
     guard: SessionGuardLayer,
-    world: World,
+    server: TestServer,
     // Gone last, with whatever still runs.
     runtime: Runtime,
 }
 
 impl Life {
     fn open(&self, user: &str) -> String {
-        let answer = self.world.ask(by(user, post(None, INITIALIZE)));
+        let answer = self.server.ask(by(user, post(None, INITIALIZE)));
         let answer = self.runtime.block_on(answer);
         assert_eq!(answer.status, 200, "{answer:?}");
         let id = answer.headers["mcp-session-id"].to_str().unwrap();
@@ -206,13 +206,13 @@ impl Life {
     /// An open GET stream.
     fn stream(&self, user: &str, id: &str) -> Body {
         let request = by(user, bodiless(Method::GET, Some(id)));
-        let response = self.runtime.block_on(self.world.send(request));
+        let response = self.runtime.block_on(self.server.send(request));
         assert_eq!(response.status(), 200);
         response.into_body()
     }
 
     fn ask(&self, user: &str, request: Request<Body>) -> (u16, String) {
-        let answer = self.runtime.block_on(self.world.ask(by(user, request)));
+        let answer = self.runtime.block_on(self.server.ask(by(user, request)));
         (answer.status.as_u16(), answer.text().to_owned())
     }
 }

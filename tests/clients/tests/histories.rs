@@ -6,7 +6,7 @@ mod play;
 use std::fs;
 
 use client_tests::folder;
-use client_tests::messages::Chance;
+use client_tests::messages::Rng;
 
 #[test]
 fn every_seed_of_the_fuzzer_ends_well() {
@@ -20,8 +20,8 @@ fn every_seed_of_the_fuzzer_ends_well() {
 
 #[test]
 fn histories_made_by_chance_end_well() {
-    let mut chance = Chance::new(1);
+    let mut rng = Rng::new(1);
     for _ in 0..2_000 {
-        play::play(&chance.bytes(400));
+        play::play(&rng.bytes(400));
     }
 }

@@ -34,7 +34,7 @@ use tower_http::trace::{DefaultMakeSpan, TraceLayer};
 use tracing::instrument::WithSubscriber;
 
 use support::{
-    INITIALIZE, Log, PING, PREFLIGHT, World, foreign, initialize_result, json_response, post,
+    INITIALIZE, Log, PING, PREFLIGHT, TestServer, foreign, initialize_result, json_response, post,
     request,
 };
 
@@ -64,7 +64,7 @@ enum Side {
 }
 use Side::{Inside, Outside};
 
-fn world(side: Side, guard: SessionGuardBuilder, add: impl Fn(Router) -> Router) -> World {
+fn server(side: Side, guard: SessionGuardBuilder, add: impl Fn(Router) -> Router) -> TestServer {
     let guard = guard.build().unwrap();
     let sessions = guard.sessions();
     let app = Router::new().route("/mcp", any(mcp));
@@ -72,15 +72,11 @@ fn world(side: Side, guard: SessionGuardBuilder, add: impl Fn(Router) -> Router)
         Inside => add(app).route_layer(guard),
         Outside => add(app.route_layer(guard)),
     };
-    World {
-        app,
-        sessions,
-        inner: support::Recorder::default(),
-    }
+    TestServer::guarded(app, sessions)
 }
 
-fn on(side: Side, add: impl Fn(Router) -> Router) -> World {
-    world(side, SessionGuardLayer::builder(), add)
+fn on(side: Side, add: impl Fn(Router) -> Router) -> TestServer {
+    server(side, SessionGuardLayer::builder(), add)
 }
 
 fn header<'a>(answer: &'a support::Answer, name: &str) -> Option<&'a str> {
@@ -90,18 +86,18 @@ fn header<'a>(answer: &'a support::Answer, name: &str) -> Option<&'a str> {
 #[tokio::test(start_paused = true)]
 async fn catch_panic_turns_a_panic_into_500_on_either_side_and_no_place_is_lost() {
     for side in [Outside, Inside] {
-        let world = on(side, |app| app.route_layer(CatchPanicLayer::new()));
-        let id = world.open().await;
+        let server = on(side, |app| app.route_layer(CatchPanicLayer::new()));
+        let id = server.open().await;
         assert_eq!(
-            world.ask(post(Some(&id), PANICS)).await.status,
+            server.ask(post(Some(&id), PANICS)).await.status,
             500,
             "{side:?}"
         );
-        assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+        assert_eq!(server.sessions.get(&id).unwrap().in_flight(), 0);
         let opening = INITIALIZE.replace("2025-11-25", "panics");
-        assert_eq!(world.ask(post(None, opening)).await.status, 500);
-        assert_eq!(world.sessions.stats().opening, 0);
-        assert_eq!(world.ping(&id).await, 200);
+        assert_eq!(server.ask(post(None, opening)).await.status, 500);
+        assert_eq!(server.sessions.stats().opening, 0);
+        assert_eq!(server.ping(&id).await, 200);
     }
 }
 
@@ -109,18 +105,18 @@ async fn catch_panic_turns_a_panic_into_500_on_either_side_and_no_place_is_lost(
 async fn a_timeout_cuts_calls_on_either_side_and_the_session_goes_on() {
     for side in [Outside, Inside] {
         let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
-        let world = on(side, |app| app.route_layer(timeout));
-        let id = world.open().await;
+        let server = on(side, |app| app.route_layer(timeout));
+        let id = server.open().await;
         assert_eq!(
-            world.ask(post(Some(&id), SLOW)).await.status,
+            server.ask(post(Some(&id), SLOW)).await.status,
             504,
             "{side:?}"
         );
-        assert_eq!(world.sessions.get(&id).unwrap().in_flight(), 0);
+        assert_eq!(server.sessions.get(&id).unwrap().in_flight(), 0);
         let opening = INITIALIZE.replace("2025-11-25", "slow");
-        assert_eq!(world.ask(post(None, opening)).await.status, 504);
-        assert_eq!(world.sessions.stats().opening, 0);
-        assert_eq!(world.ping(&id).await, 200);
+        assert_eq!(server.ask(post(None, opening)).await.status, 504);
+        assert_eq!(server.sessions.stats().opening, 0);
+        assert_eq!(server.ping(&id).await, 200);
     }
 }
 
@@ -132,11 +128,11 @@ async fn compression_outside_compresses_every_answer_and_inside_all_but_openings
         request
     };
     for (side, opening) in [(Outside, Some("gzip")), (Inside, None)] {
-        let world = on(side, |app| app.route_layer(CompressionLayer::new()));
-        let answer = world.ask(gzip(post(None, INITIALIZE))).await;
+        let server = on(side, |app| app.route_layer(CompressionLayer::new()));
+        let answer = server.ask(gzip(post(None, INITIALIZE))).await;
         assert_eq!(header(&answer, "content-encoding"), opening, "{side:?}");
         let id = header(&answer, "mcp-session-id").unwrap();
-        let answer = world.ask(gzip(post(Some(id), PING))).await;
+        let answer = server.ask(gzip(post(Some(id), PING))).await;
         assert_eq!(
             header(&answer, "content-encoding"),
             Some("gzip"),
@@ -155,14 +151,14 @@ async fn decompression_of_requests_inside_is_never_reached() {
         0xf3, 0xd2, 0x95, 0x6a, 0x01, 0xf4, 0x17, 0x99, 0xac, 0x28, 0x00, 0x00, 0x00,
     ];
     for (side, status) in [(Outside, 200), (Inside, 415)] {
-        let world = on(side, |app| {
+        let server = on(side, |app| {
             app.route_layer(RequestDecompressionLayer::new())
         });
-        let id = world.open().await;
+        let id = server.open().await;
         let mut request = post(Some(&id), zipped);
         let value = "gzip".parse().unwrap();
         request.headers_mut().insert("content-encoding", value);
-        assert_eq!(world.ask(request).await.status, status, "{side:?}");
+        assert_eq!(server.ask(request).await.status, status, "{side:?}");
     }
 }
 
@@ -172,12 +168,12 @@ async fn a_smaller_body_limit_outside_is_the_guards_refusal_and_inside_the_handl
         (Outside, "application/problem+json"),
         (Inside, "text/plain; charset=utf-8"),
     ] {
-        let world = on(side, |app| app.route_layer(RequestBodyLimitLayer::new(200)));
-        let id = world.open().await;
+        let server = on(side, |app| app.route_layer(RequestBodyLimitLayer::new(200)));
+        let id = server.open().await;
         let chunked = Body::from_stream(futures_util::stream::iter([Ok::<_, io::Error>(
             PING.to_owned() + &" ".repeat(200),
         )]));
-        let answer = world.ask(post(Some(&id), chunked)).await;
+        let answer = server.ask(post(Some(&id), chunked)).await;
         assert_eq!(answer.status, 413, "{side:?}");
         assert_eq!(header(&answer, "content-type"), Some(content_type));
     }
@@ -186,17 +182,17 @@ async fn a_smaller_body_limit_outside_is_the_guards_refusal_and_inside_the_handl
 #[tokio::test]
 async fn request_ids_outside_are_on_refusals_too() {
     for (side, on_refusal) in [(Outside, true), (Inside, false)] {
-        let world = on(side, |app| {
+        let server = on(side, |app| {
             app.route_layer(PropagateRequestIdLayer::x_request_id())
                 .route_layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
         });
-        let refused = world.ask(post(None, PING)).await;
+        let refused = server.ask(post(None, PING)).await;
         assert_eq!(
             header(&refused, "x-request-id").is_some(),
             on_refusal,
             "{side:?}"
         );
-        let passed = world.ask(post(None, INITIALIZE)).await;
+        let passed = server.ask(post(None, INITIALIZE)).await;
         assert!(header(&passed, "x-request-id").is_some());
     }
 }
@@ -215,13 +211,13 @@ async fn authentication_inside_is_too_late_for_the_guard_to_know_owners() {
         let guard = SessionGuardLayer::builder()
             .owner_from_extension(Owner::clone)
             .require_owner();
-        let world = world(side, guard, |app| app.route_layer(from_fn(authenticate)));
+        let server = server(side, guard, |app| app.route_layer(from_fn(authenticate)));
         let mut request = post(None, INITIALIZE);
         let value = "alice".parse().unwrap();
         request.headers_mut().insert("authorization", value);
-        assert_eq!(world.ask(request).await.status, with_token, "{side:?}");
+        assert_eq!(server.ask(request).await.status, with_token, "{side:?}");
         assert_eq!(
-            world.ask(post(None, INITIALIZE)).await.status,
+            server.ask(post(None, INITIALIZE)).await.status,
             without,
             "{side:?}"
         );
@@ -234,7 +230,7 @@ async fn what_must_see_every_request_goes_outside() {
     for (side, sees) in [(Outside, 3), (Inside, 1)] {
         *seen.lock().unwrap() = 0;
         let counted = seen.clone();
-        let world = on(side, move |app| {
+        let server = on(side, move |app| {
             let counted = counted.clone();
             app.route_layer(from_fn(move |request: Request, next: Next| {
                 *counted.lock().unwrap() += 1;
@@ -242,9 +238,9 @@ async fn what_must_see_every_request_goes_outside() {
             }))
         });
         // A rate limiter that stands inside does not slow down who guesses ids.
-        world.open().await;
-        world.ping("guess").await;
-        world.ping("another-guess").await;
+        server.open().await;
+        server.ping("guess").await;
+        server.ping("another-guess").await;
         assert_eq!(*seen.lock().unwrap(), sees, "{side:?}");
     }
 }
@@ -270,11 +266,11 @@ async fn a_trace_of_headers_shows_the_id_unless_the_header_was_marked_sensitive_
     let wrong = on(Outside, |app| {
         app.route_layer(hidden()).route_layer(trace())
     });
-    for (world, shows) in [(right, false), (wrong, true)] {
+    for (server, shows) in [(right, false), (wrong, true)] {
         let log = Log::default();
         let run = async {
-            let id = world.open().await;
-            world.ping(&id).await;
+            let id = server.open().await;
+            server.ping(&id).await;
             id
         };
         let id = run.with_subscriber(log.subscriber()).await;
@@ -353,13 +349,12 @@ async fn cors_outside_answers_preflights_and_dresses_refusals() {
         .allow_headers(Any)
         .expose_headers([HeaderName::from_static("mcp-session-id")]);
     let guard = SessionGuardLayer::new();
-    let world = World {
-        app: echoing().route_layer(guard.clone()).layer(cors),
-        sessions: guard.sessions(),
-        inner: support::Recorder::default(),
-    };
+    let server = TestServer::guarded(
+        echoing().route_layer(guard.clone()).layer(cors),
+        guard.sessions(),
+    );
 
-    let answer = world.ask(request(PREFLIGHT)).await;
+    let answer = server.ask(request(PREFLIGHT)).await;
     assert_eq!(answer.status, 200);
     let methods = &answer.headers["access-control-allow-methods"];
     assert_eq!(methods, "GET,POST,DELETE");
@@ -371,7 +366,7 @@ async fn cors_outside_answers_preflights_and_dresses_refusals() {
         // CORS lets this origin in, the guard does not: it must be listed in both.
         ("origin: https://app.example", INITIALIZE, 403),
     ] {
-        let answer = world.ask(with(origin, post(None, message))).await;
+        let answer = server.ask(with(origin, post(None, message))).await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.headers["access-control-allow-origin"], "*");
         let exposed = &answer.headers["access-control-expose-headers"];
@@ -384,20 +379,20 @@ async fn cors_inside_answers_preflights_of_allowed_pages_but_never_sees_refusals
     let of_no_session =
         AllowOrigin::predicate(|_, parts| !parts.headers.contains_key("mcp-session-id"));
     let cors = CorsLayer::new().allow_origin(of_no_session);
-    let world = World::around(SessionGuardLayer::new(), echoing().layer(cors));
+    let server = TestServer::around_app(SessionGuardLayer::new(), echoing().layer(cors));
 
-    let answer = world.ask(request(PREFLIGHT)).await;
+    let answer = server.ask(request(PREFLIGHT)).await;
     assert_eq!(answer.status, 200);
     let allowed = &answer.headers["access-control-allow-origin"];
     assert_eq!(allowed, "http://localhost:5173");
     let foreign = PREFLIGHT.replace("http://localhost:5173", "https://evil.example");
-    let answer = world.ask(request(&foreign)).await;
+    let answer = server.ask(request(&foreign)).await;
     assert_eq!(answer.status, 403);
     let headers = answer.headers;
     assert!(!headers.contains_key("access-control-allow-origin"));
 
     for (message, status, is_dressed) in [(PING, 400, false), (INITIALIZE, 200, true)] {
-        let answer = world
+        let answer = server
             .ask(with("origin: http://localhost", post(None, message)))
             .await;
         assert_eq!(answer.status, status);

@@ -7,16 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::to_bytes;
-use axum::routing::any;
 use http::Method;
 use mcp_session_guard::{McpSession, Owner, Refusal, SessionEvent, SessionGuardLayer};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::sleep;
 use tracing::instrument::WithSubscriber;
 
-use support::{INITIALIZE, Log, PING, World, bodiless, own_ids, post};
+use support::{INITIALIZE, Log, PING, TestServer, bodiless, own_ids, post};
 
 #[tokio::test(start_paused = true)]
 async fn metrics_count_what_has_happened_by_bounded_labels() {
@@ -25,13 +23,13 @@ async fn metrics_count_what_has_happened_by_bounded_labels() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let _here = metrics::set_default_local_recorder(&recorder);
-    let world = World::new(SessionGuardLayer::builder().report_only().build().unwrap());
-    let ids = [world.open().await, world.open().await];
-    let get = world.send(bodiless(Method::GET, Some(&ids[0]))).await;
+    let server = TestServer::new(SessionGuardLayer::builder().report_only().build().unwrap());
+    let ids = [server.open().await, server.open().await];
+    let get = server.send(bodiless(Method::GET, Some(&ids[0]))).await;
     sleep(Duration::from_secs(2)).await;
-    world.ask(bodiless(Method::DELETE, Some(&ids[1]))).await;
-    world.ping("nobody").await;
-    world.ask(post(None, "{")).await;
+    server.ask(bodiless(Method::DELETE, Some(&ids[1]))).await;
+    server.ping("nobody").await;
+    server.ask(post(None, "{")).await;
     let read: BTreeMap<String, String> = snapshotter
         .snapshot()
         .into_vec()
@@ -96,7 +94,7 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
         .max_sessions(20)
         .build()
         .unwrap();
-    let world = World::around(guard.clone(), Router::new().route("/mcp", any(own_ids)));
+    let server = TestServer::around(guard.clone(), own_ids);
     let print = |what: &dyn std::fmt::Debug| {
         printed
             .lock()
@@ -106,18 +104,18 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
     let run = async {
         let mut ids = Vec::new();
         for turn in 0..40 {
-            let answer = world.send(post(None, INITIALIZE)).await;
+            let answer = server.send(post(None, INITIALIZE)).await;
             let id = answer.headers()["mcp-session-id"]
                 .to_str()
                 .unwrap()
                 .to_owned();
             print(&answer);
             drop(to_bytes(answer.into_body(), usize::MAX).await);
-            let session: McpSession = world.sessions.get(&id).unwrap();
+            let session: McpSession = server.sessions.get(&id).unwrap();
             print(&session);
             print(session.id());
-            print(&world.send(post(Some(&id), PING)).await);
-            let stream = world.send(bodiless(Method::GET, Some(&id))).await;
+            print(&server.send(post(Some(&id), PING)).await);
+            let stream = server.send(bodiless(Method::GET, Some(&id))).await;
             print(&stream);
             for refused in [
                 post(Some(&id), INITIALIZE),
@@ -125,7 +123,7 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
                 post(Some(&format!("{id}0")), PING),
                 bodiless(Method::PUT, Some(&id)),
             ] {
-                let answer = world.send(refused).await;
+                let answer = server.send(refused).await;
                 print(&answer);
                 print(&answer.extensions().get::<Refusal>());
                 print(&to_bytes(answer.into_body(), usize::MAX).await);
@@ -140,20 +138,20 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
             elsewhere
                 .headers_mut()
                 .insert("cookie", format!("mcp-session-id={id}").parse().unwrap());
-            assert_eq!(world.send(elsewhere).await.status(), 400);
+            assert_eq!(server.send(elsewhere).await.status(), 400);
             match turn % 4 {
-                0 => drop(world.send(bodiless(Method::DELETE, Some(&id))).await),
+                0 => drop(server.send(bodiless(Method::DELETE, Some(&id))).await),
                 1 => drop(session.end()),
-                2 => drop(world.sessions.end(&id)),
+                2 => drop(server.sessions.end(&id)),
                 _ => {}
             }
             drop(stream);
             ids.push(id);
         }
         print(&guard);
-        print(&world.sessions);
-        print(&world.sessions.stats());
-        print(&world.sessions.snapshot());
+        print(&server.sessions);
+        print(&server.sessions.stats());
+        print(&server.sessions.snapshot());
         sleep(Duration::from_secs(3 * 3600)).await;
         guard.drain(Duration::from_secs(1)).await;
         ids

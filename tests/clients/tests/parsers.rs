@@ -1,6 +1,6 @@
 //! Whatever the guard lets through, Python's `json` and Node's `JSON.parse` see the same kind, method,
 //! id, claim, name and uri in, and so do the parsers of Rust: in every seed of the fuzzer and in
-//! messages made by chance. Where lone surrogates are accepted, it is Python and Node alone.
+//! messages made by rng. Where lone surrogates are accepted, it is Python and Node alone.
 
 #[path = "../../../fuzz/agree.rs"]
 mod agree;
@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use client_tests::messages::Chance;
+use client_tests::messages::Rng;
 use client_tests::{folder, program, trial};
 use libtest_mimic::{Arguments, Failed};
 use mcp_session_guard::MessageKind;
@@ -48,15 +48,15 @@ fn let_through() -> Result<Vec<(Vec<u8>, ReadMessage)>, Failed> {
         .collect::<Result<Vec<_>, _>>()?;
     // The same in every run.
     bodies.sort();
-    let mut chance = Chance::new(2);
+    let mut rng = Rng::new(2);
     for made in 0..MADE {
         bodies.push(match made % 4 {
             0 => {
-                let mut body = bodies[chance.below(bodies.len())].clone();
-                chance.change(&mut body);
+                let mut body = bodies[rng.below(bodies.len())].clone();
+                rng.change(&mut body);
                 body
             }
-            _ => chance.message(),
+            _ => rng.message(),
         });
     }
     let mut with_lone_surrogates = 0;

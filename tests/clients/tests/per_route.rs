@@ -10,13 +10,13 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 const PAGE: &str = "http://localhost:5173";
 
-struct World {
+struct TestServer {
     _server: Server,
     base: String,
     client: Client,
 }
 
-impl World {
+impl TestServer {
     fn new(client: Client) -> Self {
         let server = Server::start("per_route", &[]);
         let base = server.url().strip_suffix("/mcp/tools").expect("its path");
@@ -61,45 +61,45 @@ async fn result(answer: Response) -> Value {
 }
 
 async fn both_endpoints_and_what_stands_beside_them(client: Client) {
-    let world = World::new(client);
-    let tools = id(&send(world.post("/mcp/tools", INITIALIZE), 200).await);
-    let used = world
+    let server = TestServer::new(client);
+    let tools = id(&send(server.post("/mcp/tools", INITIALIZE), 200).await);
+    let used = server
         .post("/mcp/tools", PING)
         .header("mcp-session-id", &tools);
     let used = result(send(used, 200).await).await;
     assert_eq!(used, json!({ "scope": "", "owner": null }));
 
     // The other endpoint wants to know whose a request is.
-    let answer = send(world.post("/mcp/files", INITIALIZE), 401).await;
+    let answer = send(server.post("/mcp/files", INITIALIZE), 401).await;
     assert_eq!(answer.headers()["www-authenticate"], "Bearer");
-    let files = id(&send(world.authorized("/mcp/files", INITIALIZE), 200).await);
-    let used = world
+    let files = id(&send(server.authorized("/mcp/files", INITIALIZE), 200).await);
+    let used = server
         .authorized("/mcp/files", PING)
         .header("mcp-session-id", &files);
     let used = result(send(used, 200).await).await;
     assert_eq!(used, json!({ "scope": "files", "owner": "alice" }));
 
     // An id of one endpoint is unknown at the other.
-    let used = world
+    let used = server
         .authorized("/mcp/files", PING)
         .header("mcp-session-id", &tools);
     send(used, 404).await;
-    let used = world
+    let used = server
         .post("/mcp/tools", PING)
         .header("mcp-session-id", &files);
     send(used, 404).await;
 
     // Limits of its own: over the endpoint's, and over the outer layer's.
-    send(world.post("/mcp/tools", " ".repeat(70_000)), 413).await;
+    send(server.post("/mcp/tools", " ".repeat(70_000)), 413).await;
     send(
-        world
+        server
             .authorized("/mcp/files", PING)
             .body(" ".repeat(70_000)),
         400,
     )
     .await;
     send(
-        world
+        server
             .authorized("/mcp/files", PING)
             .body(" ".repeat(1_100_000)),
         413,
@@ -107,25 +107,25 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
     .await;
 
     // Ordinary routes are not guarded, unknown ones neither.
-    let health = world
+    let health = server
         .client
-        .get(format!("{}/health", world.base))
+        .get(format!("{}/health", server.base))
         .send()
         .await
         .expect("an answer");
     assert_eq!(health.text().await.expect("a body"), r#"{"sessions":2}"#);
-    let missing = world
+    let missing = server
         .client
-        .get(format!("{}/missing", world.base))
+        .get(format!("{}/missing", server.base))
         .send()
         .await
         .expect("an answer");
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(missing.text().await.expect("a body"), "no such page");
 
-    let preflight = world
+    let preflight = server
         .client
-        .request(Method::OPTIONS, format!("{}/mcp/files", world.base));
+        .request(Method::OPTIONS, format!("{}/mcp/files", server.base));
     let preflight = preflight
         .header("origin", PAGE)
         .header("access-control-request-method", "POST")
@@ -135,12 +135,12 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
         );
     send_preflight(preflight).await;
 
-    let ended = world.client.delete(format!("{}/mcp/tools", world.base));
+    let ended = server.client.delete(format!("{}/mcp/tools", server.base));
     let ended = ended
         .header("origin", PAGE)
         .header("mcp-session-id", &tools);
     send(ended, 204).await;
-    let used = world
+    let used = server
         .post("/mcp/tools", PING)
         .header("mcp-session-id", &tools);
     send(used, 404).await;
@@ -148,7 +148,7 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
     // Guessing is slowed down.
     let mut statuses = HashSet::new();
     for _ in 0..200 {
-        let guess = world
+        let guess = server
             .post("/mcp/tools", PING)
             .header("mcp-session-id", "guess");
         let answer = guess.send().await.expect("an answer");

@@ -9,14 +9,14 @@
 //! cut off, and has its clock moved. What a clock that is wrong makes it forget is 404 or goes on, and
 //! is never another's session; those in use it does not forget, unless it loses a day.
 
-mod actors;
+mod clients;
+mod faults;
 #[path = "../../../support/memory.rs"]
 mod memory;
 mod place;
 mod store;
 #[path = "../../../support/tally.rs"]
 mod tally;
-mod weather;
 
 use std::env;
 use std::future::Future;
@@ -31,11 +31,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::actors::{flood, move_about, read_slowly, reset, use_tools};
+use crate::clients::{flood, move_about, read_slowly, reset, use_tools};
+use crate::faults::{cause_faults, lose_a_day};
 use crate::memory::{Memory, open_files};
 use crate::place::Place;
 use crate::store::Store;
-use crate::weather::{lose_a_day, weather};
 
 /// How long anything may take on a busy machine before it is taken for lost.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,15 +68,15 @@ fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
     let start = Holdings::of(&place, &servers);
 
     clients.block_on(async {
-        let mut actors = JoinSet::new();
-        actors.spawn(weather(place.clone(), time));
-        actors.spawn(flood(place.clone()));
-        actors.spawn(move_about(place.clone()));
-        actors.spawn(read_slowly(place.clone()));
-        actors.spawn(reset(place.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(cause_faults(place.clone(), time));
+        tasks.spawn(flood(place.clone()));
+        tasks.spawn(move_about(place.clone()));
+        tasks.spawn(read_slowly(place.clone()));
+        tasks.spawn(reset(place.clone()));
         for (name, kind) in kinds() {
             match kind {
-                Ok(kind) => drop(actors.spawn(use_tools(place.clone(), name, kind))),
+                Ok(kind) => drop(tasks.spawn(use_tools(place.clone(), name, kind))),
                 Err(missing) if env::var_os("REQUIRE_OUTSIDE_PROGRAMS").is_none() => {
                     println!("without {name}: needs {missing}");
                 }
@@ -85,8 +85,8 @@ fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
         }
         sleep(time / 4).await;
         let memory = Memory::settled();
-        while let Some(ended) = actors.join_next().await {
-            ended.map_err(|panic| format!("an actor went wrong: {panic}"))?;
+        while let Some(ended) = tasks.join_next().await {
+            ended.map_err(|panic| format!("a client went wrong: {panic}"))?;
         }
         if place.store.has_clock() {
             lose_a_day(&place).await;

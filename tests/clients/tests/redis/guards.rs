@@ -11,7 +11,7 @@ use mcp_session_guard::store::RedisStore;
 use mcp_session_guard::{Owner, SessionGuardBuilder, SessionGuardLayer};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{INITIALIZE, INITIALIZED, World, bodiless, post};
+use crate::support::{INITIALIZE, INITIALIZED, TestServer, bodiless, post};
 
 /// Long enough for a machine that has more to do, short enough to be waited for.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
@@ -30,8 +30,8 @@ pub(crate) fn builder(url: &str) -> SessionGuardBuilder {
         })
 }
 
-pub(crate) fn node(url: &str) -> World {
-    World::new(builder(url).build().expect("the settings are good"))
+pub(crate) fn node(url: &str) -> TestServer {
+    TestServer::new(builder(url).build().expect("the settings are good"))
 }
 
 pub(crate) fn by(user: &'static str, mut request: Request<Body>) -> Request<Body> {
@@ -41,18 +41,18 @@ pub(crate) fn by(user: &'static str, mut request: Request<Body>) -> Request<Body
 }
 
 /// Opens a session for somebody, and uses it once.
-pub(crate) async fn open_by(world: &World, user: &'static str) -> String {
-    let answer = world.ask(by(user, post(None, INITIALIZE))).await;
+pub(crate) async fn open_by(server: &TestServer, user: &'static str) -> String {
+    let answer = server.ask(by(user, post(None, INITIALIZE))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     let id = answer.headers["mcp-session-id"].to_str().expect("text");
-    let used = world.ask(by(user, post(Some(id), INITIALIZED))).await;
+    let used = server.ask(by(user, post(Some(id), INITIALIZED))).await;
     assert_eq!(used.status, 202);
     id.to_owned()
 }
 
 /// An open GET stream.
-pub(crate) async fn stream_of(world: &World, id: &str) -> Body {
-    let response = world.send(bodiless(Method::GET, Some(id))).await;
+pub(crate) async fn stream_of(server: &TestServer, id: &str) -> Body {
+    let response = server.send(bodiless(Method::GET, Some(id))).await;
     assert_eq!(response.status(), 200);
     response.into_body()
 }

@@ -19,7 +19,7 @@ use tokio::task::yield_now;
 use uuid::Uuid;
 
 use crate::guards::{NOT_FOUND, UNKNOWN, builder, by, is_over, node, open_by, stream_of, until};
-use crate::support::{PING, World, bodiless, post};
+use crate::support::{PING, TestServer, bodiless, post};
 
 pub(crate) async fn what_one_node_ends_is_over_on_the_others_at_once(redis: Redis) {
     let [a, b] = [node(&redis.url()), node(&redis.url())];
@@ -33,8 +33,8 @@ pub(crate) async fn what_one_node_ends_is_over_on_the_others_at_once(redis: Redi
     assert_eq!(answer.status, 204);
     until("A's stream ends", async || is_over(&mut on_a)).await;
     assert!(is_over(&mut on_b));
-    for world in [&a, &b] {
-        let answer = world.ask(post(Some(&id), PING)).await;
+    for server in [&a, &b] {
+        let answer = server.ask(post(Some(&id), PING)).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
     }
     assert_eq!(a.sessions.stats().ended[&EndReason::EndedElsewhere], 1);
@@ -130,7 +130,7 @@ pub(crate) async fn every_key_expires_and_none_outlives_its_session_by_much(redi
     let guard = builder(&redis.url())
         .idle_timeout(limit)
         .never_used_timeout(limit);
-    let a = World::new(guard.build().expect("the settings are good"));
+    let a = TestServer::new(guard.build().expect("the settings are good"));
     let mut ids = Vec::new();
     for user in ["alice", "alice", "bob"] {
         ids.push((user, open_by(&a, user).await));
@@ -160,7 +160,7 @@ pub(crate) async fn a_session_in_use_does_not_expire_and_one_that_is_not_does(re
     let guard = builder(&redis.url())
         .idle_timeout(limit)
         .never_used_timeout(limit);
-    let a = World::new(guard.build().expect("the settings are good"));
+    let a = TestServer::new(guard.build().expect("the settings are good"));
     let [used, unused] = [open_by(&a, "alice").await, open_by(&a, "bob").await];
     // In flight as long as it is held.
     let streaming = by("alice", bodiless(Method::GET, Some(&used)));

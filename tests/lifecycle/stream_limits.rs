@@ -1,27 +1,24 @@
 //! How many GET streams a session may have: plain ones, resumed ones, and those whose answer has not begun.
 
-mod support;
-
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering, Ordering::SeqCst};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::response::Response;
-use axum::routing::any;
-use futures_util::{FutureExt, stream};
+use axum::body::Body;
+use futures_util::FutureExt;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use mcp_session_guard::{McpMessage, SessionGuardBuilder, SessionGuardLayer};
-use serde_json::json;
 use tokio::task::{JoinHandle, yield_now};
 
-use support::{Answer, World, bodiless, initialize_result, json_response, post};
+use super::streaming;
+use super::support::{
+    Answer, PING, TestServer, bodiless, feed, get, is_silent, next, opened, post, respond, silent,
+    silent_stream,
+};
 
 /// An inner service whose event streams stay open, and whose GETs have no answer while `is_silent`.
 struct Inner {
-    world: World,
+    server: TestServer,
     id: String,
     is_silent: Arc<AtomicBool>,
 }
@@ -32,38 +29,28 @@ impl Inner {
         let silent = is_silent.clone();
         let inner = async move |message: Option<McpMessage>| {
             if message.is_some() {
-                return json_response(200, &initialize_result(&json!(0)));
+                return opened();
             }
             if silent.load(SeqCst) {
                 std::future::pending::<()>().await;
             }
-            let quiet = stream::pending::<Result<Bytes, Infallible>>();
-            let response = Response::builder().header("content-type", "text/event-stream");
-            response.body(Body::from_stream(quiet)).unwrap()
+            silent_stream()
         };
-        let world = World::around(
-            guard.build().unwrap(),
-            Router::new().route("/mcp", any(inner)),
-        );
-        let id = world.open().await;
+        let server = TestServer::around(guard.build().unwrap(), inner);
+        let id = server.open().await;
         Self {
-            world,
+            server,
             id,
             is_silent,
         }
     }
 
     fn request(&self, last_event: Option<&str>) -> Request<Body> {
-        let mut request = bodiless(Method::GET, Some(&self.id));
-        if let Some(id) = last_event {
-            let id = id.parse().unwrap();
-            request.headers_mut().insert("last-event-id", id);
-        }
-        request
+        get(&self.id, last_event)
     }
 
     async fn open(&self, last_event: Option<&str>) -> Body {
-        let response = self.world.send(self.request(last_event)).await;
+        let response = self.server.send(self.request(last_event)).await;
         assert_eq!(response.status(), 200);
         response.into_body()
     }
@@ -79,14 +66,14 @@ impl Inner {
     /// A GET that the inner service has got and does not answer.
     async fn ask(&self, last_event: Option<&str>) -> JoinHandle<Answer> {
         self.is_silent.store(true, SeqCst);
-        let (world, request) = (self.world.clone(), self.request(last_event));
-        let asked = tokio::spawn(async move { world.ask(request).await });
+        let (server, request) = (self.server.clone(), self.request(last_event));
+        let asked = tokio::spawn(async move { server.ask(request).await });
         yield_now().await;
         asked
     }
 
     fn in_flight(&self) -> usize {
-        self.world.sessions.get(&self.id).unwrap().in_flight()
+        self.server.sessions.get(&self.id).unwrap().in_flight()
     }
 }
 
@@ -215,11 +202,7 @@ async fn a_get_whose_client_leaves_before_its_answer_gives_its_place_back() {
     }
     assert_eq!(inner.in_flight(), 0);
     assert_eq!(
-        inner
-            .world
-            .ask(post(Some(&inner.id), support::PING))
-            .await
-            .status,
+        inner.server.ask(post(Some(&inner.id), PING)).await.status,
         200
     );
 }
@@ -230,9 +213,9 @@ async fn gets_whose_bodies_have_not_come_count() {
     let mut asked = Vec::new();
     for _ in 0..20 {
         let mut request = inner.request(None);
-        *request.body_mut() = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
-        let world = inner.world.clone();
-        asked.push(tokio::spawn(async move { world.ask(request).await }));
+        *request.body_mut() = silent();
+        let server = inner.server.clone();
+        asked.push(tokio::spawn(async move { server.ask(request).await }));
         yield_now().await;
     }
     settle().await;
@@ -245,6 +228,57 @@ async fn gets_whose_bodies_have_not_come_count() {
 async fn a_get_without_an_answer_ends_with_its_session() {
     let inner = Inner::new(SessionGuardLayer::builder()).await;
     let asked = inner.ask(None).await;
-    assert!(inner.world.sessions.end(&inner.id));
+    assert!(inner.server.sessions.end(&inner.id));
     assert_eq!(asked.await.unwrap().status, 404);
+}
+
+#[tokio::test]
+async fn one_stream_beyond_the_limit_ends_the_oldest() {
+    let guard = SessionGuardLayer::builder().max_streams(2).build().unwrap();
+    let (server, bodies) = streaming(guard);
+    let id = server.open().await;
+    let mut streams = Vec::new();
+    let mut open = async |resumed: bool| {
+        let (events, body) = feed();
+        bodies.send(body).unwrap();
+        let request = get(&id, resumed.then_some("7"));
+        let stream = server.send(request).await.into_body();
+        streams.push((events, stream));
+    };
+    open(false).await;
+    open(true).await;
+    open(false).await;
+    open(false).await;
+    assert_eq!(next(&mut streams[0].1).await, None, "the oldest");
+    for (events, stream) in &mut streams[1..] {
+        events.send("data: {}\n\n").unwrap();
+        assert_eq!(next(stream).await.unwrap(), "data: {}\n\n");
+    }
+    assert_eq!(server.sessions.get(&id).unwrap().open_streams(), 2);
+}
+
+#[tokio::test]
+async fn a_get_that_is_answered_without_a_stream_ends_no_other() {
+    let guard = SessionGuardLayer::builder().max_streams(1).build().unwrap();
+    let first = AtomicBool::new(true);
+    let first = Arc::new(first);
+    let server = TestServer::opening(guard, None, move |_| {
+        let is_first = first.swap(false, Ordering::SeqCst);
+        async move {
+            match is_first {
+                true => silent_stream(),
+                false => respond(405, "text/plain", "no"),
+            }
+        }
+    });
+    let id = server.open().await;
+    let mut stream = server
+        .send(bodiless(Method::GET, Some(&id)))
+        .await
+        .into_body();
+    assert_eq!(
+        server.ask(bodiless(Method::GET, Some(&id))).await.status,
+        405
+    );
+    assert!(is_silent(&mut stream).await);
 }

@@ -161,17 +161,17 @@ pub(crate) async fn reset(place: Arc<Place>) {
 /// Pings a session; whoever answers must be that session.
 pub(crate) async fn ping(
     place: &Place,
-    actor: &'static str,
+    client: &'static str,
     node: &Raw,
     id: &str,
     expected: &[u16],
 ) -> StatusCode {
-    place.tally.count(actor, SENT);
+    place.tally.count(client, SENT);
     let answer = node.send(&Method::POST, id, None).await;
     let status = answer.status();
-    place.tally.answered(actor, status.as_u16(), expected);
+    place.tally.answered(client, status.as_u16(), expected);
     if status == StatusCode::OK {
-        assert_eq!(as_json(answer).await["result"]["session"], *id, "{actor}");
+        assert_eq!(as_json(answer).await["result"]["session"], *id, "{client}");
     }
     status
 }

@@ -9,14 +9,14 @@ use client_tests::fault::Fault;
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use crate::actors::ping;
+use crate::clients::ping;
 use crate::place::{Node, Place};
 use crate::store::Mishap;
 use crate::tally::SENT;
 
 /// The store has its mishaps, again and again, and gets well; once each, and until the time is up.
 /// Then all is over.
-pub(crate) async fn weather(place: Arc<Place>, time: Duration) {
+pub(crate) async fn cause_faults(place: Arc<Place>, time: Duration) {
     let until = Instant::now() + time;
     let mishaps = place.store.mishaps();
     for (count, &mishap) in mishaps.iter().cycle().enumerate() {

@@ -1,0 +1,425 @@
+//! Hooks: what they are told, once and in order; and counts.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use futures_util::stream;
+use http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use mcp_session_guard::{
+    EndReason, McpSession, RefusalReason, SessionEvent, SessionGuardBuilder, SessionGuardLayer,
+    Sessions,
+};
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt, service_fn};
+
+use super::support::{
+    INITIALIZE, INITIALIZED, PING, TestServer, bodiless, event_stream, initialize_result,
+    json_response, opened, post, silent_stream,
+};
+
+type Told = Arc<Mutex<Vec<String>>>;
+
+/// A hook that writes down in words what it is told.
+fn listening() -> (SessionGuardBuilder, Told) {
+    let told = Told::default();
+    let hook = told.clone();
+    let guard = SessionGuardLayer::builder().hook(move |event: &SessionEvent<'_>| {
+        let word = match event {
+            SessionEvent::Opened { session, .. } => {
+                assert_eq!(session.end_reason(), None);
+                "opened".to_owned()
+            }
+            SessionEvent::Confirmed { .. } => "confirmed".to_owned(),
+            SessionEvent::StreamOpened { .. } => "stream".to_owned(),
+            SessionEvent::StreamClosed { .. } => "stream closed".to_owned(),
+            SessionEvent::Refused { refusal, .. } => format!("refused {}", refusal.reason()),
+            SessionEvent::Ended {
+                session,
+                reason,
+                lived,
+                ..
+            } => {
+                assert_eq!(session.end_reason(), Some(*reason));
+                format!("ended {reason} after {} s", lived.as_secs())
+            }
+            _ => "something new".to_owned(),
+        };
+        hook.lock().unwrap().push(word);
+    });
+    (guard, told)
+}
+
+fn take(told: &Told) -> Vec<String> {
+    std::mem::take(&mut told.lock().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_told_of_a_sessions_whole_life_once_and_in_order() {
+    let (guard, told) = listening();
+    let server = TestServer::build(guard);
+    let id = server.open().await;
+    assert_eq!(take(&told), ["opened", "confirmed"]);
+    server.ask(post(Some(&id), INITIALIZED)).await;
+    assert_eq!(server.ping(&id).await, 200);
+    assert_eq!(
+        take(&told),
+        [""; 0],
+        "a request that passes is nothing to tell"
+    );
+    let get = server.send(bodiless(Method::GET, Some(&id))).await;
+    sleep(Duration::from_secs(7)).await;
+    assert_eq!(
+        server.ask(bodiless(Method::DELETE, Some(&id))).await.status,
+        204
+    );
+    assert_eq!(take(&told), ["stream", "ended deleted after 7 s"]);
+    assert!(get.into_body().frame().await.is_none());
+    assert_eq!(take(&told), ["stream closed"]);
+    assert_eq!(server.ping(&id).await, 404);
+    assert_eq!(take(&told), ["refused session_not_found"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_whose_answer_is_not_taken_is_opened_and_ended_but_never_confirmed() {
+    let (guard, told) = listening();
+    let server = TestServer::build(guard);
+    drop(server.send(post(None, INITIALIZE)).await);
+    assert_eq!(take(&told), ["opened", "ended abandoned after 0 s"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_initialize_that_opens_nothing_is_not_told() {
+    let (guard, told) = listening();
+    let handler = async || json_response(500, &serde_json::json!({}));
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 500);
+    assert_eq!(take(&told), [""; 0]);
+    assert_eq!(server.sessions.stats().opened, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_stream_confirms_its_session_when_the_response_passes() {
+    let (guard, told) = listening();
+    let handler = async || {
+        let frames = [
+            ": hello\n\n".to_owned(),
+            format!("data: {}\n\n", initialize_result(&0.into())),
+        ];
+        event_stream(stream::iter(frames))
+    };
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    let mut body = server.send(post(None, INITIALIZE)).await.into_body();
+    body.frame().await;
+    assert_eq!(take(&told), ["opened", "stream"]);
+    body.frame().await;
+    assert_eq!(take(&told), ["confirmed"]);
+    assert!(body.frame().await.is_none());
+    assert_eq!(take(&told), ["stream closed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_end_is_told_with_its_reason() {
+    let (guard, told) = listening();
+    let guard = guard
+        .max_sessions(2)
+        .lifetime(Duration::from_secs(3600))
+        .build()
+        .unwrap();
+    let server = TestServer::new(guard.clone());
+    let ended = |told: &Told| {
+        let told = take(told).into_iter();
+        let ends = told.filter_map(|word| {
+            let reason = word.strip_prefix("ended ")?.split(' ').next()?;
+            Some(reason.to_owned())
+        });
+        ends.collect::<Vec<_>>()
+    };
+    server.open().await;
+    sleep(Duration::from_secs(1)).await;
+    server.open().await;
+    server.open().await;
+    assert_eq!(ended(&told), ["evicted"]);
+    sleep(Duration::from_secs(310)).await;
+    assert_eq!(ended(&told), ["never_used"; 2]);
+    let id = server.open_and_use().await;
+    server.sessions.end(&id);
+    assert_eq!(ended(&told), ["revoked"]);
+    server.open_and_use().await;
+    sleep(Duration::from_secs(1900)).await;
+    assert_eq!(ended(&told), ["idle"]);
+    let id = server.open_and_use().await;
+    let stream = server.send(bodiless(Method::GET, Some(&id))).await;
+    sleep(Duration::from_secs(3700)).await;
+    assert_eq!(ended(&told), ["lifetime"]);
+    drop(stream);
+    server.open_and_use().await;
+    guard.drain(Duration::from_secs(5)).await;
+    assert_eq!(ended(&told), ["drained"]);
+
+    let (guard, told) = listening();
+    let server = self::TestServer::build(guard);
+    server.open().await;
+    drop(server);
+    assert_eq!(ended(&told), ["guard_dropped"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_told_wherever_they_are_made() {
+    let (guard, told) = listening();
+    let server = TestServer::build(guard.body_limit(1000).max_sessions(1));
+    let id = server.open_and_use().await;
+    take(&told);
+    server.ask(bodiless(Method::PUT, None)).await;
+    server.ask(post(None, PING)).await;
+    server.ask(post(None, "{")).await;
+    server.ask(post(None, " ".repeat(1001))).await;
+    server.ask(post(None, INITIALIZE)).await;
+    server.ask(post(Some(&id), INITIALIZE)).await;
+    assert_eq!(
+        take(&told),
+        [
+            "refused method_not_allowed",
+            "refused missing_session_id",
+            "refused parse_error",
+            "refused body_too_large",
+            "refused too_many_sessions",
+            "refused already_initialized",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_call_in_flight_is_told_as_a_refusal_too() {
+    let (guard, told) = listening();
+    let handler = async |request: Request<Body>| {
+        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        if body != INITIALIZE {
+            std::future::pending::<()>().await;
+        }
+        opened()
+    };
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    let id = server.open().await;
+    let waiting = tokio::spawn({
+        let (server, id) = (server.clone(), id.clone());
+        async move { server.ask(post(Some(&id), PING)).await.status }
+    });
+    sleep(Duration::from_secs(1)).await;
+    take(&told);
+    server.sessions.end(&id);
+    assert_eq!(waiting.await.unwrap(), 200);
+    assert_eq!(
+        take(&told),
+        ["ended revoked after 1 s", "refused session_ended"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_may_panic_and_call_back_into_the_registry() {
+    let (guard, told) = listening();
+    let sessions = Arc::new(Mutex::new(None::<Sessions>));
+    let later = sessions.clone();
+    let guard = guard
+        .hook(|_: &SessionEvent<'_>| panic!("a hook panics"))
+        .hook(move |event: &SessionEvent<'_>| {
+            let sessions = later.lock().unwrap().clone();
+            let Some(sessions) = sessions else { return };
+            match event {
+                SessionEvent::Opened { session, .. } => {
+                    assert_eq!(sessions.len(), 1);
+                    session.state_or_insert_with(|| 7_u8);
+                }
+                // Ends the session in the midst of what it is told of.
+                SessionEvent::StreamOpened { session, .. } => assert!(session.end()),
+                SessionEvent::Ended { session, .. } => {
+                    assert!(sessions.get(session.id().as_str()).is_none());
+                    assert_eq!(sessions.end_all(), 0);
+                    assert_eq!(sessions.stats().ended[&EndReason::Revoked], 1);
+                }
+                _ => drop(sessions.snapshot()),
+            }
+        })
+        .build()
+        .unwrap();
+    let server = TestServer::new(guard);
+    *sessions.lock().unwrap() = Some(server.sessions.clone());
+    let id = server.open().await;
+    let session = server.sessions.get(&id).unwrap();
+    assert_eq!(session.state::<u8>().as_deref(), Some(&7));
+    let get = server.send(bodiless(Method::GET, Some(&id))).await;
+    assert!(get.into_body().frame().await.is_none());
+    assert_eq!(server.ping(&id).await, 404);
+    assert_eq!(
+        take(&told),
+        [
+            "opened",
+            "confirmed",
+            "stream",
+            "ended revoked after 0 s",
+            "stream closed",
+            "refused session_not_found",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_further() {
+    let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
+        if let SessionEvent::Confirmed { session, .. } = event {
+            session.end();
+        }
+    });
+    let calls = Arc::new(AtomicUsize::new(0));
+    let inner = service_fn({
+        let calls = calls.clone();
+        // Some services begin before their future is polled.
+        move |_: Request<Body>| {
+            calls.fetch_add(1, Relaxed);
+            ready(Ok::<_, Infallible>(json_response(
+                200,
+                &initialize_result(&0.into()),
+            )))
+        }
+    });
+    let service = guard.build().unwrap().layer(inner);
+    // Its body is not read yet: the message tells that the client has the result.
+    let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
+    let opened = opened.unwrap();
+    let id = &opened.headers()["mcp-session-id"];
+    let answer = service.oneshot(post(id.to_str().ok(), INITIALIZED)).await;
+    assert_eq!(answer.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(calls.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_opens() {
+    let told = [Told::default(), Told::default()];
+    let mut guard = SessionGuardLayer::builder();
+    for (told, ends) in told.iter().cloned().zip([true, false]) {
+        guard = guard.hook(move |event: &SessionEvent<'_>| {
+            let word = match event {
+                SessionEvent::Opened { session, .. } => {
+                    assert_eq!(session.end(), ends);
+                    "opened"
+                }
+                SessionEvent::Ended { .. } => "ended",
+                SessionEvent::Refused { refusal, .. } => refusal.reason().as_str(),
+                _ => "something else",
+            };
+            told.lock().unwrap().push(word.to_owned());
+        });
+    }
+    let server = TestServer::build(guard);
+    let answer = server.ask(post(None, INITIALIZE)).await;
+    for told in told {
+        assert_eq!(take(&told), ["opened", "ended", "session_ended"]);
+    }
+    assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
+    assert_eq!(
+        answer.text(),
+        r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":0}"#
+    );
+    assert!(server.sessions.is_empty());
+}
+
+#[tokio::test]
+async fn no_stream_opens_after_its_sessions_end() {
+    let (guard, told) = listening();
+    let handler = async |method: Method, session: McpSession| {
+        if method == Method::POST {
+            return opened();
+        }
+        session.end();
+        silent_stream()
+    };
+    let server = TestServer::around(guard.build().unwrap(), handler);
+    let id = server.open().await;
+    let get = server.ask(bodiless(Method::GET, Some(&id))).await;
+    assert_eq!(get.text(), "");
+    assert_eq!(
+        take(&told),
+        ["opened", "confirmed", "ended revoked after 0 s"]
+    );
+}
+
+#[tokio::test]
+async fn a_hook_may_panic_while_a_panic_unwinds() {
+    let guard = SessionGuardLayer::builder().hook(|_: &SessionEvent<'_>| panic!("a hook panics"));
+    let server = TestServer::build(guard);
+    let id = server.open().await;
+    let held = (
+        server.send(bodiless(Method::GET, Some(&id))).await,
+        server.send(post(None, INITIALIZE)).await,
+    );
+    let panics = AssertUnwindSafe(move || {
+        let _held = held;
+        panic!("the connection's task panics");
+    });
+    assert!(catch_unwind(panics).is_err());
+    let stats = server.sessions.stats();
+    assert_eq!((stats.open, stats.open_streams), (1, 0));
+}
+
+#[tokio::test]
+async fn what_a_hook_panics_with_may_panic_when_it_is_dropped() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("a bomb is dropped");
+        }
+    }
+    let (guard, told) = listening();
+    let server = TestServer::build(guard.hook(|_: &SessionEvent<'_>| panic_any(Bomb)));
+    let id = server.open().await;
+    assert!(server.sessions.end(&id));
+    assert_eq!(
+        take(&told),
+        ["opened", "confirmed", "ended revoked after 0 s"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_counts_what_has_happened() {
+    let server = TestServer::build(SessionGuardLayer::builder());
+    assert_eq!(
+        server.sessions.stats(),
+        SessionGuardLayer::new().sessions().stats()
+    );
+    let ids = [
+        server.open().await,
+        server.open().await,
+        server.open().await,
+    ];
+    let get = server.send(bodiless(Method::GET, Some(&ids[0]))).await;
+    server.sessions.end(&ids[1]);
+    server.ask(bodiless(Method::DELETE, Some(&ids[2]))).await;
+    server.ping("nobody").await;
+    server.ping("nobody").await;
+    server.ask(post(None, PING)).await;
+    let stats = server.sessions.stats();
+    assert_eq!(
+        (stats.open, stats.opening, stats.open_streams, stats.opened),
+        (1, 0, 1, 3)
+    );
+    assert_eq!(
+        stats.ended,
+        BTreeMap::from([(EndReason::Deleted, 1), (EndReason::Revoked, 1)])
+    );
+    assert_eq!(
+        stats.refused,
+        BTreeMap::from([
+            (RefusalReason::SessionNotFound, 2),
+            (RefusalReason::MissingSessionId, 1),
+        ])
+    );
+    assert!(stats.reported.is_empty());
+    drop(get);
+    assert_eq!(server.sessions.stats().open_streams, 0);
+}

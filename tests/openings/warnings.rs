@@ -1,0 +1,86 @@
+//! Answers in JSON that open no session, in the log.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::instrument::WithSubscriber;
+
+use super::support::{INITIALIZE, Log, post, respond};
+use super::{ERROR, RESULT, one_place};
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_json_that_opens_no_session_is_a_warning_once_a_minute_that_says_why() {
+    for (status, content_type, body, why) in [
+        (200, "application/json", "", "its body is empty"),
+        (200, "application/json", "<html>", "its body is not JSON"),
+        (
+            200,
+            "application/json",
+            "[]",
+            "its body is not one JSON-RPC message",
+        ),
+        (
+            201,
+            "application/json",
+            r#"{"ok":true}"#,
+            "its body is not one JSON-RPC message",
+        ),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":"0","result":{}}"#,
+            "its id is not that of the request",
+        ),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":0,"method":"initialize"}"#,
+            "its message has a method and is no response",
+        ),
+    ] {
+        let log = Log::default();
+        let run = async {
+            let server = one_place(move || respond(status, content_type, body));
+            for _ in 0..3 {
+                let passed = server.ask(post(None, INITIALIZE)).await;
+                assert_eq!((passed.status.as_u16(), passed.text()), (status, body));
+            }
+            sleep(Duration::from_secs(60)).await;
+            server.ask(post(None, INITIALIZE)).await;
+        };
+        run.with_subscriber(log.subscriber()).await;
+        let text = log.text();
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("opens no session"))
+            .collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        for (line, count) in lines.iter().zip(["count=1", "count=3"]) {
+            assert!(line.contains("WARN"), "{line}");
+            assert!(line.contains(why) && line.contains(count), "{line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_an_error_and_an_answer_that_is_no_json_are_no_warning() {
+    for (status, content_type, body) in [
+        (200, "application/json", RESULT),
+        (200, "application/json", ERROR),
+        (
+            200,
+            "application/json",
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"x"}}"#,
+        ),
+        (200, "text/html", "<html>"),
+        (401, "application/json", "{}"),
+    ] {
+        let log = Log::default();
+        let run = async {
+            let server = one_place(move || respond(status, content_type, body));
+            server.ask(post(None, INITIALIZE)).await
+        };
+        run.with_subscriber(log.subscriber()).await;
+        assert!(!log.text().contains("WARN"), "{}", log.text());
+    }
+}

@@ -1,0 +1,189 @@
+//! Settings that cannot work are errors when building.
+
+mod support;
+
+use std::time::Duration;
+
+use mcp_session_guard::store::MemoryStore;
+use mcp_session_guard::{ConfigErrorKind, SessionGuardBuilder, SessionGuardLayer};
+
+use support::owned;
+use support::times::LEASE;
+
+#[test]
+fn settings_that_can_not_work_are_errors_when_building() {
+    let zero = Duration::ZERO;
+    let absurd = Duration::MAX;
+    type Set = fn(SessionGuardBuilder, Duration) -> SessionGuardBuilder;
+    let cases: [(&str, Set); 6] = [
+        ("idle_timeout", |guard, time| guard.idle_timeout(time)),
+        ("never_used_timeout", |guard, time| {
+            guard.never_used_timeout(time)
+        }),
+        ("silent_stream_timeout", |guard, time| {
+            guard.silent_stream_timeout(time)
+        }),
+        ("lifetime", |guard, time| guard.lifetime(time)),
+        ("body_timeout", |guard, time| {
+            guard.body_timeout(time, Duration::from_secs(1))
+        }),
+        ("body_timeout", |guard, time| {
+            guard.body_timeout(Duration::from_secs(1), time)
+        }),
+    ];
+    for (setting, set) in cases {
+        for time in [zero, absurd] {
+            let error = set(SessionGuardLayer::builder(), time).build().unwrap_err();
+            assert_eq!(error.setting(), setting);
+            assert!(error.to_string().starts_with(setting));
+        }
+    }
+    let build = SessionGuardLayer::builder;
+    for (setting, builder) in [
+        ("max_sessions", build().max_sessions(0)),
+        ("max_sessions", build().max_sessions(usize::MAX)),
+        ("max_streams", build().max_streams(0)),
+        ("body_limit", build().body_limit(0)),
+        ("body_limit", build().body_limit(usize::MAX)),
+        ("json_depth", build().json_depth(0)),
+        ("json_depth", build().json_depth(128)),
+        ("id_generator", build().id_generator(String::new)),
+        ("id_generator", build().id_generator(|| panic!("no ids"))),
+        (
+            "allowed_hosts",
+            build().allowed_hosts(["https://mcp.example"]),
+        ),
+        ("allowed_hosts", build().allowed_hosts(["*.example"])),
+        ("allowed_hosts", build().allowed_hosts(["*"])),
+        ("allowed_hosts", build().allowed_hosts(["a.*.example.com"])),
+        ("allowed_hosts", build().allowed_hosts(["mcp.example:"])),
+        (
+            "allowed_hosts",
+            build()
+                .allowed_hosts_where(|_, _| true)
+                .allowed_hosts(["*.1.2"]),
+        ),
+        ("allowed_origins", build().allowed_origins(["mcp.example"])),
+        (
+            "allowed_origins",
+            build().allowed_origins(["https://mcp.example/"]),
+        ),
+        (
+            "allowed_origins",
+            build().allowed_origins(["https://*.example"]),
+        ),
+        (
+            "allowed_origins",
+            build()
+                .allowed_origins_where(|_, _, _| true)
+                .dangerously_allow_null_origin()
+                .allowed_origins(["null"]),
+        ),
+    ] {
+        assert_eq!(builder.build().unwrap_err().setting(), setting);
+    }
+    assert!(build().json_depth(127).build().is_ok());
+    let wildcards = build()
+        .allowed_hosts(["*.example.com", "*.example.com:8443"])
+        .allowed_origins(["https://*.example.com", "https://*.example.com:8443"]);
+    assert!(wildcards.build().is_ok());
+}
+
+#[test]
+fn refusing_both_eras_is_an_error_when_building() {
+    let error = SessionGuardLayer::builder()
+        .refuse_legacy()
+        .build()
+        .unwrap_err();
+    assert_eq!(error.kind(), ConfigErrorKind::NoEra);
+    let error = SessionGuardLayer::builder()
+        .accept_modern()
+        .modern_versions(["a b"])
+        .build();
+    assert_eq!(error.unwrap_err().kind(), ConfigErrorKind::Version);
+}
+
+#[test]
+fn settings_about_owners_that_would_have_no_effect_are_refused() {
+    let owned = || owned(SessionGuardLayer::builder());
+    for (guard, setting) in [
+        (
+            SessionGuardLayer::builder().require_owner(),
+            "require_owner",
+        ),
+        (
+            SessionGuardLayer::builder().max_sessions_per_owner(1),
+            "max_sessions_per_owner",
+        ),
+        (owned().stateless(), "owner"),
+        (owned().require_owner().stateless(), "require_owner"),
+        (owned().accept_modern().refuse_legacy(), "owner"),
+    ] {
+        let error = guard.build().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.setting()),
+            (ConfigErrorKind::Owner, setting)
+        );
+    }
+    let error = owned().max_sessions_per_owner(0).build().unwrap_err();
+    assert_eq!(error.kind(), ConfigErrorKind::Limit);
+}
+
+#[test]
+fn a_scope_must_be_named_where_sessions_are_shared_and_set_up_once() {
+    let sessions = SessionGuardLayer::new().sessions();
+    let sharing = || SessionGuardLayer::with_sessions(&sessions);
+    let refused = [
+        (sharing(), "scope"),
+        (sharing().scope("a b"), "scope"),
+        (sharing().scope("x".repeat(65)), "scope"),
+        (SessionGuardLayer::builder().scope("ä"), "scope"),
+        (sharing().scope("x").max_sessions(3), "max_sessions"),
+        (
+            sharing().scope("x").idle_timeout(Duration::from_secs(9)),
+            "idle_timeout",
+        ),
+    ];
+    for (guard, setting) in refused {
+        let error = guard.build().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.setting()),
+            (ConfigErrorKind::Scope, setting)
+        );
+    }
+    assert!(sharing().scope("x.y_z-1").body_limit(9).build().is_ok());
+}
+
+#[test]
+fn settings_about_a_store_that_can_not_work_are_errors_when_building() {
+    let stored = || SessionGuardLayer::builder().store(MemoryStore::new());
+    for (guard, setting) in [
+        (
+            SessionGuardLayer::builder().store_lease(LEASE),
+            "store_lease",
+        ),
+        (
+            SessionGuardLayer::builder().store_grace(LEASE),
+            "store_grace",
+        ),
+        (SessionGuardLayer::builder().node_name("a"), "node_name"),
+        (stored().stateless(), "store"),
+        (stored().node_name(""), "node_name"),
+        (stored().node_name("a b"), "node_name"),
+        (stored().node_name("x".repeat(65)), "node_name"),
+    ] {
+        let error = guard.build().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.setting()),
+            (ConfigErrorKind::Store, setting)
+        );
+    }
+    for guard in [
+        stored().store_lease(Duration::ZERO),
+        stored().store_timeout(Duration::ZERO),
+        stored().store_grace(Duration::MAX),
+    ] {
+        assert_eq!(guard.build().unwrap_err().kind(), ConfigErrorKind::Limit);
+    }
+    assert!(stored().store_grace(Duration::ZERO).build().is_ok());
+}

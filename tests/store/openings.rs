@@ -1,0 +1,150 @@
+//! An opening is in the store before its answer goes out, or it leaves nothing there.
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures_util::stream;
+use http::request::Parts;
+use http_body_util::BodyExt;
+use mcp_session_guard::store::{MemoryStore, Trouble};
+use tokio::time::{sleep, timeout};
+
+use super::support::times::{MINUTE, SECOND};
+use super::support::{
+    INITIALIZE, INITIALIZED, TestServer, event_stream, post, session_id, silent_stream,
+};
+use super::{around, builder, node, ping, settle};
+
+const RESULT: &str =
+    "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":\"2025-11-25\"}}\n\n";
+
+/// Answers `initialize` by an event stream whose chunks are sent one by one.
+fn events(chunks: &'static [&'static str]) -> impl Fn(Parts, Bytes) -> Response + Clone {
+    move |_, body| {
+        if !body.windows(12).any(|window| window == b"\"initialize\"") {
+            return Response::new(Body::empty());
+        }
+        event_stream(stream::iter(chunks.iter().copied()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_whose_client_leaves_while_the_store_is_told_leaves_nothing() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    store.set_trouble(Trouble::Silent);
+    assert!(
+        timeout(SECOND, a.send(post(None, INITIALIZE)))
+            .await
+            .is_err()
+    );
+    assert_eq!(a.sessions.stats().opening, 0);
+    store.set_trouble(Trouble::None);
+    a.open().await;
+    sleep(MINUTE).await;
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_dropped_unread_leaves_nothing_in_the_store() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    let response = a.send(post(None, INITIALIZE)).await;
+    assert_eq!(store.len(), 1);
+    drop(response);
+    settle().await;
+    assert!(store.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_taken_elsewhere_opens_nothing_and_overwrites_nothing() {
+    let store = MemoryStore::new();
+    let [a, b] = [(), ()].map(|()| {
+        let guard = builder(&store).id_generator(|| "always-the-same".to_owned());
+        TestServer::build(guard)
+    });
+    let id = a.open_and_use().await;
+    let answer = b.ask(post(None, INITIALIZE)).await;
+    assert_eq!(answer.status, 503);
+    sleep(SECOND).await;
+    assert_eq!(store.len(), 1);
+    assert_eq!(ping(&a, &id).await, 200);
+    assert_eq!(b.sessions.stats().opening, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_an_event_stream_finds_taken_stays_the_others() {
+    let store = MemoryStore::new();
+    let guard = || builder(&store).id_generator(|| "always-the-same".to_owned());
+    let a = TestServer::build(guard());
+    let id = a.open_and_use().await;
+    let b = around(guard(), events(&[": hello\n\n", RESULT]));
+    let answer = b.ask(post(None, INITIALIZE)).await;
+    assert!(answer.text().contains("-32603"), "{answer:?}");
+    sleep(SECOND).await;
+    assert_eq!(store.len(), 1);
+    assert_eq!(ping(&a, &id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_opened_by_an_event_stream_is_stored_before_the_client_has_the_result() {
+    let store = MemoryStore::new();
+    let a = around(builder(&store), events(&[": hello\n\n", RESULT]));
+    let b = node(&store);
+    let response = a.send(post(None, INITIALIZE)).await;
+    let id = session_id(response.headers()).to_owned();
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first, ": hello\n\n");
+    assert!(store.is_empty());
+    let second = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(second, RESULT);
+    assert_eq!(store.len(), 1);
+    assert!(body.frame().await.is_none());
+    assert_eq!(ping(&b, &id).await, 200);
+    let session = b.sessions.get(&id).unwrap();
+    assert_eq!(session.protocol_version(), Some("2025-11-25"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_whose_result_has_not_passed_is_not_stored() {
+    let store = MemoryStore::new();
+    let a = around(builder(&store).idle_timeout(MINUTE), |_, _| silent_stream());
+    let opening = a.send(post(None, INITIALIZE)).await;
+    assert!(opening.headers().contains_key("mcp-session-id"));
+    sleep(30 * SECOND).await;
+    assert_eq!((a.sessions.len(), store.len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_the_store_does_not_take_becomes_an_error_in_the_stream() {
+    let store = MemoryStore::new();
+    let a = around(builder(&store), events(&[": hello\n\n", RESULT]));
+    let response = a.send(post(None, INITIALIZE)).await;
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    store.set_trouble(Trouble::Silent);
+    let rest = body.collect().await.unwrap().to_bytes();
+    assert_eq!(
+        rest,
+        "data: {\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Session ended\"},\"id\":0}\n\n"
+    );
+    assert!(a.sessions.is_empty());
+    store.set_trouble(Trouble::None);
+    sleep(MINUTE).await;
+    assert!(store.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_confirmed_on_another_stream_is_stored_before_long() {
+    let store = MemoryStore::new();
+    let chunks = &["id: 1\ndata: \n\n"];
+    let a = around(builder(&store), events(chunks));
+    let b = node(&store);
+    let answer = a.ask(post(None, INITIALIZE)).await;
+    let id = session_id(&answer.headers);
+    assert!(store.is_empty());
+    a.ask(post(Some(id), INITIALIZED)).await;
+    sleep(MINUTE * 3).await;
+    assert_eq!(store.len(), 1);
+    assert_eq!(ping(&b, id).await, 200);
+}

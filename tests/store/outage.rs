@@ -1,0 +1,212 @@
+//! A store that fails, is silent, or has forgotten.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use futures_util::future::join_all;
+use http::{Method, Request};
+use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::{EndReason, SessionEvent, SessionGuardLayer};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::partly::{Call, partly};
+use super::support::times::{GRACE, LEASE, MINUTE, SECOND};
+use super::support::{
+    INITIALIZE, PING, TestServer, UNKNOWN, bodiless, initialize_result, is_over, json_response,
+    post,
+};
+use super::{UNAVAILABLE, builder, node, ping, settle, stream_of};
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_down_refuses_what_only_it_can_tell() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    let known = a.open_and_use().await;
+    settle().await;
+    store.set_trouble(Trouble::Down);
+    a.inner.clear();
+
+    let answer = a.ask(post(Some(UNKNOWN), PING)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (503, UNAVAILABLE));
+    assert_eq!(answer.headers["retry-after"], "5");
+    for method in [Method::GET, Method::DELETE] {
+        let answer = a.ask(bodiless(method, Some(UNKNOWN))).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert_eq!(answer.headers["retry-after"], "5");
+    }
+    assert_eq!(a.inner.count(), 0);
+    let answer = a.ask(post(None, INITIALIZE)).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["id"], 0);
+    assert!(!answer.headers.contains_key("mcp-session-id"));
+
+    // What is known here goes on.
+    for _ in 0..35 {
+        assert_eq!(ping(&a, &known).await, 200);
+        sleep(SECOND).await;
+    }
+    sleep(SECOND).await;
+    let answer = a.ask(post(Some(&known), PING)).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (503, UNAVAILABLE));
+    assert_eq!(a.sessions.len(), 1, "a refusal ends nothing");
+
+    store.set_trouble(Trouble::None);
+    sleep(SECOND).await;
+    assert_eq!(ping(&a, &known).await, 200);
+    a.open().await;
+    sleep(MINUTE).await;
+    assert_eq!(store.len(), 2, "the opening that failed has left nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_under_way_is_not_touched_by_a_store_that_is_down() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    let id = a.open_and_use().await;
+    let mut stream = stream_of(&a, &id).await;
+    store.set_trouble(Trouble::Down);
+    sleep(LEASE + GRACE + MINUTE).await;
+    assert!(!is_over(&mut stream));
+    store.set_trouble(Trouble::None);
+    sleep(SECOND * 10).await;
+    assert_eq!(ping(&a, &id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_keeps_silent_is_waited_for_once() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    store.set_trouble(Trouble::Silent);
+    let start = tokio::time::Instant::now();
+    assert_eq!(ping(&a, UNKNOWN).await, 503);
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+    let calls = store.calls();
+    let others = (0..100).map(|_| async { a.ask(post(None, INITIALIZE)).await.status.as_u16() });
+    assert_eq!(join_all(others).await, [503; 100]);
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
+    assert_eq!(store.calls(), calls);
+    assert_eq!(a.inner.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_check_of_a_known_session_falls_back_on_the_grace() {
+    let store = MemoryStore::new();
+    let guard = builder(&store).store_grace(Duration::ZERO);
+    let a = TestServer::build(guard);
+    let id = a.open_and_use().await;
+    settle().await;
+    store.set_trouble(Trouble::Silent);
+    assert_eq!(ping(&a, &id).await, 200);
+    sleep(LEASE + SECOND).await;
+    assert_eq!(ping(&a, &id).await, 503);
+    store.set_trouble(Trouble::None);
+    sleep(SECOND).await;
+    assert_eq!(ping(&a, &id).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_forgotten_ends_what_it_vouched_for() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    let id = a.open_and_use().await;
+    store.set_trouble(Trouble::Down);
+    store.forget();
+    store.set_trouble(Trouble::None);
+    sleep(LEASE * 2).await;
+    assert_eq!(ping(&a, &id).await, 404);
+    assert_eq!(a.sessions.stats().ended[&EndReason::EndedElsewhere], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn report_only_opens_without_a_session_where_the_store_is_down() {
+    let store = MemoryStore::new();
+    let a = TestServer::build(builder(&store).report_only());
+    store.set_trouble(Trouble::Down);
+    let answer = a.ask(post(None, INITIALIZE)).await;
+    assert_eq!(answer.status, 200);
+    assert!(!answer.headers.contains_key("mcp-session-id"));
+    assert_eq!(a.ask(post(Some(UNKNOWN), PING)).await.status, 200);
+    assert_eq!(a.inner.count(), 2);
+    let reported = a.sessions.stats().reported;
+    let count: u64 = reported.values().sum();
+    assert_eq!(count, 2, "{reported:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_are_told_of_what_was_restored_and_of_a_store_that_fails() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let log = told.clone();
+    let guard = builder(&store).hook(move |event: &SessionEvent<'_>| {
+        log.lock().unwrap().push(match event {
+            SessionEvent::Restored { session, .. } => session.client_name().unwrap().to_owned(),
+            SessionEvent::StoreFailed { error, .. } => error.to_string(),
+            SessionEvent::Refused { refusal, .. } => refusal.reason().to_string(),
+            _ => return,
+        });
+    });
+    let b = TestServer::build(guard);
+    let id = a.open_and_use().await;
+    assert_eq!(ping(&b, &id).await, 200);
+    store.set_trouble(Trouble::Silent);
+    assert_eq!(ping(&b, UNKNOWN).await, 503);
+    assert_eq!(
+        *told.lock().unwrap(),
+        [
+            "test",
+            "the session store failed: it did not answer in time",
+            "store_unavailable"
+        ]
+    );
+    assert_eq!(b.sessions.stats().store_failures, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_can_keep_no_more_still_tells_of_what_it_has() {
+    let store = MemoryStore::new();
+    let a = node(&store);
+    let full = partly(&store, |call| matches!(call, Call::Create));
+    for _ in 0..20 {
+        let id = a.open_and_use().await;
+        assert_eq!(full.ask(post(None, INITIALIZE)).await.status, 503);
+        assert_eq!(full.ping(&id).await, 200);
+        sleep(SECOND / 5).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn openings_that_the_store_never_saw_leave_nothing_to_be_told() {
+    let store = MemoryStore::new();
+    // Slow, so that many are let in before the store is known to be down.
+    let handler = async |request: Request<Body>| {
+        let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        sleep(SECOND / 2).await;
+        let message: Value = serde_json::from_slice(&body).unwrap();
+        json_response(200, &initialize_result(&message["id"]))
+    };
+    let guard = SessionGuardLayer::builder().store(store.clone());
+    let a = TestServer::around(guard.build().unwrap(), handler);
+    store.set_trouble(Trouble::Down);
+    let mut openings = Vec::new();
+    for _ in 0..6000 {
+        let a = a.clone();
+        let opening = async move { a.ask(post(None, INITIALIZE)).await.status };
+        openings.push(tokio::spawn(opening));
+        sleep(SECOND / 100).await;
+    }
+    for opening in openings {
+        assert_eq!(opening.await.unwrap(), 503);
+    }
+    let before = store.calls();
+    store.set_trouble(Trouble::None);
+    sleep(SECOND * 30).await;
+    let told = store.calls() - before;
+    assert!(
+        told < 200,
+        "a minute of openings, two asked a second: {told}"
+    );
+}

@@ -1,0 +1,64 @@
+//! A store that refuses some calls.
+
+use std::time::Duration;
+
+use mcp_session_guard::SessionGuardLayer;
+use mcp_session_guard::store::{
+    Ends, McpSessionStore, MemoryStore, NewSession, Refresh, SessionKey, StoreError, StoreFuture,
+};
+
+use super::support::TestServer;
+
+/// A store that refuses some calls.
+#[derive(Debug)]
+struct Partly {
+    store: MemoryStore,
+    refuses: fn(Call<'_>) -> bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Call<'a> {
+    Create,
+    Remove(&'a SessionKey),
+}
+
+impl Partly {
+    fn answer<'a, T: 'a>(&self, call: Call<'_>, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        match (self.refuses)(call) {
+            true => Box::pin(async { Err(StoreError::new("it refuses this")) }),
+            false => answer,
+        }
+    }
+}
+
+impl McpSessionStore for Partly {
+    fn create<'a>(&'a self, session: NewSession<'a>) -> StoreFuture<'a, bool> {
+        self.answer(Call::Create, self.store.create(session))
+    }
+
+    fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<Vec<u8>>> {
+        self.store.load(key)
+    }
+
+    fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>> {
+        self.store.refresh(sessions)
+    }
+
+    fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
+        self.answer(Call::Remove(key), self.store.remove(key))
+    }
+
+    fn remove_owner<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()> {
+        self.store.remove_owner(owner)
+    }
+
+    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
+        self.store.ends(lease)
+    }
+}
+
+pub(super) fn partly(store: &MemoryStore, refuses: fn(Call<'_>) -> bool) -> TestServer {
+    let store = store.clone();
+    let guard = SessionGuardLayer::builder().store(Partly { store, refuses });
+    TestServer::build(guard)
+}
