@@ -18,7 +18,7 @@ use crate::guard::settings::{LegacyEra, ModernEra};
 use crate::session::SessionHook;
 use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource};
 use crate::sessions::Sessions;
-use crate::store::McpSessionStore;
+use crate::store::StoreOptions;
 
 /// Builds a [`SessionGuardLayer`](crate::SessionGuardLayer) with settings other than the defaults.
 ///
@@ -72,16 +72,10 @@ pub struct SessionGuardBuilder {
     owners: OwnerSource,
     scope: String,
     ids: IdSource,
-    store: Option<Arc<dyn McpSessionStore>>,
-    store_lease: Duration,
-    store_grace: Duration,
-    store_timeout: Duration,
-    node_name: Option<String>,
+    store: Option<StoreOptions>,
     shared: Option<Sessions>,
     /// A setter that concerns the sessions themselves, if one was called.
     of_sessions: Option<&'static str>,
-    /// A setter that concerns the store, if one was called.
-    of_store: Option<&'static str>,
     hosts: Result<AllowedHosts, ConfigError>,
     hosts_where: Option<HostPredicate>,
     origins: Result<AllowedOrigins, ConfigError>,
@@ -116,13 +110,8 @@ impl SessionGuardBuilder {
             scope: String::new(),
             ids: IdSource::default(),
             store: None,
-            store_lease: Duration::from_secs(5),
-            store_grace: Duration::from_secs(30),
-            store_timeout: Duration::from_secs(2),
-            node_name: None,
             shared: None,
             of_sessions: None,
-            of_store: None,
             hosts: Ok(AllowedHosts::loopback()),
             hosts_where: None,
             origins: Ok(AllowedOrigins::loopback()),
@@ -421,50 +410,18 @@ impl SessionGuardBuilder {
     /// What is known here is served without asking. Limits of numbers are each process's own. With
     /// a store that processes share, the idle timeout is kept to within a fifth, for it is told of
     /// activity once in a tenth of it at most; and a session of which this process has heard nothing
-    /// for so long ends here alone. See [`McpSessionStore`] for what it costs when a store fails.
+    /// for so long ends here alone. See [`McpSessionStore`](crate::McpSessionStore) for what it costs when a store fails.
     ///
     /// An inner service without session ids of its own needs nothing more. One that has them gets
     /// its id from wherever a session opened: it must be able to restore it, or answers 404, which
     /// ends the session cleanly; [`McpSession::opened_on`](crate::McpSession::opened_on) tells a proxy
     /// where it is known.
-    pub fn store(mut self, store: impl McpSessionStore) -> Self {
+    ///
+    /// [`StoreOptions`] has the settings of a store: how long sessions are served while it cannot be
+    /// reached, how long a call may take, and this process's name.
+    pub fn store(mut self, store: impl Into<StoreOptions>) -> Self {
         self.of_sessions = Some("store");
-        self.store = Some(Arc::new(store));
-        self
-    }
-
-    /// How long a session that is known here may be served when nothing is heard from the
-    /// [store](Self::store): an end that another process brings about is known here no later.
-    /// Default: 5 seconds.
-    pub fn store_lease(mut self, lease: Duration) -> Self {
-        self.of_store = Some("store_lease");
-        self.store_lease = lease;
-        self
-    }
-
-    /// How much longer than the [lease](Self::store_lease) sessions that are known here are served
-    /// while the [store](Self::store) can not be reached; then their requests are answered 503.
-    /// Meanwhile an end that another process brings about is not known here. Default: 30 seconds.
-    /// Zero is allowed.
-    pub fn store_grace(mut self, grace: Duration) -> Self {
-        self.of_store = Some("store_grace");
-        self.store_grace = grace;
-        self
-    }
-
-    /// How long the [store](Self::store) may take for one call. Default: 2 seconds.
-    pub fn store_timeout(mut self, limit: Duration) -> Self {
-        self.of_store = Some("store_timeout");
-        self.store_timeout = limit;
-        self
-    }
-
-    /// What this process is called in the records of its [store](Self::store), for
-    /// [`McpSession::opened_on`](crate::McpSession::opened_on): 1 to 64 characters of visible ASCII,
-    /// for instance the host's name. Default: made anew by each process.
-    pub fn node_name(mut self, name: impl Into<String>) -> Self {
-        self.of_store = Some("node_name");
-        self.node_name = Some(name.into());
+        self.store = Some(store.into());
         self
     }
 

@@ -16,7 +16,7 @@ use axum::response::Response;
 use futures_util::future::join_all;
 use http::request::Parts;
 use http::{Method, Request};
-use mcp_session_guard::store::MemoryStore;
+use mcp_session_guard::store::{MemoryStore, StoreOptions};
 use mcp_session_guard::{Owner, Refusal, SessionEvent, SessionGuardLayer};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
@@ -181,9 +181,8 @@ impl Node {
         let lives = Lives::default();
         let told = lives.clone();
         let guard = owned(SessionGuardLayer::builder())
-            .store(store.clone())
             // However busy the machine is.
-            .store_timeout(Duration::from_secs(60))
+            .store(StoreOptions::new(store.clone()).timeout(Duration::from_secs(60)))
             .max_sessions(PLACES)
             .max_sessions_per_owner(PLACES / 2)
             .hook(move |event: &SessionEvent<'_>| {

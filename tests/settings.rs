@@ -4,11 +4,10 @@ mod support;
 
 use std::time::Duration;
 
-use mcp_session_guard::store::MemoryStore;
+use mcp_session_guard::store::{MemoryStore, StoreOptions};
 use mcp_session_guard::{ConfigErrorKind, SessionGuardBuilder, SessionGuardLayer};
 
 use support::owned;
-use support::times::LEASE;
 
 #[test]
 fn settings_that_can_not_work_are_errors_when_building() {
@@ -156,21 +155,16 @@ fn a_scope_must_be_named_where_sessions_are_shared_and_set_up_once() {
 
 #[test]
 fn settings_about_a_store_that_can_not_work_are_errors_when_building() {
-    let stored = || SessionGuardLayer::builder().store(MemoryStore::new());
+    let options = || StoreOptions::new(MemoryStore::new());
+    let with = |options| SessionGuardLayer::builder().store(options);
     for (guard, setting) in [
+        (with(options()).stateless(), "store"),
+        (with(options().node_name("")), "StoreOptions::node_name"),
+        (with(options().node_name("a b")), "StoreOptions::node_name"),
         (
-            SessionGuardLayer::builder().store_lease(LEASE),
-            "store_lease",
+            with(options().node_name("x".repeat(65))),
+            "StoreOptions::node_name",
         ),
-        (
-            SessionGuardLayer::builder().store_grace(LEASE),
-            "store_grace",
-        ),
-        (SessionGuardLayer::builder().node_name("a"), "node_name"),
-        (stored().stateless(), "store"),
-        (stored().node_name(""), "node_name"),
-        (stored().node_name("a b"), "node_name"),
-        (stored().node_name("x".repeat(65)), "node_name"),
     ] {
         let error = guard.build().unwrap_err();
         assert_eq!(
@@ -179,11 +173,11 @@ fn settings_about_a_store_that_can_not_work_are_errors_when_building() {
         );
     }
     for guard in [
-        stored().store_lease(Duration::ZERO),
-        stored().store_timeout(Duration::ZERO),
-        stored().store_grace(Duration::MAX),
+        with(options().lease(Duration::ZERO)),
+        with(options().timeout(Duration::ZERO)),
+        with(options().grace(Duration::MAX)),
     ] {
         assert_eq!(guard.build().unwrap_err().kind(), ConfigErrorKind::Limit);
     }
-    assert!(stored().store_grace(Duration::ZERO).build().is_ok());
+    assert!(with(options().grace(Duration::ZERO)).build().is_ok());
 }

@@ -16,7 +16,7 @@ use axum::serve::ListenerExt;
 use axum::{Router, middleware};
 use http::{HeaderValue, header::CONNECTION};
 use mcp_session_guard::SessionGuardLayer;
-use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey};
+use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, StoreOptions};
 use tokio::io::{AsyncBufReadExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -34,8 +34,7 @@ async fn main() -> io::Result<()> {
 /// One of the nodes. All that makes it one of several is the guard's store.
 async fn serve_node(name: String, store: RedisStore) -> io::Result<()> {
     let guard = SessionGuardLayer::builder()
-        .store(store)
-        .node_name(&*name)
+        .store(StoreOptions::new(store).node_name(&*name))
         .build()
         .map_err(io::Error::other)?;
     let app = Router::new()

@@ -23,31 +23,7 @@ impl SessionGuardBuilder {
     /// A limit is zero or absurd, a host, origin or scope can not be read, the id generator makes no
     /// valid id, or settings contradict each other; [`ConfigErrorKind`] lists them.
     pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
-        within("body_limit", self.body_limit, 1 << 30)?;
-        within("json_depth", self.json_depth, 127)?;
-        within("max_sessions", self.max_sessions, u32::MAX as usize)?;
-        within(
-            "max_sessions_per_owner",
-            self.max_sessions_per_owner.unwrap_or(1),
-            u32::MAX as usize,
-        )?;
-        within("max_streams", self.max_streams, u16::MAX.into())?;
-        for (setting, limit) in [
-            ("body_timeout", self.progress_timeout),
-            ("body_timeout", self.body_timeout),
-            ("idle_timeout", self.idle_timeout),
-            ("never_used_timeout", self.never_used_timeout),
-            ("silent_stream_timeout", self.silent_stream_timeout),
-            ("lifetime", self.lifetime.unwrap_or(LONGEST)),
-            ("store_lease", self.store_lease),
-            ("store_grace", self.store_grace.max(Duration::from_nanos(1))),
-            ("store_timeout", self.store_timeout),
-        ] {
-            if limit.is_zero() || limit > LONGEST {
-                let message = format!("must be more than zero and at most {LONGEST:?}");
-                return Err(ConfigError::new(ConfigErrorKind::Limit, setting, message));
-            }
-        }
+        self.check_limits()?;
         if (self.legacy, self.modern) == (LegacyEra::Refused, ModernEra::Refused) {
             let message = "refuses every request: accept the modern era as well";
             return Err(ConfigError::new(
@@ -56,23 +32,10 @@ impl SessionGuardBuilder {
                 message.into(),
             ));
         }
-        if let Some(bad) = self
-            .modern_versions
-            .iter()
-            .find(|version| !is_version(version.as_bytes()))
-        {
-            let message = format!(
-                "can not hold {bad:?}: a version has 1 to 32 letters, digits, dots and hyphens"
-            );
-            return Err(ConfigError::new(
-                ConfigErrorKind::Version,
-                "modern_versions",
-                message,
-            ));
-        }
+        self.check_versions()?;
         self.check_owners()?;
         self.check_scope()?;
-        self.check_store()?;
+        let store = self.read_store()?;
         if self.ids.next().is_none() {
             let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
             let kind = ConfigErrorKind::IdGenerator;
@@ -87,23 +50,14 @@ impl SessionGuardBuilder {
         };
         let sessions = match self.shared {
             Some(sessions) => sessions,
-            None => {
-                let per_owner = self.max_sessions_per_owner.unwrap_or(usize::MAX);
-                Sessions::new(SessionsSettings {
-                    ids: self.ids,
-                    limits,
-                    max_sessions: self.max_sessions,
-                    max_per_owner: per_owner,
-                    hooks: observe::hooks(self.hooks.0),
-                    store: self.store.map(|store| StoreSettings {
-                        store,
-                        lease: self.store_lease,
-                        grace: self.store_grace,
-                        timeout: self.store_timeout,
-                        node: self.node_name.unwrap_or_else(random_name),
-                    }),
-                })
-            }
+            None => Sessions::new(SessionsSettings {
+                ids: self.ids,
+                limits,
+                max_sessions: self.max_sessions,
+                max_per_owner: self.max_sessions_per_owner.unwrap_or(usize::MAX),
+                hooks: observe::hooks(self.hooks.0),
+                store,
+            }),
         };
         let settings = Settings {
             legacy: self.legacy,
@@ -126,6 +80,44 @@ impl SessionGuardBuilder {
             origins: self.origins?.or(self.origins_where, self.null_origin),
         };
         Ok(SessionGuardLayer::from_parts(settings, sessions))
+    }
+
+    fn check_limits(&self) -> Result<(), ConfigError> {
+        let per_owner = self.max_sessions_per_owner.unwrap_or(1);
+        for (setting, value, most) in [
+            ("body_limit", self.body_limit, 1 << 30),
+            ("json_depth", self.json_depth, 127),
+            ("max_sessions", self.max_sessions, u32::MAX as usize),
+            ("max_sessions_per_owner", per_owner, u32::MAX as usize),
+            ("max_streams", self.max_streams, u16::MAX.into()),
+        ] {
+            if !(1..=most).contains(&value) {
+                let message = format!("must be 1 to {most}");
+                return Err(ConfigError::new(ConfigErrorKind::Limit, setting, message));
+            }
+        }
+        for (setting, limit) in [
+            ("body_timeout", self.progress_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("never_used_timeout", self.never_used_timeout),
+            ("silent_stream_timeout", self.silent_stream_timeout),
+            ("lifetime", self.lifetime.unwrap_or(LONGEST)),
+        ] {
+            check_time(setting, limit)?;
+        }
+        Ok(())
+    }
+
+    fn check_versions(&self) -> Result<(), ConfigError> {
+        let is_bad = |version: &&String| !is_version(version.as_bytes());
+        let Some(bad) = self.modern_versions.iter().find(is_bad) else {
+            return Ok(());
+        };
+        let message =
+            format!("cannot hold {bad:?}: a version has 1 to 32 letters, digits, dots and hyphens");
+        let kind = ConfigErrorKind::Version;
+        Err(ConfigError::new(kind, "modern_versions", message))
     }
 
     /// A setting about owners that had no effect would look like protection.
@@ -165,22 +157,33 @@ impl SessionGuardBuilder {
         Err(ConfigError::new(kind, setting, message.into()))
     }
 
-    fn check_store(&self) -> Result<(), ConfigError> {
-        let is_name = |name: &String| is_well_formed(name.as_bytes(), 64);
-        let (setting, message) = match (&self.store, self.of_store) {
-            (None, Some(setting)) => (setting, "needs a store: set store as well"),
-            (Some(_), _) if self.legacy != LegacyEra::Sessions => (
-                "store",
-                "keeps sessions, which this guard has none of: leave it out",
-            ),
-            _ if !self.node_name.as_ref().is_none_or(is_name) => (
-                "node_name",
-                "must be 1 to 64 characters of visible ASCII (0x21 to 0x7E)",
-            ),
-            _ => return Ok(()),
+    /// Reads the settings of the store.
+    fn read_store(&self) -> Result<Option<StoreSettings>, ConfigError> {
+        let Some(options) = &self.store else {
+            return Ok(None);
         };
-        let kind = ConfigErrorKind::Store;
-        Err(ConfigError::new(kind, setting, message.into()))
+        let error = |setting, message: &str| {
+            ConfigError::new(ConfigErrorKind::Store, setting, message.into())
+        };
+        if self.legacy != LegacyEra::Sessions {
+            let message = "keeps sessions, which this guard has none of: leave it out";
+            return Err(error("store", message));
+        }
+        check_time("StoreOptions::lease", options.lease)?;
+        check_time("StoreOptions::grace", options.grace.max(SHORTEST))?;
+        check_time("StoreOptions::timeout", options.timeout)?;
+        let node = options.node_name.clone().unwrap_or_else(random_name);
+        if !is_well_formed(node.as_bytes(), 64) {
+            let message = "must be 1 to 64 characters of visible ASCII (0x21 to 0x7E)";
+            return Err(error("StoreOptions::node_name", message));
+        }
+        Ok(Some(StoreSettings {
+            store: options.store.clone(),
+            lease: options.lease,
+            grace: options.grace,
+            timeout: options.timeout,
+            node,
+        }))
     }
 }
 
@@ -189,11 +192,11 @@ fn random_name() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
-fn within(setting: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
-    match (1..=most).contains(&value) {
+fn check_time(setting: &'static str, time: Duration) -> Result<(), ConfigError> {
+    match (SHORTEST..=LONGEST).contains(&time) {
         true => Ok(()),
         false => {
-            let message = format!("must be 1 to {most}");
+            let message = format!("must be more than zero and at most {LONGEST:?}");
             Err(ConfigError::new(ConfigErrorKind::Limit, setting, message))
         }
     }
@@ -202,3 +205,4 @@ fn within(setting: &'static str, value: usize, most: usize) -> Result<(), Config
 /// How long an `initialize` answered by an event stream may wait for the response (contract §1).
 const UNCONFIRMED: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+const SHORTEST: Duration = Duration::from_nanos(1);

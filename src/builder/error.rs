@@ -25,7 +25,7 @@ impl ConfigError {
         self.kind
     }
 
-    /// The name of the setter, or `cors`.
+    /// The name of the setter, or `cors`. A setter of a store's begins with `StoreOptions::`.
     #[must_use]
     pub fn setting(&self) -> &'static str {
         self.setting
@@ -58,7 +58,7 @@ pub enum ConfigErrorKind {
     Owner,
     /// A scope's name can not be one, is missing, or a shared registry is set up twice.
     Scope,
-    /// A setting about the store has no effect: there is none, or there are no sessions.
+    /// A store has no effect, because there are no sessions, or its node name is invalid.
     Store,
     /// A listed version can not be one.
     Version,

@@ -81,7 +81,7 @@ impl McpSession {
         self.entry.scope.name()
     }
 
-    /// The [name](crate::SessionGuardBuilder::node_name) of the process that opened it; `None` where
+    /// The [name](crate::store::StoreOptions::node_name) of the process that opened it; `None` where
     /// the guard has no [store](crate::SessionGuardBuilder::store). Where the inner service keeps
     /// sessions of its own, that process has them: send requests there.
     #[must_use]

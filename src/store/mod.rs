@@ -37,6 +37,7 @@ pub mod behaviour;
 mod embedded;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
+mod options;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -53,6 +54,7 @@ use tokio::time::Instant;
 pub use self::embedded::{FileStore, FileStoreError, FileStoreErrorKind};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::memory::{MemoryStore, Trouble};
+pub use self::options::StoreOptions;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 
@@ -75,12 +77,12 @@ pub use self::redis::RedisStore;
 ///
 /// **What an error does.** The guard fails closed: an `initialize` and a request with an id that is
 /// not known here are answered 503. A session that is known here goes on as long as the
-/// [lease](crate::SessionGuardBuilder::store_lease) and the
-/// [grace](crate::SessionGuardBuilder::store_grace) last, then 503 too. `remove` and
+/// [lease](StoreOptions::lease) and the
+/// [grace](StoreOptions::grace) last, then 503 too. `remove` and
 /// [`remove_owner`](Self::remove_owner) are tried again until they succeed.
 ///
 /// **Time.** Every call is given up after the
-/// [timeout](crate::SessionGuardBuilder::store_timeout): its future is dropped. What it has sent may
+/// [timeout](StoreOptions::timeout): its future is dropped. What it has sent may
 /// have been done or not; every method can be called again with the same arguments. A store keeps the
 /// time by its own clock, never by this machine's.
 ///

@@ -2,12 +2,11 @@
 //!
 //! ```no_run
 //! use mcp_session_guard::SessionGuardLayer;
-//! use mcp_session_guard::store::RedisStore;
+//! use mcp_session_guard::store::{RedisStore, StoreOptions};
 //!
 //! let store = RedisStore::open("redis://10.0.0.5:6379")?.prefix("mail:");
 //! let guard = SessionGuardLayer::builder()
-//!     .store(store)
-//!     .node_name("mail-1")
+//!     .store(StoreOptions::new(store).node_name("mail-1"))
 //!     .build()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -6,14 +6,14 @@ use axum::body::Body;
 use futures_util::future::join_all;
 use http::Method;
 use mcp_session_guard::store::{MemoryStore, SessionKey, Trouble};
-use mcp_session_guard::{EndReason, SessionGuardLayer};
+use mcp_session_guard::EndReason;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::partly::{Call, partly};
 use super::support::times::{LEASE, SECOND};
 use super::support::{TestServer, UNKNOWN, bodiless, is_over};
-use super::{node, ping, settle, stream_of};
+use super::{named, node, ping, settle, stream_of};
 
 #[tokio::test(start_paused = true)]
 async fn what_one_node_ends_is_over_on_the_others_at_once() {
@@ -150,10 +150,8 @@ async fn seconds_until_over(stream: &mut Body) -> u64 {
 async fn a_stream_ends_though_the_end_came_while_nobody_could_be_told() {
     for idle in [SECOND * 30 * 60, SECOND * 24 * 60 * 60] {
         let store = MemoryStore::new();
-        let [a, b] = ["a", "b"].map(|name| {
-            let guard = SessionGuardLayer::builder().store(store.clone());
-            TestServer::build(guard.node_name(name).idle_timeout(idle))
-        });
+        let [a, b] =
+            ["a", "b"].map(|name| TestServer::build(named(&store, name).idle_timeout(idle)));
         let id = a.open_and_use().await;
         sleep(SECOND * 200).await;
         let mut stream = a.send(bodiless(Method::GET, Some(&id))).await.into_body();

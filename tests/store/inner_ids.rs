@@ -16,7 +16,7 @@ use super::support::{
     NOT_FOUND, PING, TestServer, bodiless, empty, initialize_result, json_response, opened, post,
     with_own_id,
 };
-use super::{around, builder, ping, settle};
+use super::{around, builder, named, ping, settle};
 
 /// An inner service with session ids of its own: it knows those that it has issued.
 fn with_own_ids(
@@ -79,7 +79,7 @@ async fn an_inner_service_that_can_not_go_on_ends_the_session_where_it_opened_on
     settle().await;
     assert_eq!(ping(&a, &id).await, 200);
     // The inner service of its own node has lost it: over for all.
-    let (restarted, _) = with_own_ids(builder(&store).node_name("a"), "new", &["new"]);
+    let (restarted, _) = with_own_ids(named(&store, "a"), "new", &["new"]);
     assert_eq!(ping(&restarted, &id).await, 404);
 }
 
@@ -144,10 +144,7 @@ fn around_own_ids(guard: SessionGuardLayer) -> TestServer {
 #[tokio::test(start_paused = true)]
 async fn a_delete_counts_everywhere_though_the_session_was_lost_here_meanwhile() {
     let store = MemoryStore::new();
-    let [a, b] = ["a", "b"].map(|name| {
-        let guard = SessionGuardLayer::builder().store(store.clone());
-        around_own_ids(guard.node_name(name).build().unwrap())
-    });
+    let [a, b] = ["a", "b"].map(|name| around_own_ids(named(&store, name).build().unwrap()));
     let id = a.open_and_use().await;
     assert_eq!(b.ping(&id).await, 200);
     let lost = async {
@@ -164,10 +161,7 @@ async fn a_delete_counts_everywhere_though_the_session_was_lost_here_meanwhile()
 #[tokio::test(start_paused = true)]
 async fn a_delete_counts_everywhere_though_a_drain_hands_the_session_over_meanwhile() {
     let store = MemoryStore::new();
-    let guard = |name| {
-        let guard = SessionGuardLayer::builder().store(store.clone());
-        guard.node_name(name).build().unwrap()
-    };
+    let guard = |name| named(&store, name).build().unwrap();
     let a = around_own_ids(guard("a"));
     let draining = guard("b");
     let b = around_own_ids(draining.clone());

@@ -10,13 +10,13 @@ use tokio::time::{sleep, timeout};
 
 use super::support::times::{MINUTE, SECOND};
 use super::support::{INITIALIZE, NOT_FOUND, PING, TestServer, UNKNOWN, by, owned, post};
-use super::{builder, node, open_by, ping, ping_by, settle};
+use super::{builder, named, node, open_by, ping, ping_by, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_session_opened_on_one_node_goes_on_on_another() {
     let store = MemoryStore::new();
     let [a, b] = ["a", "b"].map(|name| {
-        let guard = owned(builder(&store)).scope("mail").node_name(name);
+        let guard = owned(named(&store, name)).scope("mail");
         TestServer::build(guard)
     });
     let id = open_by(&a, "alice").await;

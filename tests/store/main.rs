@@ -18,7 +18,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, Request};
-use mcp_session_guard::store::{MemoryStore, behaviour};
+use mcp_session_guard::store::{MemoryStore, StoreOptions, behaviour};
 use mcp_session_guard::{SessionGuardBuilder, SessionGuardLayer};
 use tokio::time::sleep;
 
@@ -28,6 +28,12 @@ const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"
 
 fn builder(store: &MemoryStore) -> SessionGuardBuilder {
     SessionGuardLayer::builder().store(store.clone())
+}
+
+/// The builder of a node with this name.
+fn named(store: &MemoryStore, name: &str) -> SessionGuardBuilder {
+    let options = StoreOptions::new(store.clone()).node_name(name);
+    SessionGuardLayer::builder().store(options)
 }
 
 fn node(store: &MemoryStore) -> TestServer {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use futures_util::future::join_all;
 use http::{Method, Request};
-use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::store::{MemoryStore, StoreOptions, Trouble};
 use mcp_session_guard::{EndReason, SessionEvent, SessionGuardLayer};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -94,7 +94,7 @@ async fn a_store_that_keeps_silent_is_waited_for_once() {
 #[tokio::test(start_paused = true)]
 async fn the_check_of_a_known_session_falls_back_on_the_grace() {
     let store = MemoryStore::new();
-    let guard = builder(&store).store_grace(Duration::ZERO);
+    let guard = builder(&store).store(StoreOptions::new(store.clone()).grace(Duration::ZERO));
     let a = TestServer::build(guard);
     let id = a.open_and_use().await;
     settle().await;

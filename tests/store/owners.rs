@@ -16,7 +16,7 @@ use super::support::{
     INITIALIZE, PING, TestServer, bodiless, by, initialize_result, is_over, json_response, owned,
     post,
 };
-use super::{builder, open_by, ping_by, settle};
+use super::{builder, named, open_by, ping_by, settle};
 
 #[tokio::test(start_paused = true)]
 async fn ending_an_owners_sessions_reaches_every_node_and_what_nobody_knows() {
@@ -155,9 +155,7 @@ async fn requests_that_are_refused_keep_no_session_alive() {
 async fn what_is_in_use_elsewhere_is_not_evicted_where_it_is_idle() {
     let store = MemoryStore::new();
     let [a, b] = ["a", "b"].map(|name| {
-        let guard = owned(builder(&store))
-            .node_name(name)
-            .max_sessions_per_owner(2);
+        let guard = owned(named(&store, name)).max_sessions_per_owner(2);
         TestServer::build(guard)
     });
     let id = open_by(&a, "alice").await;

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::store::{FileStore, McpSessionStore, NewSession, SessionKey};
+use mcp_session_guard::store::{FileStore, McpSessionStore, NewSession, SessionKey, StoreOptions};
 use mcp_session_guard::{Owner, SessionGuardBuilder, SessionGuardLayer};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -160,8 +160,7 @@ impl Machine {
         act: impl FnOnce(&Life) -> T,
     ) -> T {
         let guard = SessionGuardLayer::builder()
-            .store(FileStore::open(&self.path).unwrap())
-            .node_name("machine")
+            .store(StoreOptions::new(FileStore::open(&self.path).unwrap()).node_name("machine"))
             .owner(|request: &Parts| {
                 let name = request.headers.get("x-user").map(HeaderValue::to_str);
                 Ok(name.transpose()?.map(Owner::new))

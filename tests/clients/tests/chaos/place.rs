@@ -102,10 +102,12 @@ impl Place {
 impl Node {
     async fn serve(name: &str, store: &Store) -> Self {
         let guard = store
-            .join(SessionGuardLayer::builder())
-            .node_name(name)
-            .store_grace(GRACE)
-            .store_lease(Duration::from_secs(1))
+            .join(SessionGuardLayer::builder(), |store| {
+                store
+                    .node_name(name)
+                    .grace(GRACE)
+                    .lease(Duration::from_secs(1))
+            })
             .build()
             .expect("these can work");
         let sessions = guard.sessions();

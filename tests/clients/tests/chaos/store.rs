@@ -6,7 +6,7 @@ use std::time::Duration;
 use client_tests::fault::{Fault, Proxy};
 use client_tests::redis::{Redis, url};
 use mcp_session_guard::SessionGuardBuilder;
-use mcp_session_guard::store::{MemoryStore, RedisStore, Trouble};
+use mcp_session_guard::store::{MemoryStore, RedisStore, StoreOptions, Trouble};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
@@ -41,16 +41,24 @@ impl Store {
     }
 
     /// A node's way to it, with limits that suit it.
-    pub(crate) fn join(&self, guard: SessionGuardBuilder) -> SessionGuardBuilder {
-        match self {
-            Self::Memory(store) => guard
-                .store(store.clone())
-                .store_timeout(Duration::from_millis(200))
-                .never_used_timeout(Duration::from_secs(2)),
-            Self::Redis(_, proxy) => guard
-                .store(RedisStore::open(&url(proxy.port())).expect("the URL can be read"))
-                .never_used_timeout(UNUSED),
-        }
+    pub(crate) fn join(
+        &self,
+        guard: SessionGuardBuilder,
+        configure: impl FnOnce(StoreOptions) -> StoreOptions,
+    ) -> SessionGuardBuilder {
+        let (options, never_used) = match self {
+            Self::Memory(store) => (
+                StoreOptions::new(store.clone()).timeout(Duration::from_millis(200)),
+                Duration::from_secs(2),
+            ),
+            Self::Redis(_, proxy) => {
+                let store = RedisStore::open(&url(proxy.port())).expect("the URL can be read");
+                (StoreOptions::new(store), UNUSED)
+            }
+        };
+        guard
+            .store(configure(options))
+            .never_used_timeout(never_used)
     }
 
     pub(crate) fn mishaps(&self) -> &'static [Mishap] {

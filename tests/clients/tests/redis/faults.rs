@@ -14,7 +14,7 @@ use mcp_session_guard::store::{
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
-use crate::guards::{LEASE, builder, is_over, node, stream_of, until};
+use crate::guards::{LEASE, builder, is_over, node, options, stream_of, until};
 use crate::support::{INITIALIZE, PING, TestServer, bodiless, post};
 
 const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error: the server can not look sessions up now. Retry later."},"id":1}"#;
@@ -75,7 +75,7 @@ impl Scene {
 pub(crate) async fn a_redis_in_trouble_refuses_what_only_it_can_tell(trouble: Trouble) {
     let mut scene = Scene::new().await;
     let a = node(&scene.url());
-    let impatient = builder(&scene.url()).store_grace(Duration::ZERO);
+    let impatient = builder(&scene.url()).store(options(&scene.url()).grace(Duration::ZERO));
     let impatient = TestServer::new(impatient.build().expect("the settings are good"));
     let known = a.open_and_use().await;
     let short = impatient.open_and_use().await;

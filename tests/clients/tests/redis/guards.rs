@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::store::RedisStore;
+use mcp_session_guard::store::{RedisStore, StoreOptions};
 use mcp_session_guard::{Owner, SessionGuardBuilder, SessionGuardLayer};
 use tokio::time::{Instant, sleep};
 
@@ -20,14 +20,17 @@ pub(crate) const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
 
 pub(crate) fn builder(url: &str) -> SessionGuardBuilder {
-    let store = RedisStore::open(url).expect("the URL can be read");
     SessionGuardLayer::builder()
-        .store(store)
-        .store_lease(LEASE)
+        .store(options(url))
         .owner(|request: &Parts| {
             let name = request.headers.get("x-user").map(HeaderValue::to_str);
             Ok(name.transpose()?.map(Owner::new))
         })
+}
+
+pub(crate) fn options(url: &str) -> StoreOptions {
+    let store = RedisStore::open(url).expect("the URL can be read");
+    StoreOptions::new(store).lease(LEASE)
 }
 
 pub(crate) fn node(url: &str) -> TestServer {
