@@ -107,7 +107,7 @@ fn ours() -> Router {
 
 /// An owner that a layer outside has left in the extensions, as authentication does.
 fn owned() -> Router {
-    let owner = Owner::of("https://login.example", "alice");
+    let owner = Owner::from_issuer_subject("https://login.example", "alice");
     let guard = SessionGuardLayer::builder()
         .owner_from_extension(Owner::clone)
         .require_owner();

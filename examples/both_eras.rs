@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::serve::ListenerExt;
 use client_tests::suite::Tools;
-use mcp_session_guard::{EraSplit, SessionGuardLayer};
+use mcp_session_guard::{EraSplit, Eras, SessionGuardLayer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
@@ -20,8 +20,8 @@ async fn main() -> io::Result<()> {
     let guard = SessionGuardLayer::builder();
     let guard = match std::env::args().nth(1).as_deref() {
         Some("sessions") => guard,
-        Some("modern") => guard.refuse_legacy().accept_modern(),
-        _ => guard.accept_modern(),
+        Some("modern") => guard.eras(Eras::Sessionless),
+        _ => guard.eras(Eras::Both),
     };
     let guard = guard.build().map_err(io::Error::other)?;
 

@@ -62,7 +62,7 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
         Some(b"Bearer bob-1") => "bob",
         _ => return (StatusCode::UNAUTHORIZED, [(WWW_AUTHENTICATE, "Bearer")]).into_response(),
     };
-    let owner = Owner::of("https://issuer.example", subject);
+    let owner = Owner::from_issuer_subject("https://issuer.example", subject);
     request.extensions_mut().insert(owner);
     next.run(request).await
 }

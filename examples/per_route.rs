@@ -94,7 +94,7 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
         let challenge = [(WWW_AUTHENTICATE, "Bearer")];
         return (StatusCode::UNAUTHORIZED, challenge).into_response();
     }
-    let owner = Owner::of("https://login.example", "alice");
+    let owner = Owner::from_issuer_subject("https://login.example", "alice");
     request.extensions_mut().insert(owner);
     next.run(request).await
 }

@@ -1,6 +1,7 @@
 //! Every setting, its default and what it refuses. The defaults are those of the contract, §1.
 
 mod build;
+mod eras;
 mod error;
 mod layer;
 pub(crate) mod lists;
@@ -12,9 +13,9 @@ use std::time::Duration;
 use axum::BoxError;
 use http::request::Parts;
 
+pub use self::eras::Eras;
 pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPredicate, OriginPredicate};
-use crate::guard::settings::{LegacyEra, ModernEra};
 use crate::session::SessionHook;
 use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource};
 use crate::sessions::Sessions;
@@ -22,15 +23,13 @@ use crate::store::StoreOptions;
 
 /// Builds a [`SessionGuardLayer`](crate::SessionGuardLayer) with settings other than the defaults.
 ///
-/// The *legacy era* of the protocol are the revisions up to 2025-11-25, whose clients open with
-/// `initialize`; the *modern era* begins with 2026-07-28 and knows no sessions. What each gets is
-/// chosen by three setters:
+/// Two setters choose which [`Eras`] of the protocol are served, and how:
 ///
-/// | | modern era refused (default) | [`accept_modern`](Self::accept_modern) |
+/// | [`eras`](Self::eras) | | with [`stateless`](Self::stateless) |
 /// |---|---|---|
-/// | sessions (default) | clients of both fall back to `initialize` | both are served |
-/// | [`stateless`](Self::stateless) | the same, without sessions | both are served, nobody has a session |
-/// | [`refuse_legacy`](Self::refuse_legacy) | an error when building | only the modern era is served |
+/// | [`Eras::Sessions`] (default) | clients of both eras fall back to `initialize` | the same, without sessions |
+/// | [`Eras::Both`] | both are served | both are served, without sessions |
+/// | [`Eras::Sessionless`] | only revisions from 2026-07-28 on are served | an error from [`build`](Self::build) |
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,18 +48,18 @@ use crate::store::StoreOptions;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionGuardBuilder {
-    legacy: LegacyEra,
-    modern: ModernEra,
+    eras: Eras,
+    is_stateless: bool,
     modern_versions: Vec<String>,
     body_limit: usize,
     json_depth: usize,
     accept_lone_surrogates: bool,
-    progress_timeout: Duration,
+    body_progress_timeout: Duration,
     body_timeout: Duration,
     idle_timeout: Duration,
     never_used_timeout: Duration,
     silent_stream_timeout: Duration,
-    lifetime: Option<Duration>,
+    max_lifetime: Option<Duration>,
     max_sessions: usize,
     max_streams: usize,
     max_sessions_per_owner: Option<usize>,
@@ -86,18 +85,18 @@ pub struct SessionGuardBuilder {
 impl SessionGuardBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            legacy: LegacyEra::Sessions,
-            modern: ModernEra::Refused,
+            eras: Eras::Sessions,
+            is_stateless: false,
             modern_versions: Vec::new(),
             body_limit: 4 << 20,
             json_depth: 64,
             accept_lone_surrogates: false,
-            progress_timeout: Duration::from_secs(30),
+            body_progress_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(30 * 60),
             never_used_timeout: Duration::from_secs(5 * 60),
             silent_stream_timeout: Duration::from_secs(24 * 60 * 60),
-            lifetime: None,
+            max_lifetime: None,
             max_sessions: 10_000,
             max_streams: 32,
             max_sessions_per_owner: None,
@@ -127,32 +126,31 @@ impl SessionGuardBuilder {
         }
     }
 
-    /// Serves the legacy era without sessions: `Mcp-Session-Id` is neither read, stripped nor
-    /// issued, every sound POST goes to the inner service, GET and DELETE are answered 405.
+    /// Sets which eras of the protocol are served. Default: [`Eras::Sessions`].
+    ///
+    /// ```
+    /// use mcp_session_guard::{Eras, SessionGuardLayer};
+    ///
+    /// let guard = SessionGuardLayer::builder().eras(Eras::Both).build()?;
+    /// # Ok::<(), mcp_session_guard::ConfigError>(())
+    /// ```
+    pub fn eras(mut self, eras: Eras) -> Self {
+        self.eras = eras;
+        self
+    }
+
+    /// Serves the revisions with sessions (up to 2025-11-25) without sessions: `Mcp-Session-Id` is
+    /// neither read, stripped nor issued, every sound POST goes to the inner service, GET and DELETE
+    /// are answered 405. An error from [`build`](Self::build) with [`Eras::Sessionless`], which serves no
+    /// such revision.
     ///
     /// Default: sessions are required.
     pub fn stateless(mut self) -> Self {
-        self.legacy = LegacyEra::Stateless;
+        self.is_stateless = true;
         self
     }
 
-    /// Refuses the legacy era: its requests, `initialize` included, are answered 400 with -32022 and
-    /// the versions that are served; GET and DELETE 405. Only together with
-    /// [`accept_modern`](Self::accept_modern).
-    pub fn refuse_legacy(mut self) -> Self {
-        self.legacy = LegacyEra::Refused;
-        self
-    }
-
-    /// Accepts the modern era (2026-07-28 on) too: its requests carry no session, and their
-    /// headers are checked against their bodies (contract §6). Default: refused, on which
-    /// dual-era clients fall back to `initialize`.
-    pub fn accept_modern(mut self) -> Self {
-        self.modern = ModernEra::Accepted;
-        self
-    }
-
-    /// The versions of the modern era that are served; any other is answered 400 with -32022.
+    /// The sessionless versions that are served; any other is answered 400 with -32022.
     /// Must equal what the inner service's `server/discover` names. Default: the inner service
     /// decides.
     pub fn modern_versions<I>(mut self, versions: I) -> Self
@@ -195,11 +193,19 @@ impl SessionGuardBuilder {
         self
     }
 
-    /// How long a request body may take: at most `progress` for every 16 KiB (or for the rest, if
-    /// that is less), and `total` in all. Default: 30 s and 120 s. Later ones are answered 408.
-    pub fn body_timeout(mut self, progress: Duration, total: Duration) -> Self {
-        self.progress_timeout = progress;
-        self.body_timeout = total;
+    /// Sets how long every 16 KiB of a request body may take, or its rest, if that is less. Default: 30
+    /// seconds; more than zero, at most 100 years. Later ones are answered 408. See also
+    /// [`body_timeout`](Self::body_timeout).
+    pub fn body_progress_timeout(mut self, limit: Duration) -> Self {
+        self.body_progress_timeout = limit;
+        self
+    }
+
+    /// Sets how long a whole request body may take. Default: 120 seconds; more than zero, at most 100
+    /// years. Later ones are answered 408. See also
+    /// [`body_progress_timeout`](Self::body_progress_timeout).
+    pub fn body_timeout(mut self, limit: Duration) -> Self {
+        self.body_timeout = limit;
         self
     }
 
@@ -231,9 +237,9 @@ impl SessionGuardBuilder {
     }
 
     /// How long a session may live however busy it is (OWASP ASVS 5, 7.3.2). Default: no limit.
-    pub fn lifetime(mut self, limit: Duration) -> Self {
-        self.of_sessions = Some("lifetime");
-        self.lifetime = Some(limit);
+    pub fn max_lifetime(mut self, limit: Duration) -> Self {
+        self.of_sessions = Some("max_lifetime");
+        self.max_lifetime = Some(limit);
         self
     }
 
@@ -274,7 +280,7 @@ impl SessionGuardBuilder {
     /// let guard = SessionGuardLayer::builder()
     ///     .owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
     ///         let claims = request.extensions.get::<Claims>();
-    ///         Ok(claims.map(|claims| Owner::of(&*claims.iss, &*claims.sub)))
+    ///         Ok(claims.map(|claims| Owner::from_issuer_subject(&*claims.iss, &*claims.sub)))
     ///     })
     ///     .require_owner()
     ///     .build()?;

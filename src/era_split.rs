@@ -26,7 +26,7 @@ use crate::protocol::era::Era;
 ///
 /// ```
 /// use axum::{Router, handler::HandlerWithoutStateExt};
-/// use mcp_session_guard::{EraSplit, SessionGuardLayer};
+/// use mcp_session_guard::{EraSplit, Eras, SessionGuardLayer};
 ///
 /// async fn old() -> &'static str {
 ///     "speaks 2025-11-25, in sessions"
@@ -36,7 +36,7 @@ use crate::protocol::era::Era;
 /// }
 ///
 /// let both = EraSplit::new(old.into_service(), new.into_service());
-/// let guard = SessionGuardLayer::builder().accept_modern().build()?;
+/// let guard = SessionGuardLayer::builder().eras(Eras::Both).build()?;
 /// let app: Router = Router::new().route_service("/mcp", both).route_layer(guard);
 /// # let _ = app;
 /// # Ok::<(), mcp_session_guard::ConfigError>(())

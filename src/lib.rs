@@ -93,7 +93,8 @@
 //! # Two eras
 //!
 //! Revision 2026-07-28 has no sessions. By default its messages are refused so that dual-era
-//! clients fall back to `initialize`; [`SessionGuardBuilder`] has the table of the five mixes.
+//! clients fall back to `initialize`; [`eras`](SessionGuardBuilder::eras) changes that, and [`SessionGuardBuilder`] has the
+//! table of all five mixes.
 //! [`Era`] tells a handler which one it serves, [`EraSplit`] gives each a service of its own.
 //!
 //! # Whose session it is
@@ -210,7 +211,7 @@ mod store_sync;
 mod sync;
 mod unwind;
 
-pub use crate::builder::{ConfigError, ConfigErrorKind, SessionGuardBuilder};
+pub use crate::builder::{ConfigError, ConfigErrorKind, Eras, SessionGuardBuilder};
 #[cfg(feature = "cors")]
 pub use crate::cors::cors;
 pub use crate::era_split::{EraSplit, EraSplitFuture};

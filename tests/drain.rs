@@ -15,7 +15,7 @@ use futures_util::{FutureExt, stream};
 use http::{Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use mcp_session_guard::{EndReason, SessionGuardLayer};
+use mcp_session_guard::{EndReason, Eras, SessionGuardLayer};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -44,7 +44,7 @@ fn slow(guard: SessionGuardLayer) -> TestServer {
 
 fn accepting_modern() -> SessionGuardLayer {
     SessionGuardLayer::builder()
-        .accept_modern()
+        .eras(Eras::Both)
         .build()
         .unwrap()
 }

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::response::Response;
 use axum::routing::any;
 use http::{Method, Request};
-use mcp_session_guard::{Era, EraSplit, McpMessage, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{Era, EraSplit, Eras, McpMessage, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::json;
 use tower::service_fn;
 
@@ -21,12 +21,12 @@ type Configure = fn(SessionGuardBuilder) -> SessionGuardBuilder;
 
 const MODES: [(&str, Configure); 5] = [
     ("sessions", |guard| guard),
-    ("sessions + modern", SessionGuardBuilder::accept_modern),
+    ("sessions + modern", |guard| guard.eras(Eras::Both)),
     ("stateless", SessionGuardBuilder::stateless),
     ("stateless + modern", |guard| {
-        guard.stateless().accept_modern()
+        guard.stateless().eras(Eras::Both)
     }),
-    ("modern", |guard| guard.refuse_legacy().accept_modern()),
+    ("modern", |guard| guard.eras(Eras::Sessionless)),
 ];
 const KINDS: [&str; 4] = ["initialize", "request", "notification", "response"];
 const CLAIMS: [&str; 3] = ["-", "2025-11-25", "2026-07-28"];
@@ -153,7 +153,7 @@ async fn a_forged_claim_never_reaches_a_legacy_handler_without_a_session() {
 
 #[tokio::test(start_paused = true)]
 async fn a_modern_request_touches_no_session() {
-    let guard = SessionGuardLayer::builder().accept_modern();
+    let guard = SessionGuardLayer::builder().eras(Eras::Both);
     let server = TestServer::build(guard);
     let id = server.open_and_use().await;
     let session = server.sessions.get(&id).unwrap();
@@ -171,7 +171,7 @@ async fn a_modern_request_touches_no_session() {
 async fn a_sessions_own_version_is_legacy_whatever_it_is() {
     for (guard, elsewhere) in [
         (SessionGuardLayer::builder(), "-32600"),
-        (SessionGuardLayer::builder().accept_modern(), "-32602"),
+        (SessionGuardLayer::builder().eras(Eras::Both), "-32602"),
     ] {
         let inner = Router::new().route(
             "/mcp",
@@ -200,7 +200,7 @@ async fn a_sessions_own_version_is_legacy_whatever_it_is() {
 
 #[tokio::test]
 async fn handlers_know_the_era_and_the_version() {
-    let guard = SessionGuardLayer::builder().accept_modern();
+    let guard = SessionGuardLayer::builder().eras(Eras::Both);
     let server = TestServer::build(guard);
     let id = server.open_and_use().await;
     server.inner.clear();
@@ -250,7 +250,7 @@ async fn no_more_than_1024_subscriptions_are_open_at_once() {
         silent_stream()
     }
     let guard = SessionGuardLayer::builder()
-        .accept_modern()
+        .eras(Eras::Both)
         .build()
         .unwrap();
     let server = TestServer::around(guard, listen);
@@ -301,7 +301,7 @@ async fn two_services_each_get_their_own_era() {
     let both = EraSplit::new(answering("legacy"), answering("modern"));
     let bare = Router::new().route_service("/mcp", both.clone());
     let guard = SessionGuardLayer::builder()
-        .accept_modern()
+        .eras(Eras::Both)
         .build()
         .unwrap();
     let server = TestServer::around_app(guard, bare.clone());

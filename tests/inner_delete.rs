@@ -74,7 +74,7 @@ fn ids(told: &Told) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn an_inner_service_is_told_of_the_sessions_that_the_guard_has_ended() {
-    let (server, told) = keeping(telling().lifetime(3600 * SECOND), 204);
+    let (server, told) = keeping(telling().max_lifetime(3600 * SECOND), 204);
     let id = server.open().await;
     server.sessions.end(&id);
     sleep(SECOND).await;

@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, Request, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use mcp_session_guard::store::MemoryStore;
-use mcp_session_guard::{McpMessage, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{Eras, McpMessage, SessionGuardBuilder, SessionGuardLayer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use tower::limit::{ConcurrencyLimit, ConcurrencyLimitLayer};
@@ -88,7 +88,7 @@ async fn names_no_session(response: Response) {
 #[tokio::test]
 async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
-        let guard = SessionGuardLayer::builder().accept_modern();
+        let guard = SessionGuardLayer::builder().eras(Eras::Both);
         let (server, _) = naming(guard);
         let id = server.open().await;
         let modern = request(

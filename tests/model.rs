@@ -138,7 +138,7 @@ async fn answer(request: Request<Body>) -> Response {
 /// Plays a history on both and compares after every step.
 async fn play(history: Vec<Step>) {
     let guard = owned(SessionGuardLayer::builder())
-        .lifetime(LIFETIME)
+        .max_lifetime(LIFETIME)
         .max_sessions(PLACES)
         .max_sessions_per_owner(PER_OWNER)
         .build();

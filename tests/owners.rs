@@ -38,8 +38,9 @@ const BOB: Claims = Claims {
 };
 
 fn owned() -> SessionGuardBuilder {
-    SessionGuardLayer::builder()
-        .owner_from_extension(|claims: &Claims| Owner::of(claims.issuer, claims.subject))
+    SessionGuardLayer::builder().owner_from_extension(|claims: &Claims| {
+        Owner::from_issuer_subject(claims.issuer, claims.subject)
+    })
 }
 
 fn by(claims: impl Into<Option<Claims>>, mut request: Request<Body>) -> Request<Body> {
@@ -173,11 +174,14 @@ fn any_claims() -> impl Strategy<Value = Option<Claims>> {
 
 #[test]
 fn owners_that_look_alike_when_written_together_differ() {
-    assert_ne!(Owner::of("a", "bc"), Owner::of("ab", "c"));
-    assert_ne!(Owner::of("a", "b"), Owner::new("b of a"));
-    assert_ne!(Owner::of("", "b"), Owner::new("b"));
+    assert_ne!(
+        Owner::from_issuer_subject("a", "bc"),
+        Owner::from_issuer_subject("ab", "c")
+    );
+    assert_ne!(Owner::from_issuer_subject("a", "b"), Owner::new("b of a"));
+    assert_ne!(Owner::from_issuer_subject("", "b"), Owner::new("b"));
     assert_eq!(
-        Owner::of("https://login.example", "alice").to_string(),
+        Owner::from_issuer_subject("https://login.example", "alice").to_string(),
         "alice of https://login.example"
     );
 }
@@ -207,7 +211,7 @@ async fn handlers_see_whose_session_it_is() {
     ping(&server, ALICE, &id).await;
     let seen = server.inner.calls();
     let owner = |session: &Option<McpSession>| session.as_ref()?.owner().cloned();
-    let alice = Owner::of("https://login.example", "alice");
+    let alice = Owner::from_issuer_subject("https://login.example", "alice");
     assert!(
         seen.iter()
             .all(|seen| owner(&seen.session).as_ref() == Some(&alice))
@@ -307,7 +311,7 @@ async fn all_sessions_of_an_owner_end_with_their_streams_and_nobody_elses() {
         streams.push(server.send(get).await.into_body());
         ids.push(id);
     }
-    let alice = Owner::of("https://login.example", "alice");
+    let alice = Owner::from_issuer_subject("https://login.example", "alice");
     assert_eq!(server.sessions.end_owner(&alice), 2);
     assert!(streams[0].frame().await.is_none());
     assert!(streams[1].frame().await.is_none());
@@ -341,7 +345,7 @@ async fn a_session_that_is_just_opening_is_revoked_with_the_others() {
         let server = server.clone();
         async move { server.ask(by(ALICE, post(None, INITIALIZE))).await }
     });
-    let alice = Owner::of("https://login.example", "alice");
+    let alice = Owner::from_issuer_subject("https://login.example", "alice");
     while server.sessions.end_owner(&alice) == 0 {
         tokio::task::yield_now().await;
     }
@@ -377,13 +381,15 @@ async fn guards_that_share_their_sessions_share_the_limit_and_the_owners() {
     let files = owned().max_sessions_per_owner(2).build().unwrap();
     let mail = SessionGuardLayer::with_sessions(&files.sessions())
         .scope("mail")
-        .owner_from_extension(|claims: &Claims| Owner::of(claims.issuer, claims.subject));
+        .owner_from_extension(|claims: &Claims| {
+            Owner::from_issuer_subject(claims.issuer, claims.subject)
+        });
     let (files, mail) = (TestServer::new(files), TestServer::build(mail));
     let first = open(&files, ALICE).await;
     open(&mail, ALICE).await;
     open(&mail, ALICE).await;
     assert_eq!(ping(&files, ALICE, &first).await, 404);
     assert_eq!(files.sessions.len(), 2);
-    let alice = Owner::of("https://login.example", "alice");
+    let alice = Owner::from_issuer_subject("https://login.example", "alice");
     assert_eq!(files.sessions.end_owner(&alice), 2);
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use futures_util::stream;
 use http::{Method, Request, StatusCode};
 use mcp_session_guard::{
-    Owner, RefusalReason, SessionEvent, SessionGuardBuilder, SessionGuardLayer,
+    Eras, Owner, RefusalReason, SessionEvent, SessionGuardBuilder, SessionGuardLayer,
 };
 use tokio::time::sleep;
 
@@ -445,7 +445,7 @@ async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_
 #[tokio::test(start_paused = true)]
 async fn a_subscription_too_many_passes() {
     let handler = async || silent_stream();
-    let server = TestServer::around(reporting().accept_modern().build().unwrap(), handler);
+    let server = TestServer::around(reporting().eras(Eras::Both).build().unwrap(), handler);
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
     let listen = format!("POST /mcp\n{H}{J}{MODERN}\n{body}");
     let mut open = Vec::new();

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use mcp_session_guard::store::{MemoryStore, StoreOptions};
-use mcp_session_guard::{ConfigErrorKind, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{ConfigErrorKind, Eras, SessionGuardBuilder, SessionGuardLayer};
 
 use support::owned;
 
@@ -22,13 +22,11 @@ fn settings_that_can_not_work_are_errors_when_building() {
         ("silent_stream_timeout", |guard, time| {
             guard.silent_stream_timeout(time)
         }),
-        ("lifetime", |guard, time| guard.lifetime(time)),
-        ("body_timeout", |guard, time| {
-            guard.body_timeout(time, Duration::from_secs(1))
+        ("max_lifetime", |guard, time| guard.max_lifetime(time)),
+        ("body_progress_timeout", |guard, time| {
+            guard.body_progress_timeout(time)
         }),
-        ("body_timeout", |guard, time| {
-            guard.body_timeout(Duration::from_secs(1), time)
-        }),
+        ("body_timeout", |guard, time| guard.body_timeout(time)),
     ];
     for (setting, set) in cases {
         for time in [zero, absurd] {
@@ -89,14 +87,16 @@ fn settings_that_can_not_work_are_errors_when_building() {
 }
 
 #[test]
-fn refusing_both_eras_is_an_error_when_building() {
+fn eras_that_can_not_be_served_so_are_an_error_when_building() {
     let error = SessionGuardLayer::builder()
-        .refuse_legacy()
+        .eras(Eras::Sessionless)
+        .stateless()
         .build()
         .unwrap_err();
-    assert_eq!(error.kind(), ConfigErrorKind::NoEra);
+    assert_eq!(error.kind(), ConfigErrorKind::Eras);
+    assert_eq!(error.setting(), "stateless");
     let error = SessionGuardLayer::builder()
-        .accept_modern()
+        .eras(Eras::Both)
         .modern_versions(["a b"])
         .build();
     assert_eq!(error.unwrap_err().kind(), ConfigErrorKind::Version);
@@ -116,7 +116,7 @@ fn settings_about_owners_that_would_have_no_effect_are_refused() {
         ),
         (owned().stateless(), "owner"),
         (owned().require_owner().stateless(), "require_owner"),
-        (owned().accept_modern().refuse_legacy(), "owner"),
+        (owned().eras(Eras::Sessionless), "owner"),
     ] {
         let error = guard.build().unwrap_err();
         assert_eq!(

@@ -147,7 +147,11 @@ fn the_refusal_of_chunks_that_grow_too_long_is_readable_after_sending_them() {
 
 #[test]
 fn a_body_that_stalls_is_answered_408() {
-    let server = Server::new(guard().body_timeout(Duration::from_millis(100), PATIENCE));
+    let server = Server::new(
+        guard()
+            .body_progress_timeout(Duration::from_millis(100))
+            .body_timeout(PATIENCE),
+    );
     let mut client = server.connect();
     client.send(&server.text("{POST}\n{S}\ncontent-length: 9000\n\n{"));
     assert_closes(&server, &mut client, 408);
@@ -155,7 +159,11 @@ fn a_body_that_stalls_is_answered_408() {
 
 #[test]
 fn a_body_that_trickles_is_answered_408() {
-    let server = Server::new(guard().body_timeout(Duration::from_millis(100), 2 * PATIENCE));
+    let server = Server::new(
+        guard()
+            .body_progress_timeout(Duration::from_millis(100))
+            .body_timeout(2 * PATIENCE),
+    );
     let mut client = server.connect();
     client.send(&server.text("{POST}\n{S}\ncontent-length: 9000\n\n{"));
     eventually("it is late", || {

@@ -26,7 +26,9 @@ use http::{Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use mcp_session_guard::Sessions;
-use mcp_session_guard::{Owner, Refusal, SessionGuard, SessionGuardBuilder, SessionGuardLayer};
+use mcp_session_guard::{
+    Eras, Owner, Refusal, SessionGuard, SessionGuardBuilder, SessionGuardLayer,
+};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 use tower_layer::Layer;
@@ -404,14 +406,14 @@ fn assert_ends(body: &mut Body) {
 /// A guard with the settings that all have.
 fn with(mut builder: SessionGuardBuilder, rules: Rules, bits: u8) -> SessionGuardLayer {
     builder = builder.body_limit(700).json_depth(8).max_streams(STREAMS);
-    builder = match rules.legacy {
-        Legacy::Sessions => builder,
-        Legacy::Stateless => builder.stateless(),
-        Legacy::Refused => builder.refuse_legacy(),
-    };
-    if rules.accepts_modern {
-        builder = builder.accept_modern();
+    if rules.legacy == Legacy::Stateless {
+        builder = builder.stateless();
     }
+    builder = match (rules.legacy, rules.accepts_modern) {
+        (Legacy::Refused, _) => builder.eras(Eras::Sessionless),
+        (_, true) => builder.eras(Eras::Both),
+        (_, false) => builder,
+    };
     if rules.asks_owners {
         builder = builder.owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
             match request.headers.get("user").map(|user| user.to_str()) {

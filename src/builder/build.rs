@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::SessionGuardBuilder;
 use super::error::{ConfigError, ConfigErrorKind};
+use super::{Eras, SessionGuardBuilder};
 use crate::SessionGuardLayer;
-use crate::guard::settings::{LegacyEra, ModernEra, Settings};
+use crate::guard::settings::{Mode, Settings};
 use crate::observe;
 use crate::protocol::headers::is_well_formed;
 use crate::protocol::revision::is_version;
@@ -24,18 +24,11 @@ impl SessionGuardBuilder {
     /// valid id, or settings contradict each other; [`ConfigErrorKind`] lists them.
     pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
         self.check_limits()?;
-        if (self.legacy, self.modern) == (LegacyEra::Refused, ModernEra::Refused) {
-            let message = "refuses every request: accept the modern era as well";
-            return Err(ConfigError::new(
-                ConfigErrorKind::NoEra,
-                "refuse_legacy",
-                message.into(),
-            ));
-        }
+        let mode = self.read_mode()?;
         self.check_versions()?;
-        self.check_owners()?;
+        self.check_owners(mode)?;
         self.check_scope()?;
-        let store = self.read_store()?;
+        let store = self.read_store(mode)?;
         if self.ids.next().is_none() {
             let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
             let kind = ConfigErrorKind::IdGenerator;
@@ -46,7 +39,7 @@ impl SessionGuardBuilder {
             never_used: nanos(self.never_used_timeout),
             unconfirmed: nanos(UNCONFIRMED),
             silent: nanos(self.silent_stream_timeout),
-            lifetime: self.lifetime.map(nanos),
+            lifetime: self.max_lifetime.map(nanos),
         };
         let sessions = match self.shared {
             Some(sessions) => sessions,
@@ -60,13 +53,12 @@ impl SessionGuardBuilder {
             }),
         };
         let settings = Settings {
-            legacy: self.legacy,
-            modern: self.modern,
+            mode,
             modern_versions: self.modern_versions,
             body_limit: self.body_limit,
             json_depth: self.json_depth,
             accept_lone_surrogates: self.accept_lone_surrogates,
-            progress_timeout: self.progress_timeout,
+            progress_timeout: self.body_progress_timeout,
             body_timeout: self.body_timeout,
             max_streams: self.max_streams.try_into().unwrap_or(u16::MAX), // it is in range
             reopen_stale: self.reopen_stale,
@@ -97,16 +89,31 @@ impl SessionGuardBuilder {
             }
         }
         for (setting, limit) in [
-            ("body_timeout", self.progress_timeout),
+            ("body_progress_timeout", self.body_progress_timeout),
             ("body_timeout", self.body_timeout),
             ("idle_timeout", self.idle_timeout),
             ("never_used_timeout", self.never_used_timeout),
             ("silent_stream_timeout", self.silent_stream_timeout),
-            ("lifetime", self.lifetime.unwrap_or(LONGEST)),
+            ("max_lifetime", self.max_lifetime.unwrap_or(LONGEST)),
         ] {
             check_time(setting, limit)?;
         }
         Ok(())
+    }
+
+    fn read_mode(&self) -> Result<Mode, ConfigError> {
+        Ok(match (self.eras, self.is_stateless) {
+            (Eras::Sessions, false) => Mode::Sessions,
+            (Eras::Sessions, true) => Mode::Stateless,
+            (Eras::Both, false) => Mode::Both,
+            (Eras::Both, true) => Mode::BothStateless,
+            (Eras::Sessionless, false) => Mode::Sessionless,
+            (Eras::Sessionless, true) => {
+                let message = "has no effect with Eras::Sessionless: leave it out";
+                let kind = ConfigErrorKind::Eras;
+                return Err(ConfigError::new(kind, "stateless", message.into()));
+            }
+        })
     }
 
     fn check_versions(&self) -> Result<(), ConfigError> {
@@ -121,7 +128,7 @@ impl SessionGuardBuilder {
     }
 
     /// A setting about owners that had no effect would look like protection.
-    fn check_owners(&self) -> Result<(), ConfigError> {
+    fn check_owners(&self, mode: Mode) -> Result<(), ConfigError> {
         let setting = match (self.owners.is_required, self.max_sessions_per_owner) {
             (true, _) => "require_owner",
             (false, Some(_)) => "max_sessions_per_owner",
@@ -129,7 +136,7 @@ impl SessionGuardBuilder {
         };
         let message = match &self.owners.resolver {
             None if setting != "owner" => "needs to know owners: set owner as well",
-            Some(_) if self.legacy != LegacyEra::Sessions => {
+            Some(_) if !mode.has_sessions() => {
                 "needs sessions, which this guard has none of: leave it out"
             }
             _ => return Ok(()),
@@ -158,14 +165,14 @@ impl SessionGuardBuilder {
     }
 
     /// Reads the settings of the store.
-    fn read_store(&self) -> Result<Option<StoreSettings>, ConfigError> {
+    fn read_store(&self, mode: Mode) -> Result<Option<StoreSettings>, ConfigError> {
         let Some(options) = &self.store else {
             return Ok(None);
         };
         let error = |setting, message: &str| {
             ConfigError::new(ConfigErrorKind::Store, setting, message.into())
         };
-        if self.legacy != LegacyEra::Sessions {
+        if !mode.has_sessions() {
             let message = "keeps sessions, which this guard has none of: leave it out";
             return Err(error("store", message));
         }

@@ -44,14 +44,14 @@ impl Error for ConfigError {}
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigErrorKind {
+    /// A setting contradicts the eras that are served.
+    Eras,
     /// A listed host can not be read.
     Host,
     /// The id generator panicked or made an invalid id.
     IdGenerator,
     /// A limit is zero or absurd. Times go up to 100 years.
     Limit,
-    /// Both eras are refused.
-    NoEra,
     /// A listed origin can not be read.
     Origin,
     /// A setting about owners has no effect: owners are not asked for, or there are no sessions.

@@ -6,7 +6,6 @@ use super::head::{Head, Traits, Verb};
 use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
 use super::layer::Shared;
 use super::origin;
-use crate::guard::settings::LegacyEra;
 use crate::protocol::era;
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
@@ -58,9 +57,9 @@ impl Shared {
                     return Ok(Admission::Preflight);
                 }
                 // Who asks is settled before any session is looked up.
-                let caller = match settings.legacy {
-                    LegacyEra::Sessions => settings.owners.resolve(parts),
-                    LegacyEra::Stateless | LegacyEra::Refused => Caller::Known(None),
+                let caller = match settings.mode.has_sessions() {
+                    true => settings.owners.resolve(parts),
+                    false => Caller::Known(None),
                 };
                 match self.find(&head, &caller) {
                     Found::Session(session) => (caller, Ok(Some(session))),
@@ -98,8 +97,8 @@ impl Shared {
     /// Looks up the session that a request names.
     fn find(&self, head: &Head<'_>, caller: &Caller) -> Found {
         let settings = &self.settings;
-        let (LegacyEra::Sessions, Caller::Known(owner), Some(id)) =
-            (settings.legacy, caller, head.session.named())
+        let (true, Caller::Known(owner), Some(id)) =
+            (settings.mode.has_sessions(), caller, head.session.named())
         else {
             return Found::Unknown;
         };

@@ -6,7 +6,7 @@ use http::HeaderMap;
 
 use super::head::{Head, Verb};
 use super::modern;
-use crate::guard::settings::{LegacyEra, ModernEra, Settings};
+use crate::guard::settings::{Mode, Settings};
 use crate::protocol::era;
 use crate::protocol::headers::{SessionHeader, VersionHeader};
 use crate::protocol::message::{Message, MessageKind};
@@ -92,11 +92,11 @@ impl<'a> LiveSession<'a> {
 /// Judges a request's method (contract rows 1 and 3), which needs neither owner nor session.
 #[inline]
 pub(crate) fn verb(verb: Verb, settings: &Settings) -> Result<(), RefusalReason> {
-    match (verb, settings.legacy) {
+    match (verb, settings.mode.has_sessions()) {
         (Verb::Post | Verb::Preflight, _) => Ok(()),
-        (Verb::Get | Verb::Delete, LegacyEra::Sessions) => Ok(()),
-        (Verb::Other, LegacyEra::Sessions) => Err(RefusalReason::MethodNotAllowed),
-        (_, LegacyEra::Stateless | LegacyEra::Refused) => Err(RefusalReason::OnlyPost),
+        (Verb::Get | Verb::Delete, true) => Ok(()),
+        (Verb::Other, true) => Err(RefusalReason::MethodNotAllowed),
+        (_, false) => Err(RefusalReason::OnlyPost),
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn head(
     session: Result<Option<LiveSession<'_>>, RefusalReason>,
     settings: &Settings,
 ) -> Result<HeadVerdict, RefusalReason> {
-    if settings.legacy != LegacyEra::Sessions {
+    if !settings.mode.has_sessions() {
         return read_body(head, SessionMark::Absent, settings);
     }
     let is_post = head.verb == Verb::Post;
@@ -177,18 +177,14 @@ pub(crate) fn message(
         .and_then(|session| session.protocol_version)
         .filter(|own| version == VersionHeader::Named(own.as_bytes()));
     if era::is_modern(message, version, own) {
-        return match settings.modern {
-            ModernEra::Accepted if owner == OwnerCheck::Missing => {
-                Err(RefusalReason::OwnerRequired)
-            }
-            ModernEra::Accepted => {
-                modern::verify(message, version, headers, &settings.modern_versions)
-                    .map(|()| MessageVerdict::ForwardModern)
-            }
-            ModernEra::Refused => Err(RefusalReason::ModernEra),
+        return match settings.mode.accepts_sessionless() {
+            true if owner == OwnerCheck::Missing => Err(RefusalReason::OwnerRequired),
+            true => modern::verify(message, version, headers, &settings.modern_versions)
+                .map(|()| MessageVerdict::ForwardModern),
+            false => Err(RefusalReason::ModernEra),
         };
     }
-    if settings.legacy == LegacyEra::Refused {
+    if settings.mode == Mode::Sessionless {
         return Err(match message.kind {
             MessageKind::Request => RefusalReason::UnsupportedVersion,
             MessageKind::Notification | MessageKind::Response => RefusalReason::LegacyEra,
@@ -200,7 +196,7 @@ pub(crate) fn message(
     if is_initialize && message.kind == MessageKind::Notification {
         return Err(RefusalReason::InitializeWithoutId);
     }
-    if settings.legacy == LegacyEra::Stateless {
+    if !settings.mode.has_sessions() {
         return Ok(MessageVerdict::Forward { names_own: false });
     }
     match (is_initialize, mark) {

@@ -7,8 +7,7 @@ use crate::session::{OwnerSource, Scope};
 /// The settings that a request is judged by. They exist once, behind the layer's `Arc`.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) legacy: LegacyEra,
-    pub(crate) modern: ModernEra,
+    pub(crate) mode: Mode,
     /// Empty: the inner service decides.
     pub(crate) modern_versions: Vec<String>,
     pub(crate) body_limit: usize,
@@ -43,17 +42,26 @@ impl Settings {
     }
 }
 
-/// What the legacy era gets.
+/// Which eras are served, and whether the one with sessions has them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum LegacyEra {
-    Refused,
+pub(crate) enum Mode {
     Sessions,
+    /// The era with sessions, served without them.
     Stateless,
+    Both,
+    BothStateless,
+    Sessionless,
 }
 
-/// What the modern era gets.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum ModernEra {
-    Accepted,
-    Refused,
+impl Mode {
+    #[inline]
+    pub(crate) fn has_sessions(self) -> bool {
+        matches!(self, Self::Sessions | Self::Both)
+    }
+
+    /// Whether the sessionless era is served.
+    #[inline]
+    pub(crate) fn accepts_sessionless(self) -> bool {
+        matches!(self, Self::Both | Self::BothStateless | Self::Sessionless)
+    }
 }

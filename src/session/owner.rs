@@ -39,7 +39,7 @@ impl Owner {
     /// The owner whom `issuer` knows as `subject`: the claims `iss` and `sub` of a token. Neither
     /// may be empty.
     #[must_use]
-    pub fn of(issuer: impl Into<Box<str>>, subject: impl Into<Box<str>>) -> Self {
+    pub fn from_issuer_subject(issuer: impl Into<Box<str>>, subject: impl Into<Box<str>>) -> Self {
         Self(Arc::new(Name {
             issuer: Some(issuer.into()),
             subject: subject.into(),
@@ -72,7 +72,7 @@ impl Owner {
         let names: Value = serde_json::from_str(text).ok()?;
         let owner = match names.as_array()?.as_slice() {
             [subject] => Self::new(subject.as_str()?),
-            [issuer, subject] => Self::of(issuer.as_str()?, subject.as_str()?),
+            [issuer, subject] => Self::from_issuer_subject(issuer.as_str()?, subject.as_str()?),
             _ => return None,
         };
         (!owner.is_empty()).then_some(owner)
@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn an_owner_is_read_as_a_store_names_it() {
-        for owner in [Owner::new("a\"b"), Owner::of("https://login.example", "a")] {
+        for owner in [
+            Owner::new("a\"b"),
+            Owner::from_issuer_subject("https://login.example", "a"),
+        ] {
             assert_eq!(Owner::from_text(&owner.to_text()), Some(owner));
         }
         for text in ["", "a", "[]", r#"[""]"#, r#"["","a"]"#, r#"["a",""]"#] {

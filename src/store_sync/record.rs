@@ -132,7 +132,7 @@ mod tests {
                 name: Some("client".into()),
                 version: None,
             },
-            owner: Some(Owner::of("issuer", "sub\"ject")),
+            owner: Some(Owner::from_issuer_subject("issuer", "sub\"ject")),
             protocol_version: Some("2025-11-25".to_owned()),
             inner_id: Some(HeaderValue::from_bytes(b"in\xffner").unwrap()),
             opened_on: "one".to_owned(),

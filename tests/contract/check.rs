@@ -90,7 +90,7 @@ pub(crate) fn owned(guard: SessionGuardBuilder) -> SessionGuardBuilder {
             None => Ok(None),
             Some(b"fails") => Err("no such user".into()),
             Some(b"panics") => panic!("the resolver panics"),
-            Some(b"noissuer") => Ok(Some(Owner::of("", "user"))),
+            Some(b"noissuer") => Ok(Some(Owner::from_issuer_subject("", "user"))),
             Some(user) => Ok(Some(Owner::new(String::from_utf8_lossy(user)))),
         }
     })

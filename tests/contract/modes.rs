@@ -1,7 +1,7 @@
 //! Section 6, and the rows in other modes: stateless, the modern era accepted, the legacy era refused.
 
 use super::check::*;
-use mcp_session_guard::SessionGuardBuilder;
+use mcp_session_guard::{Eras, SessionGuardBuilder};
 
 rows! {
     under(SessionGuardBuilder::stateless) {
@@ -49,7 +49,7 @@ rows! {
                 => rpc(400, -32600, ANY, "null");
     }
 
-    under(SessionGuardBuilder::accept_modern) {
+    under(|guard| guard.eras(Eras::Both)) {
         row_14_a_lookalike_of_the_name_in_the_modern_era:
             send("{POST}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/call\nmcp-name: safe")
                 .json(r#"{"jsonrpc":"2.0","id":5,"method":"tools/call","params":{{CLAIM},"name":"safe","Name":"rm_rf"}}"#)
@@ -199,7 +199,7 @@ rows! {
             send("{POST}\nx: y\n\n{INITIALIZE}") => passes();
     }
 
-    under(|guard| guard.accept_modern().modern_versions(["2026-07-28"])) {
+    under(|guard| guard.eras(Eras::Both).modern_versions(["2026-07-28"])) {
         section_6_a_version_that_is_not_listed:
             send("{POST}\nmcp-protocol-version: 2031-01-01\nmcp-method: x")
                 .json(r#"{"jsonrpc":"2.0","id":9,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2031-01-01"}}}"#)
@@ -211,7 +211,7 @@ rows! {
                 => rpc(400, -32020, ANY, "9");
     }
 
-    under(|guard| guard.refuse_legacy().accept_modern()) {
+    under(|guard| guard.eras(Eras::Sessionless)) {
         legacy_refused_initialize:
             send("{POST}\nx: y\n\n{INITIALIZE}")
                 => rpc(400, -32022, ANY, "0")
@@ -242,7 +242,7 @@ rows! {
                 => passes();
     }
 
-    under(|guard| guard.stateless().accept_modern()) {
+    under(|guard| guard.stateless().eras(Eras::Both)) {
         stateless_and_modern_a_legacy_request_passes: send("{POST}\nx: y\n\n{PING}") => passes();
         stateless_and_modern_a_modern_request_passes:
             send("{POST}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list")

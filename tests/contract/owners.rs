@@ -1,5 +1,7 @@
 //! Rows 1 and 3, and section 5, with owners.
 
+use mcp_session_guard::Eras;
+
 use super::check::*;
 
 rows! {
@@ -74,7 +76,7 @@ rows! {
             send("{POST}\nmcp-session-id: nobody\n\n{INITIALIZE}") => rpc(403, -32600, ANY, "null");
     }
 
-    under(|guard| owned(guard).require_owner().accept_modern()) {
+    under(|guard| owned(guard).require_owner().eras(Eras::Both)) {
         section_5_owner_required_a_modern_request:
             send("{POST}\nmcp-protocol-version: 2026-07-28\nmcp-method: server/discover\n\n\
                   {MODERN}")
@@ -85,7 +87,7 @@ rows! {
                 => passes();
     }
 
-    under(|guard| owned(guard).accept_modern()) {
+    under(|guard| owned(guard).eras(Eras::Both)) {
         section_5_a_failing_resolver_on_a_modern_request:
             send("{POST}\nuser: fails\nmcp-protocol-version: 2026-07-28\n\
                   mcp-method: server/discover\n\n{MODERN}")

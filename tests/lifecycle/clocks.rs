@@ -71,7 +71,7 @@ async fn a_refusal_never_refreshes_the_idle_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn the_lifetime_beats_activity_and_ends_open_streams() {
-    let guard = SessionGuardLayer::builder().lifetime(60 * MINUTE);
+    let guard = SessionGuardLayer::builder().max_lifetime(60 * MINUTE);
     let server = TestServer::build(guard);
     let id = server.open_and_use().await;
     let stream = server.send(bodiless(Method::GET, Some(&id))).await;

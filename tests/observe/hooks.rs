@@ -129,7 +129,7 @@ async fn every_end_is_told_with_its_reason() {
     let (guard, told) = listening();
     let guard = guard
         .max_sessions(2)
-        .lifetime(Duration::from_secs(3600))
+        .max_lifetime(Duration::from_secs(3600))
         .build()
         .unwrap();
     let server = TestServer::new(guard.clone());

@@ -160,7 +160,8 @@ impl Place {
             .max_sessions_per_owner(PER_OWNER)
             .idle_timeout(EXPIRY)
             .never_used_timeout(EXPIRY)
-            .body_timeout(LATE, LATE)
+            .body_progress_timeout(LATE)
+            .body_timeout(LATE)
             .end_inner_sessions()
             .build()
             .unwrap();

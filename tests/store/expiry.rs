@@ -22,7 +22,7 @@ async fn a_session_is_as_old_as_it_is_wherever_it_goes_on() {
     let mut record: Value = serde_json::from_slice(&value).unwrap();
     record["opened"] = (record["opened"].as_u64().unwrap() - 3_600_000).into();
     store.overwrite(record.to_string().as_bytes());
-    let second = TestServer::build(builder(&store).lifetime(90 * MINUTE));
+    let second = TestServer::build(builder(&store).max_lifetime(90 * MINUTE));
     assert_eq!(ping(&second, &id).await, 200);
     let age = second.sessions.get(&id).unwrap().age();
     assert!((60 * MINUTE..61 * MINUTE).contains(&age), "{age:?}");

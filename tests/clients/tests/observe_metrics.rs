@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::to_bytes;
 use http::Method;
-use mcp_session_guard::{McpSession, Owner, Refusal, SessionEvent, SessionGuardLayer};
+use mcp_session_guard::{Eras, McpSession, Owner, Refusal, SessionEvent, SessionGuardLayer};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::sleep;
 use tracing::instrument::WithSubscriber;
@@ -90,7 +90,7 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
             },
         )
         .end_inner_sessions()
-        .accept_modern()
+        .eras(Eras::Both)
         .max_sessions(20)
         .build()
         .unwrap();
