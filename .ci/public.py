@@ -13,7 +13,6 @@ ALLOWED = {
     "futures_core::stream::Stream",
     "http",
     "http_body",
-    "redis",  # its clients, and all of it exported anew, so that users need no second dependency
     "pin_project_lite::__private::PinnedFieldsOf",  # its macro's, in a bound that nobody can name
     "tokio::time::instant::Instant",
     "tower_http::cors::CorsLayer",

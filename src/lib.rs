@@ -93,8 +93,8 @@
 //! # Two eras
 //!
 //! Revision 2026-07-28 has no sessions. By default its messages are refused so that dual-era
-//! clients fall back to `initialize`; [`eras`](SessionGuardBuilder::eras) changes that, and [`SessionGuardBuilder`] has the
-//! table of all five mixes.
+//! clients fall back to `initialize`; [`eras`](SessionGuardBuilder::eras) changes that, and
+//! [`SessionGuardBuilder`] has the table of all five mixes.
 //! [`Era`] tells a handler which one it serves, [`EraSplit`] gives each a service of its own.
 //!
 //! # Whose session it is
@@ -181,10 +181,9 @@
 //! Before 1.0 a minor version may break and says how to migrate. What the contract answers is part of
 //! the API: a change of a status, of a code, or of a default that clients can see is breaking. Messages
 //! of refusals are not. Public types of dependencies are those of axum, tower (its `Service` and `Layer`),
-//! http, http-body and bytes; in [`store`] also futures' `Stream` and tokio's `Instant`; tower-http's
-//! `CorsLayer` behind `cors`, and the clients of the crate redis (1.x) behind `redis`. `.ci/public.py`
-//! finds any other. The minimum supported Rust version is 1.90; raising it is a minor version, and it is
-//! never newer than six months.
+//! http, http-body and bytes; in [`store`] also futures' `Stream` and tokio's `Instant`; and tower-http's
+//! `CorsLayer` behind `cors`. `.ci/public.py` finds any other. The minimum supported Rust version is 1.90;
+//! raising it is a minor version, and it is never newer than six months.
 //!
 //! # Requirements
 //!

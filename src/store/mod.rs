@@ -55,6 +55,8 @@ pub use self::embedded::{FileStore, FileStoreError, FileStoreErrorKind};
 #[cfg(any(test, feature = "test-util"))]
 pub use self::memory::{MemoryStore, Trouble};
 pub use self::options::StoreOptions;
+#[cfg(feature = "redis-tls")]
+pub use self::redis::RedisOptions;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 

@@ -14,7 +14,8 @@
 //! It connects when it is first needed and again whenever a connection fails or falls silent: a
 //! server starts without its Redis, and goes on once that is there. An answer that takes longer than
 //! a second is none. With feature `redis-tls` URLs may be `rediss://…`; the program then must choose
-//! the cryptography of `rustls` (its feature `ring` or `aws_lc_rs`), or connecting panics.
+//! the cryptography of `rustls` (its feature `ring` or `aws_lc_rs`), or connecting panics. `RedisOptions` names
+//! certificates.
 //!
 //! # What it needs
 //!
@@ -69,23 +70,26 @@
 //! The ends use sharded channels, all on the node of one slot; when that node or its slot changes,
 //! listeners hear so, listen anew, and check what they know.
 
-mod ends;
+mod connection;
 mod keys;
-mod wire;
+#[cfg(feature = "redis-tls")]
+mod options;
+mod subscription;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-pub use redis;
 use redis::cluster::ClusterClientBuilder;
 use redis::io::tcp::TcpSettings;
 use redis::{Client, Cmd, ProtocolVersion, cmd};
 use uuid::Uuid;
 
+use self::connection::{PATIENCE, Server, Wire, unusable};
 use self::keys::{Keys, STAMP_BYTES, Stamp, hashed, told};
-use self::wire::{PATIENCE, Server, Wire, failure};
+#[cfg(feature = "redis-tls")]
+pub use self::options::RedisOptions;
 use super::{
     Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreFuture,
 };
@@ -100,47 +104,49 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// The server at this URL: `redis://user:password@host:port/database`, with feature `redis-tls`
-    /// also `rediss://`. Does not connect yet.
+    /// Opens the server at this URL: `redis://user:password@host:port/database`, with feature
+    /// `redis-tls` also `rediss://`. Does not connect yet.
     ///
     /// # Errors
     ///
-    /// The URL can not be read.
+    /// The URL cannot be read.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        let client = Client::open(url).map_err(failure)?;
-        Self::new(&client)
+        Self::one(&Client::open(url).map_err(|error| unusable(&error))?)
     }
 
-    /// The server of this client, for certificates and other settings that a URL can not name. Does
+    /// Opens a cluster by the URLs of some of its nodes, which may differ only in host and port. Does
     /// not connect yet.
     ///
-    /// # Errors
-    ///
-    /// The client's settings are refused by its own crate.
-    pub fn new(client: &Client) -> Result<Self, StoreError> {
-        let info = client.get_connection_info().clone();
-        // Commands are small, and each is waited for.
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = Client::open(info.set_tcp_settings(tcp)).map_err(failure)?;
-        Ok(Self::with(Server::One(Box::new(client))))
-    }
-
-    /// A cluster, by some of its nodes. Protocol, timeouts and TCP settings are chosen here. Does not
-    /// connect yet.
-    ///
     /// ```no_run
-    /// use mcp_session_guard::store::redis::{RedisStore, redis::cluster::ClusterClientBuilder};
+    /// use mcp_session_guard::store::RedisStore;
     ///
     /// let nodes = ["redis://10.0.0.1:6379", "redis://10.0.0.2:6379"];
-    /// let store = RedisStore::cluster(ClusterClientBuilder::new(nodes))?;
+    /// let store = RedisStore::cluster(nodes)?;
     /// # Ok::<(), mcp_session_guard::store::StoreError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// The client's settings are refused by its own crate.
-    pub fn cluster(client: ClusterClientBuilder) -> Result<Self, StoreError> {
-        let client = client
+    /// There is no URL, one cannot be read, or they differ in more than their host and port.
+    pub fn cluster<I>(urls: I) -> Result<Self, StoreError>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let urls = urls.into_iter().map(|url| url.as_ref().to_owned());
+        Self::several(ClusterClientBuilder::new(urls))
+    }
+
+    fn one(client: &Client) -> Result<Self, StoreError> {
+        let info = client.get_connection_info().clone();
+        // Commands are small, and each is waited for.
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        let client = Client::open(info.set_tcp_settings(tcp)).map_err(|error| unusable(&error))?;
+        Ok(Self::with(Server::One(Box::new(client))))
+    }
+
+    fn several(cluster: ClusterClientBuilder) -> Result<Self, StoreError> {
+        let cluster = cluster
             .use_protocol(ProtocolVersion::RESP3)
             .connection_timeout(PATIENCE)
             .response_timeout(PATIENCE)
@@ -148,7 +154,7 @@ impl RedisStore {
             .tcp_settings(TcpSettings::default().set_nodelay(true))
             .build();
         Ok(Self::with(Server::Cluster(Box::new(
-            client.map_err(failure)?,
+            cluster.map_err(|error| unusable(&error))?,
         ))))
     }
 
@@ -286,7 +292,7 @@ impl McpSessionStore for RedisStore {
 
     fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
         let (wire, keys) = (self.wire.clone(), self.keys.clone());
-        Some(Box::pin(ends::listen(wire, keys, lease)))
+        Some(Box::pin(subscription::listen(wire, keys, lease)))
     }
 }
 

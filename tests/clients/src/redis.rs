@@ -7,8 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use mcp_session_guard::store::redis::{RedisStore, redis};
-use redis::cluster::ClusterClientBuilder;
+use mcp_session_guard::store::RedisStore;
 use redis::{Client, Cmd, FromRedisValue};
 use uuid::Uuid;
 
@@ -213,7 +212,7 @@ impl Cluster {
     #[must_use]
     pub fn store(&self) -> RedisStore {
         let urls = self.0.each_ref().map(Redis::url);
-        RedisStore::cluster(ClusterClientBuilder::new(urls)).expect("it can be set up")
+        RedisStore::cluster(urls).expect("it can be set up")
     }
 
     /// The number of the node that has this key's slot, and the slot.

@@ -7,10 +7,10 @@ use client_tests::redis::{Redis, free_port, url};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Method;
-use mcp_session_guard::store::redis::redis::cmd;
 use mcp_session_guard::store::{
     McpSessionStore, NewSession, RedisStore, Refresh, SessionKey, StoreEvent,
 };
+use redis::cmd;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 

@@ -62,8 +62,14 @@ fn main() {
         nodes::a_slot_that_moves_takes_no_end_along_unheard,
     ));
     let tls = redis_server().and(program("openssl"));
-    trials.push(trial("it_is_spoken_to_over_tls".to_owned(), tls, |_| {
-        play(nodes::it_is_spoken_to_over_tls())
+    trials.push(trial(
+        "it_is_spoken_to_over_tls".to_owned(),
+        tls.clone(),
+        |_| play(nodes::it_is_spoken_to_over_tls()),
+    ));
+    let name = "a_client_certificate_is_shown_to_one_server_and_to_a_cluster";
+    trials.push(trial(name.to_owned(), tls, |_| {
+        play(nodes::a_client_certificate_is_shown_to_one_server_and_to_a_cluster())
     }));
     trials.push(story(
         "connections_that_are_reset_strand_nobody",

@@ -10,10 +10,11 @@ use client_tests::redis::{Cluster, Redis, free_port, url};
 use futures_util::StreamExt;
 use futures_util::future::join;
 use http::Method;
-use mcp_session_guard::store::redis::redis::cluster::ClusterClientBuilder;
-use mcp_session_guard::store::redis::redis::{Client, TlsCertificates, cmd};
-use mcp_session_guard::store::{McpSessionStore, RedisStore, SessionKey, StoreEvent, behaviour};
+use mcp_session_guard::store::{
+    McpSessionStore, RedisOptions, RedisStore, SessionKey, StoreEvent, behaviour,
+};
 use mcp_session_guard::{EndReason, Owner};
+use redis::cmd;
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use uuid::Uuid;
@@ -256,9 +257,7 @@ pub(crate) async fn the_permissions_that_are_documented_suffice(redis: Redis) {
 pub(crate) async fn the_permissions_that_are_documented_suffice_in_a_cluster(cluster: Cluster) {
     let permissions = format!("{PERMISSIONS} {IN_A_CLUSTER}");
     let users = cluster.0.each_ref().map(|node| allow(node, &permissions));
-    let [one, other] = [(); 2].map(|()| {
-        RedisStore::cluster(ClusterClientBuilder::new(users.clone())).expect("it can be set up")
-    });
+    let [one, other] = [(); 2].map(|()| RedisStore::cluster(&users).expect("it can be set up"));
     behaviour::check(&one, &other).await;
 }
 
@@ -316,28 +315,10 @@ fn allow(redis: &Redis, permissions: &str) -> String {
 }
 
 pub(crate) async fn it_is_spoken_to_over_tls() {
-    let port = free_port().to_string();
     let certificate = Certificate::new();
-    let redis = Redis::start(&[
-        "--tls-port",
-        &port,
-        "--tls-cert-file",
-        &certificate.path("cert"),
-        "--tls-key-file",
-        &certificate.path("key"),
-        "--tls-ca-cert-file",
-        &certificate.path("cert"),
-        "--tls-auth-clients",
-        "no",
-    ]);
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let url = format!("rediss://127.0.0.1:{port}");
-    let trusted = TlsCertificates {
-        client_tls: None,
-        root_cert: Some(std::fs::read(certificate.path("cert")).expect("it was made")),
-    };
-    let client = Client::build_with_tls(&*url, trusted).expect("the certificate can be read");
-    let store = || RedisStore::new(&client).expect("the client can be used");
+    let (redis, url) = with_tls(&certificate, &["--tls-auth-clients", "no"]);
+    let trusting = RedisOptions::new().root_certificate(certificate.read("cert"));
+    let store = || trusting.open(&url).expect("the certificate can be read");
     behaviour::check(&store(), &store()).await;
 
     // A server that cannot be trusted is none.
@@ -345,6 +326,54 @@ pub(crate) async fn it_is_spoken_to_over_tls() {
     let key = SessionKey::new("", UNKNOWN);
     assert!(stranger.load(&key).await.is_err());
     assert_ne!(redis.keys().len(), 0, "it was this one");
+
+    // Certificates are for TLS.
+    assert!(trusting.open(&redis.url()).is_err());
+    assert!(trusting.cluster([&*url, &redis.url()]).is_err());
+}
+
+pub(crate) async fn a_client_certificate_is_shown_to_one_server_and_to_a_cluster() {
+    let certificate = Certificate::new();
+    let trusting = RedisOptions::new().root_certificate(certificate.read("cert"));
+    let [cert, key] = ["cert", "key"].map(|name| certificate.read(name));
+    let known = trusting.clone().client_certificate(cert, key);
+
+    let (redis, url) = with_tls(&certificate, &["--tls-auth-clients", "yes"]);
+    let store = || known.open(&url).expect("the certificates can be read");
+    behaviour::check(&store(), &store()).await;
+    let stranger = trusting.open(&url).expect("the certificate can be read");
+    let key = SessionKey::new("", UNKNOWN);
+    assert!(stranger.load(&key).await.is_err());
+    assert_ne!(redis.keys().len(), 0, "it was this one");
+
+    // Its nodes tell clients the port for TLS.
+    let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes"];
+    let arguments = [&["--tls-auth-clients", "yes"], &cluster[..]].concat();
+    let (redis, url) = with_tls(&certificate, &arguments);
+    let () = redis.tell(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    until("it serves all slots", async || {
+        let state: String = redis.tell(&["CLUSTER", "INFO"]);
+        state.contains("cluster_state:ok")
+    })
+    .await;
+    let store = || known.cluster([&url]).expect("the certificates can be read");
+    behaviour::check(&store(), &store()).await;
+    let stranger = trusting
+        .cluster([&url])
+        .expect("the certificate can be read");
+    assert!(stranger.load(&key).await.is_err());
+    assert_ne!(redis.keys().len(), 0, "it was this one");
+}
+
+/// A server that shows this certificate, and its URL for TLS.
+fn with_tls(certificate: &Certificate, arguments: &[&str]) -> (Redis, String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let port = free_port().to_string();
+    let [cert, key] = ["cert", "key"].map(|name| certificate.path(name));
+    let mut all = vec!["--tls-port", &port, "--tls-cert-file", &cert];
+    all.extend(["--tls-key-file", &key, "--tls-ca-cert-file", &cert]);
+    all.extend(arguments);
+    (Redis::start(&all), format!("rediss://127.0.0.1:{port}"))
 }
 
 /// A certificate for this machine that nobody has signed.
@@ -370,6 +399,10 @@ impl Certificate {
             .output();
         assert!(command.is_ok_and(|output| output.status.success()));
         made
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).expect("it was made")
     }
 
     fn path(&self, name: &str) -> String {

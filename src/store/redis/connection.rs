@@ -152,6 +152,15 @@ pub(super) fn failure(error: impl Into<RedisError>) -> StoreError {
     })
 }
 
+/// What is wrong with an address or a certificate.
+pub(super) fn unusable(error: &RedisError) -> StoreError {
+    StoreError::new(match error.is_io_error() {
+        // The crate tells so of a certificate or a key that cannot be read.
+        true => format!("Redis can not be used: {error}"),
+        false => format!("Redis can not be used: {}", error.category()),
+    })
+}
+
 /// It does not answer.
 pub(super) fn silent() -> StoreError {
     StoreError::new("Redis does not answer in time")

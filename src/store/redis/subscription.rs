@@ -17,9 +17,9 @@ use redis::{Client, Msg, PushInfo, PushKind, RedisResult};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
+use super::connection::{PATIENCE, Server, Wire, failure, silent};
 use super::keys::{Keys, heard};
 use super::publish;
-use super::wire::{PATIENCE, Server, Wire, failure, silent};
 use crate::store::{Ends, StoreError, StoreEvent};
 
 /// Listens from now on.
