@@ -1,9 +1,19 @@
-"""No type of another crate may be public that the page "Versions" of the crate's documentation does not name."""
+"""Checks the public API of all features.
 
+    python3 .ci/public.py            fails where the API is not that of tests/public-api.txt, or a type of another
+                                     crate is public that the page "Versions" of the documentation does not name
+    python3 .ci/public.py --update   writes tests/public-api.txt
+"""
+
+import difflib
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+LIST = Path("tests/public-api.txt")
 
 STANDARD = {"alloc", "core", "std"}
 # What `src/lib.rs` names under "Versions": an item, or a crate with all that is in it.
@@ -61,6 +71,58 @@ for item in crate["index"].values():
     if is_written(item):
         visit(item["inner"], item["name"] or "an implementation")
 
+
+def signature(item):
+    """What follows a function's name in the source, on one line."""
+    (first, start), (last, _) = item["span"]["begin"], item["span"]["end"]
+    lines = Path(item["span"]["filename"]).read_text(encoding="utf-8").splitlines()[first - 1 : last]
+    text = " ".join([lines[0][start - 1 :], *lines[1:]]).split("{")[0].split(";")[0]
+    text = re.sub(r"\s+", " ", text.partition(f"fn {item['name']}")[2]).replace("mut self", "self")
+    return re.sub(r",? \)", ")", text.replace("( ", "(")).strip(" ,")
+
+
+def api(identity, path=""):
+    """One line for each public item at this path, itself included."""
+    item = crate["index"].get(str(identity))
+    if not item or item["visibility"] not in ("public", "default"):
+        return
+    [(kind, inner)] = item["inner"].items()
+    here = f"{path}::{item['name']}".removeprefix("::")
+    if kind == "use":
+        used = crate["index"].get(str(inner["id"]))
+        inside = used["inner"]["module"]["items"] if used and inner["is_glob"] else [inner["id"]]
+        parts = [(part, path) for part in inside]
+    elif kind == "impl":
+        if inner["trait"] and is_written(item) and inner["trait"]["path"] != "StructuralPartialEq":
+            yield f"impl {inner['trait']['path']} for {path}"
+        parts = [] if inner["trait"] else [(part, path) for part in inner["items"]]
+    else:
+        is_async = kind == "function" and inner["header"]["is_async"]
+        yield f"{'async ' * is_async}{kind} {here}{signature(item) if kind == 'function' else ''}"
+        shape = inner.get("kind") if isinstance(inner, dict) else None
+        fields = shape.get("plain", shape.get("struct", {})).get("fields", []) if isinstance(shape, dict) else []
+        names = ("items", "variants", "impls")
+        parts = [(part, here) for part in [*fields, *(part for name in names for part in inner.get(name, []))]]
+    for part, where in parts:
+        yield from api(part, where)
+
+
+def place(line):
+    """By path; what a type implements stands behind it."""
+    return re.sub(r"^(async )?\w+ (.* for )?", "", line), line.startswith("impl "), line
+
+
+name = crate["index"][str(crate["root"])]["name"]
+public = {line.replace(f"{name}::", "") for line in api(crate["root"])} - {f"module {name}"}
+public = sorted(public, key=place)
+if "--update" in sys.argv:
+    LIST.write_text("\n".join(public) + "\n", encoding="utf-8")
+listed = LIST.read_text(encoding="utf-8").splitlines()
+differences = list(difflib.unified_diff(listed, public, str(LIST), "the public API", lineterm="", n=0))
+if differences:
+    print("\n".join(differences))
+    print("The public API has changed. If that is meant: python3 .ci/public.py --update")
+
 allowed_of = {path: {path, path.split("::")[0]} & (ALLOWED | STANDARD) for path in seen}
 unnamed = sorted(path for path, allowed in allowed_of.items() if not allowed)
 for path in unnamed:
@@ -69,4 +131,5 @@ unused = sorted(ALLOWED.difference(*allowed_of.values()))
 for name in unused:
     print(f"{name} is allowed, but not public")
 print(f"{len(seen)} items of other crates are public, of {len(ALLOWED)} crates and names beside std")
-sys.exit(bool(unnamed or unused))
+print(f"{len(public)} items of this one")
+sys.exit(bool(unnamed or unused or differences))
