@@ -92,7 +92,7 @@ impl StoreSync {
             timeout,
             node,
         } = settings;
-        let is_alone = store.ends(lease).is_none();
+        let is_alone = store.subscribe(lease).is_none();
         Arc::new(Self {
             store,
             registry,

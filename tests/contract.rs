@@ -48,7 +48,7 @@
 //! | 7 | ends on every node, DELETE | `store/ends.rs`, `store/owners.rs`, `nodes.rs` |
 //! | 7 | kept, refreshed, handed over | `store/lookup.rs`, `store/expiry.rs` |
 //! | 7 | inner services with ids of their own | `store/inner_ids.rs` |
-//! | 7 | a file, Redis | `clients/tests/embedded.rs`, `clients/tests/killed.rs`, `clients/tests/redis/main.rs` |
+//! | 7 | a file, Redis | `clients/tests/file_store.rs`, `clients/tests/killed.rs`, `clients/tests/redis/main.rs` |
 //! | all | everything at once: nothing leaks | `soak/main.rs` |
 
 mod support;

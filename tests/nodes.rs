@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use http::{Method, Request};
 use http_body_util::BodyExt;
-use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::store::{Fault, MemoryStore};
 use mcp_session_guard::{Owner, SessionGuardLayer};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
@@ -31,7 +31,7 @@ enum Turn {
     Replace(usize),
     /// The process is shut down, and another takes its place.
     Drain(usize),
-    Trouble(Trouble),
+    Fault(Fault),
     Wait(u64),
 }
 
@@ -66,17 +66,17 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
     ];
     let deed = (0..NODES, act).prop_map(|(node, act)| Deed { node, act });
     let trouble = prop::sample::select(vec![
-        Trouble::None,
-        Trouble::None,
-        Trouble::Down,
-        Trouble::Silent,
-        Trouble::Deaf,
+        Fault::None,
+        Fault::None,
+        Fault::Down,
+        Fault::Silent,
+        Fault::Deaf,
     ]);
     let turn = prop_oneof![
         6 => prop::collection::vec(deed, 1..6).prop_map(Turn::Together),
         1 => (0..NODES).prop_map(Turn::Replace),
         1 => (0..NODES).prop_map(Turn::Drain),
-        2 => trouble.prop_map(Turn::Trouble),
+        2 => trouble.prop_map(Turn::Fault),
         2 => (0..40_u64).prop_map(Turn::Wait),
     ];
     prop::collection::vec(turn, 1..30)
@@ -160,7 +160,7 @@ struct Cluster {
     store: MemoryStore,
     nodes: Vec<Node>,
     sessions: Vec<Session>,
-    trouble: Trouble,
+    trouble: Fault,
     /// When the last trouble was over.
     mended: Instant,
     /// Whose sessions one node is still trying to end, new ones of other nodes included.
@@ -176,7 +176,7 @@ impl Cluster {
             nodes: (0..NODES).map(|_| Node::new(&store)).collect(),
             store,
             sessions: Vec::new(),
-            trouble: Trouble::None,
+            trouble: Fault::None,
             mended: Instant::now() - CALM * 2,
             ending: Vec::new(),
             is_untold: false,
@@ -185,19 +185,19 @@ impl Cluster {
 
     /// Since when there has been no trouble, if that is long enough.
     fn calm_since(&self) -> Option<Instant> {
-        let is_calm = self.trouble == Trouble::None && self.mended.elapsed() >= CALM;
+        let is_calm = self.trouble == Fault::None && self.mended.elapsed() >= CALM;
         is_calm.then_some(self.mended + CALM)
     }
 
     async fn turn(&mut self, turn: &Turn) {
         match turn {
             Turn::Wait(seconds) => sleep(SECOND * u32::try_from(*seconds).unwrap()).await,
-            Turn::Trouble(trouble) => {
-                if self.trouble != Trouble::None {
+            Turn::Fault(trouble) => {
+                if self.trouble != Fault::None {
                     self.mended = Instant::now();
                 }
                 self.trouble = *trouble;
-                self.store.set_trouble(*trouble);
+                self.store.set_fault(*trouble);
             }
             Turn::Replace(node) => self.replace(*node).await,
             Turn::Drain(node) => {
@@ -347,7 +347,7 @@ impl Cluster {
                     Fate::Ended(at) if calm_since.is_some_and(|since| since <= at) => is_gone,
                     Fate::Ended(at) => {
                         let patience = match self.trouble {
-                            Trouble::Down | Trouble::Silent => LEASE + GRACE,
+                            Fault::Down | Fault::Silent => LEASE + GRACE,
                             // It is left alone a while.
                             _ if self.mended.elapsed() < SECOND => LEASE + GRACE,
                             _ => LEASE,
@@ -387,7 +387,7 @@ impl Cluster {
 
     /// In the end all agree, and nothing is left behind.
     async fn finish(mut self) {
-        self.turn(&Turn::Trouble(Trouble::None)).await;
+        self.turn(&Turn::Fault(Fault::None)).await;
         sleep(CALM * 8).await;
         let mut live = 0;
         for node in &mut self.nodes {

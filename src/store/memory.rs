@@ -12,12 +12,13 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreFuture,
+    McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreEvents,
+    StoreFuture,
 };
 
 /// A store that ends with its process, for tests of your own: clones share what they keep, so guards
 /// with a clone each are as two machines with one store. It can be told to
-/// [fail](Self::set_trouble). Feature `test-util`.
+/// [fail](Self::set_fault). Feature `test-util`.
 ///
 /// It follows tokio's clock, also where a test has paused it.
 #[derive(Clone, Default)]
@@ -27,7 +28,7 @@ pub struct MemoryStore(Arc<Mutex<Inner>>);
 struct Inner {
     kept: HashMap<SessionKey, Kept>,
     listeners: Vec<UnboundedSender<StoreEvent>>,
-    trouble: Trouble,
+    fault: Fault,
     calls: usize,
 }
 
@@ -40,7 +41,7 @@ struct Kept {
 /// What is wrong with a [`MemoryStore`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Trouble {
+pub enum Fault {
     /// Nothing.
     #[default]
     None,
@@ -60,10 +61,10 @@ impl MemoryStore {
     }
 
     /// From now on this is wrong with it.
-    pub fn set_trouble(&self, trouble: Trouble) {
+    pub fn set_fault(&self, fault: Fault) {
         let mut inner = self.lock();
-        inner.trouble = trouble;
-        if trouble == Trouble::Down {
+        inner.fault = fault;
+        if fault == Fault::Down {
             inner.listeners.clear();
         }
     }
@@ -100,15 +101,15 @@ impl MemoryStore {
         self.lock().kept.clear();
     }
 
-    fn trouble(&self) -> Trouble {
-        self.lock().trouble
+    fn fault(&self) -> Fault {
+        self.lock().fault
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a call as the store's trouble has it.
+    /// Answers a call as the store's fault has it.
     fn answer<'a, T: Send + 'a>(
         &'a self,
         act: impl FnOnce(&mut Inner, Instant) -> T + Send + 'a,
@@ -116,16 +117,16 @@ impl MemoryStore {
         Box::pin(async move {
             // As one that is elsewhere, it never answers at once.
             yield_now().await;
-            let trouble = {
+            let fault = {
                 let mut inner = self.lock();
                 inner.calls += 1;
-                match inner.trouble {
-                    Trouble::None | Trouble::Deaf => return Ok(act(&mut inner, Instant::now())),
-                    trouble => trouble,
+                match inner.fault {
+                    Fault::None | Fault::Deaf => return Ok(act(&mut inner, Instant::now())),
+                    fault => fault,
                 }
             };
-            match trouble {
-                Trouble::Silent => pending().await,
+            match fault {
+                Fault::Silent => pending().await,
                 _ => Err(failure()),
             }
         })
@@ -185,7 +186,7 @@ impl McpSessionStore for MemoryStore {
         })
     }
 
-    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
+    fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
         let listen = self.answer(move |inner, _| {
             let (listener, events) = unbounded_channel();
             inner.listeners.push(listener);
@@ -214,23 +215,27 @@ impl Kept {
     }
 }
 
-/// The events of one listener, with a sign of life in every `pause`.
-fn follow(store: MemoryStore, events: UnboundedReceiver<StoreEvent>, pause: Duration) -> Ends {
+/// The events of one listener, with a heartbeat in every `pause`.
+fn follow(
+    store: MemoryStore,
+    events: UnboundedReceiver<StoreEvent>,
+    pause: Duration,
+) -> StoreEvents {
     let state = (store, events, Duration::ZERO);
     let next = move |(store, mut events, wait): (MemoryStore, UnboundedReceiver<_>, Duration)| async move {
         let event = match timeout(wait, events.recv()).await {
             Ok(Some(event)) => Ok(event),
             Ok(None) => Err(failure()),
-            Err(_) => Ok(StoreEvent::Alive {
+            Err(_) => Ok(StoreEvent::Heartbeat {
                 as_of: Instant::now(),
             }),
         };
         let mut is_missed = false;
-        while matches!(store.trouble(), Trouble::Silent | Trouble::Deaf) {
+        while matches!(store.fault(), Fault::Silent | Fault::Deaf) {
             is_missed = true;
             sleep(pause).await;
         }
-        let event = match is_missed || store.trouble() == Trouble::Down {
+        let event = match is_missed || store.fault() == Fault::Down {
             true => Err(failure()),
             false => event,
         };

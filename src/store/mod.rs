@@ -5,7 +5,7 @@
 //! | `FileStore` | `redb` | one machine: one file |
 //! | `RedisStore`, its module `redis` | `redis`, with TLS `redis-tls` | several machines |
 //! | `MemoryStore` | `test-util` | tests |
-//! | your own [`McpSessionStore`] | | `behaviour` (`test-util`) is the suite that it must pass |
+//! | your own [`McpSessionStore`] | | `conformance` (`test-util`) is the suite that it must pass |
 //!
 //! # What survival means for the inner service
 //!
@@ -32,12 +32,12 @@
 //!   proxy that sends its requests there.
 
 #[cfg(feature = "test-util")]
-pub mod behaviour;
-#[cfg(feature = "redb")]
-mod embedded;
+pub mod conformance;
 #[cfg(any(test, feature = "test-util"))]
 mod memory;
 mod options;
+#[cfg(feature = "redb")]
+mod redb;
 #[cfg(feature = "redis")]
 pub mod redis;
 
@@ -50,11 +50,11 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::time::Instant;
 
-#[cfg(feature = "redb")]
-pub use self::embedded::{FileStore, FileStoreError, FileStoreErrorKind};
 #[cfg(any(test, feature = "test-util"))]
-pub use self::memory::{MemoryStore, Trouble};
+pub use self::memory::{Fault, MemoryStore};
 pub use self::options::StoreOptions;
+#[cfg(feature = "redb")]
+pub use self::redb::{FileStore, FileStoreError, FileStoreErrorKind};
 #[cfg(feature = "redis-tls")]
 pub use self::redis::RedisOptions;
 #[cfg(feature = "redis")]
@@ -90,7 +90,7 @@ pub use self::redis::RedisStore;
 ///
 /// **Runtime.** Futures are polled on the guard's tokio runtime and must not block it.
 ///
-/// `store::behaviour` (feature `test-util`) is the suite that every store must pass.
+/// `store::conformance` (feature `test-util`) is the suite that every store must pass.
 pub trait McpSessionStore: fmt::Debug + Send + Sync + 'static {
     /// Keeps a session that has just opened, unless there is one under this key: then `false`, and
     /// the one that is there stays as it is.
@@ -117,7 +117,7 @@ pub trait McpSessionStore: fmt::Debug + Send + Sync + 'static {
     /// Some may have been put off.
     fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>>;
 
-    /// Ends a session: from the answer on nobody loads it, and every [`ends`](Self::ends) says so.
+    /// Ends a session: from the answer on nobody loads it, and every [subscription](Self::subscribe) says so.
     /// One that is not there is no error, but still said to have ended: a process may know it.
     ///
     /// # Errors
@@ -126,7 +126,7 @@ pub trait McpSessionStore: fmt::Debug + Send + Sync + 'static {
     fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()>;
 
     /// Ends every session that `owner` has at this moment, in every scope: from the answer on nobody
-    /// loads one, and every [`ends`](Self::ends) says so. What the owner opens later is not concerned.
+    /// loads one, and every [subscription](Self::subscribe) says so. What the owner opens later is not concerned.
     ///
     /// # Errors
     ///
@@ -140,7 +140,7 @@ pub trait McpSessionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// The store can not be reached; asked again after a pause. An error in the stream, or its end,
     /// means that something may have been missed: the stream is dropped and asked for anew.
-    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>>;
+    fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>>;
 }
 
 impl<S: McpSessionStore + ?Sized> McpSessionStore for Arc<S> {
@@ -164,16 +164,16 @@ impl<S: McpSessionStore + ?Sized> McpSessionStore for Arc<S> {
         (**self).remove_owner(owner)
     }
 
-    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
-        (**self).ends(lease)
+    fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
+        (**self).subscribe(lease)
     }
 }
 
 /// What the methods of an [`McpSessionStore`] return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// What [`McpSessionStore::ends`] returns.
-pub type Ends = Pin<Box<dyn Stream<Item = Result<StoreEvent, StoreError>> + Send>>;
+/// What [`McpSessionStore::subscribe`] returns.
+pub type StoreEvents = Pin<Box<dyn Stream<Item = Result<StoreEvent, StoreError>> + Send>>;
 
 /// Under what a session is kept. An id is good in its scope only.
 ///
@@ -270,14 +270,14 @@ impl Refresh {
     }
 }
 
-/// What a store's [`ends`](McpSessionStore::ends) tell.
+/// What a [subscription](McpSessionStore::subscribe) tells.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreEvent {
     /// Every end up to this moment has been told. Comes at least three times a lease, and its
     /// moment is one at which *this* process has asked for the news, so that news which lingers on
     /// the way is not taken for fresh.
-    Alive {
+    Heartbeat {
         /// That moment, by this process's clock.
         as_of: Instant,
     },

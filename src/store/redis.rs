@@ -44,7 +44,7 @@
 //! A session takes about 400 bytes of Redis, and each owner about 200 once.
 //!
 //! Ends are published on the channel `mcp:{ends}`. Each process listens on a connection of its own
-//! and publishes a sign four times a lease, which it must hear within the lease.
+//! and publishes a heartbeat four times a lease, which it must hear within the lease.
 //!
 //! # What Redis may lose
 //!
@@ -86,12 +86,13 @@ use redis::io::tcp::TcpSettings;
 use redis::{Client, Cmd, ProtocolVersion, cmd};
 use uuid::Uuid;
 
-use self::connection::{PATIENCE, Server, Wire, unusable};
-use self::keys::{Keys, STAMP_BYTES, Stamp, hashed, told};
+use self::connection::{PATIENCE, Server, SharedConnection, unusable};
+use self::keys::{Keys, OWNER_TOKEN_BYTES, OwnerToken, encode, hashed};
 #[cfg(feature = "redis-tls")]
 pub use self::options::RedisOptions;
 use super::{
-    Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreFuture,
+    McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreEvents,
+    StoreFuture,
 };
 
 /// Sessions in Redis or Valkey: see the [module](self) for what it needs, keeps, and may lose.
@@ -99,7 +100,7 @@ use super::{
 /// Clones share their connection. `Debug` shows no secret.
 #[derive(Clone)]
 pub struct RedisStore {
-    wire: Arc<Wire>,
+    connection: Arc<SharedConnection>,
     keys: Keys,
 }
 
@@ -168,7 +169,7 @@ impl RedisStore {
 
     fn with(server: Server) -> Self {
         Self {
-            wire: Arc::new(Wire::new(server)),
+            connection: Arc::new(SharedConnection::new(server)),
             keys: Keys {
                 prefix: "mcp:".to_owned(),
             },
@@ -183,41 +184,50 @@ impl RedisStore {
         command
             .arg(token.as_bytes())
             .arg(millis(expires_in.saturating_add(LONGER)));
-        let token: Vec<u8> = self.wire.ask(&command).await?;
+        let token: Vec<u8> = self.connection.ask(&command).await?;
         Uuid::from_slice(&token).map_err(|_| StoreError::new("an owner's token can not be read"))
     }
 
     /// Whether the owner of a session had no sessions removed since it opened.
-    async fn is_good(&self, stamp: Stamp) -> Result<bool, StoreError> {
-        let Some((owner, token)) = stamp.owner() else {
+    async fn is_good(&self, owner_token: OwnerToken) -> Result<bool, StoreError> {
+        let Some((owner, token)) = owner_token.owner() else {
             return Ok(true);
         };
-        let now: Option<Vec<u8>> = self.wire.ask(&read(&self.keys.owner(owner))).await?;
+        let now: Option<Vec<u8>> = self.connection.ask(&read(&self.keys.owner(owner))).await?;
         Ok(now.is_some_and(|now| now == token.as_bytes()))
     }
 
     async fn refresh_one(&self, session: &Refresh) -> Result<bool, StoreError> {
         let put_off = |key: &str, until: Duration| {
             let mut command = script(PUT_OFF, key);
-            command.arg(millis(until)).arg(STAMP_BYTES);
+            command.arg(millis(until)).arg(OWNER_TOKEN_BYTES);
             command
         };
         let key = self.keys.session(&session.key);
-        let found: Option<Vec<u8>> = self.wire.ask(&put_off(&key, session.expires_in)).await?;
-        let Some(stamp) = found.as_deref().and_then(Stamp::read) else {
+        let found: Option<Vec<u8>> = self
+            .connection
+            .ask(&put_off(&key, session.expires_in))
+            .await?;
+        let Some(owner_token) = found.as_deref().and_then(OwnerToken::read) else {
             return Ok(false);
         };
-        let Some((owner, token)) = stamp.owner() else {
+        let Some((owner, token)) = owner_token.owner() else {
             return Ok(true);
         };
         let until = session.expires_in.saturating_add(LONGER);
         let command = put_off(&self.keys.owner(owner), until);
-        let now: Option<Vec<u8>> = self.wire.ask(&command).await?;
+        let now: Option<Vec<u8>> = self.connection.ask(&command).await?;
         Ok(now.is_some_and(|now| now == token.as_bytes()))
     }
 
     async fn tell(&self, event: &StoreEvent) -> Result<(), StoreError> {
-        publish(&self.wire, PATIENCE, &self.keys.ends(), &told(event)).await
+        publish(
+            &self.connection,
+            PATIENCE,
+            &self.keys.ends(),
+            &encode(event),
+        )
+        .await
     }
 }
 
@@ -225,29 +235,29 @@ impl McpSessionStore for RedisStore {
     fn create<'a>(&'a self, session: NewSession<'a>) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let key = self.keys.session(session.key);
-            let stamp = match session.owner.map(hashed) {
-                Some(owner) => Stamp::new(owner, self.token(owner, session.expires_in).await?),
-                None => Stamp::NOBODYS,
+            let owner_token = match session.owner.map(hashed) {
+                Some(owner) => OwnerToken::new(owner, self.token(owner, session.expires_in).await?),
+                None => OwnerToken::ANONYMOUS,
             };
             let mut create = cmd("SET");
-            create.arg(&key).arg(stamp.before(session.value));
+            create.arg(&key).arg(owner_token.before(session.value));
             create.arg("NX").arg("PX").arg(millis(session.expires_in));
             for _ in 0..ATTEMPTS {
-                let created: Option<String> = self.wire.ask(&create).await?;
+                let created: Option<String> = self.connection.ask(&create).await?;
                 if created.is_some() {
                     return Ok(true);
                 }
                 // What is there may have ended with its owner's others.
-                let found: Option<Vec<u8>> = self.wire.ask(&read(&key)).await?;
-                let Some(found) = found.as_deref().and_then(Stamp::read) else {
+                let found: Option<Vec<u8>> = self.connection.ask(&read(&key)).await?;
+                let Some(found) = found.as_deref().and_then(OwnerToken::read) else {
                     continue;
                 };
                 if self.is_good(found).await? {
                     return Ok(false);
                 }
-                let mut bury = script(BURY, &key);
-                bury.arg(found.as_bytes());
-                let () = self.wire.ask(&bury).await?;
+                let mut delete = script(DELETE_IF_STALE, &key);
+                delete.arg(found.as_bytes());
+                let () = self.connection.ask(&delete).await?;
             }
             Ok(false)
         })
@@ -255,9 +265,10 @@ impl McpSessionStore for RedisStore {
 
     fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<Vec<u8>>> {
         Box::pin(async move {
-            let found: Option<Vec<u8>> = self.wire.ask(&read(&self.keys.session(key))).await?;
-            match found.and_then(Stamp::split) {
-                Some((stamp, value)) => Ok(self.is_good(stamp).await?.then_some(value)),
+            let found: Option<Vec<u8>> =
+                self.connection.ask(&read(&self.keys.session(key))).await?;
+            match found.and_then(OwnerToken::split) {
+                Some((owner_token, value)) => Ok(self.is_good(owner_token).await?.then_some(value)),
                 None => Ok(None),
             }
         })
@@ -275,7 +286,7 @@ impl McpSessionStore for RedisStore {
         Box::pin(async move {
             // In this order: whoever hears of the end must not find the session.
             let () = self
-                .wire
+                .connection
                 .ask(cmd("DEL").arg(self.keys.session(key)))
                 .await?;
             self.tell(&StoreEvent::Ended(key.clone())).await
@@ -285,21 +296,21 @@ impl McpSessionStore for RedisStore {
     fn remove_owner<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let key = self.keys.owner(hashed(owner));
-            let () = self.wire.ask(cmd("DEL").arg(key)).await?;
+            let () = self.connection.ask(cmd("DEL").arg(key)).await?;
             self.tell(&StoreEvent::OwnerEnded(owner.into())).await
         })
     }
 
-    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
-        let (wire, keys) = (self.wire.clone(), self.keys.clone());
-        Some(Box::pin(subscription::listen(wire, keys, lease)))
+    fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
+        let (connection, keys) = (self.connection.clone(), self.keys.clone());
+        Some(Box::pin(subscription::listen(connection, keys, lease)))
     }
 }
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")
-            .field("server", self.wire.server())
+            .field("server", self.connection.server())
             .field("prefix", &self.keys.prefix)
             .finish_non_exhaustive()
     }
@@ -307,16 +318,17 @@ impl fmt::Debug for RedisStore {
 
 /// Publishes by a primary, or fails: what a replica is told stays there.
 async fn publish(
-    wire: &Wire,
+    connection: &SharedConnection,
     patience: Duration,
     channel: &str,
     message: &[u8],
 ) -> Result<(), StoreError> {
-    let publish = match wire.server() {
+    let publish = match connection.server() {
         Server::One(_) => PUBLISH,
         Server::Cluster(_) => SHARD_PUBLISH,
     };
-    wire.ask_within(patience, script(publish, channel).arg(message))
+    connection
+        .ask_within(patience, script(publish, channel).arg(message))
         .await
 }
 
@@ -352,7 +364,7 @@ const PUT_OFF: &str = "local value = redis.call('GETEX', KEYS[1]) \
     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
     return string.sub(value, 1, ARGV[2])";
 /// Deletes a session that has ended with its owner's others, unless another has taken its place.
-const BURY: &str = "local value = redis.call('GETEX', KEYS[1]) \
+const DELETE_IF_STALE: &str = "local value = redis.call('GETEX', KEYS[1]) \
     if value and string.sub(value, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
 /// The channel stands for a key, so that a cluster leads here; there never is one.
 const PUBLISH: &str = "redis.call('GETEX', KEYS[1]) redis.call('PUBLISH', KEYS[1], ARGV[1])";

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::outbox::StoreOp;
 use super::{StoreSync, key, late};
 use crate::session::{EndReason, Entry, Owner, Registry, clock};
-use crate::store::{Ends, StoreEvent};
+use crate::store::{StoreEvent, StoreEvents};
 
 /// Follows the stream of ends as long as the registry lives.
 pub(super) async fn run(store_sync: Weak<StoreSync>) {
@@ -29,13 +29,13 @@ pub(super) async fn run(store_sync: Weak<StoreSync>) {
 }
 
 /// `None` where there is nothing to listen to any more; `Some(None)` where that fails.
-async fn listen(store_sync: &Weak<StoreSync>) -> Option<Option<Ends>> {
+async fn listen(store_sync: &Weak<StoreSync>) -> Option<Option<StoreEvents>> {
     // A guard that is dropped meanwhile must not wait for this.
     let (store, lease, patience) = {
         let sync = store_sync.upgrade()?;
         (sync.store.clone(), sync.lease.duration(), sync.timeout)
     };
-    let ends = store.ends(lease)?;
+    let ends = store.subscribe(lease)?;
     let ends = timeout(patience, ends).await;
     let sync = store_sync.upgrade()?;
     let ends = match ends {
@@ -57,7 +57,7 @@ async fn listen(store_sync: &Weak<StoreSync>) -> Option<Option<Ends>> {
 }
 
 /// Whether anything was heard before the stream broke.
-async fn follow(store_sync: &Weak<StoreSync>, ends: Ends) -> bool {
+async fn follow(store_sync: &Weak<StoreSync>, ends: StoreEvents) -> bool {
     let mut ends = pin!(ends);
     let mut lease = LONGEST_PAUSE;
     let mut heard = false;
@@ -88,7 +88,7 @@ async fn follow(store_sync: &Weak<StoreSync>, ends: Ends) -> bool {
 impl StoreSync {
     fn hear(&self, registry: &Arc<Registry>, event: StoreEvent) {
         match event {
-            StoreEvent::Alive { as_of } => {
+            StoreEvent::Heartbeat { as_of } => {
                 self.lease.renew(clock::at(as_of));
             }
             StoreEvent::Ended(key) => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use futures_util::future::join_all;
 use http::Method;
-use mcp_session_guard::store::{MemoryStore, SessionKey, Trouble};
 use mcp_session_guard::EndReason;
+use mcp_session_guard::store::{Fault, MemoryStore, SessionKey};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
@@ -41,7 +41,7 @@ async fn an_end_that_is_not_heard_of_is_known_after_the_lease() {
     let id = a.open_and_use().await;
     assert_eq!(ping(&b, &id).await, 200);
     sleep(LEASE).await;
-    store.set_trouble(Trouble::Deaf);
+    store.set_fault(Fault::Deaf);
     assert_eq!(b.ask(bodiless(Method::DELETE, Some(&id))).await.status, 204);
     assert_eq!(ping(&b, &id).await, 404);
 
@@ -57,7 +57,7 @@ async fn without_news_each_session_is_checked_once_a_lease() {
     let store = MemoryStore::new();
     let a = node(&store);
     let ids = [a.open_and_use().await, a.open_and_use().await];
-    store.set_trouble(Trouble::Deaf);
+    store.set_fault(Fault::Deaf);
     sleep(LEASE * 2).await;
     let calls = store.calls();
     for _ in 0..4 {
@@ -78,8 +78,8 @@ async fn a_stream_that_comes_back_begins_a_new_epoch() {
     let [gone, good] = [a.open_and_use().await, a.open_and_use().await];
     sleep(LEASE).await;
     // The stream breaks and comes back within the lease; in between a session ends.
-    store.set_trouble(Trouble::Down);
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::Down);
+    store.set_fault(Fault::None);
     assert_eq!(
         b.ask(bodiless(Method::DELETE, Some(&gone))).await.status,
         204
@@ -96,13 +96,13 @@ async fn a_delete_that_the_store_does_not_hear_is_503_and_over_here() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     let answer = a.ask(bodiless(Method::DELETE, Some(&id))).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.headers["content-type"], "application/problem+json");
     assert_eq!(answer.headers["retry-after"], "5");
     assert_eq!(ping(&a, &id).await, 404);
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     assert_eq!(
         ping(&a, &id).await,
         404,
@@ -155,8 +155,8 @@ async fn a_stream_ends_though_the_end_came_while_nobody_could_be_told() {
         let id = a.open_and_use().await;
         sleep(SECOND * 200).await;
         let mut stream = a.send(bodiless(Method::GET, Some(&id))).await.into_body();
-        store.set_trouble(Trouble::Down);
-        store.set_trouble(Trouble::None);
+        store.set_fault(Fault::Down);
+        store.set_fault(Fault::None);
         let deleted = b.ask(bodiless(Method::DELETE, Some(&id))).await;
         assert_eq!(deleted.status, 204);
         assert!(seconds_until_over(&mut stream).await <= 5);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::HeaderValue;
-use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::store::{Fault, MemoryStore};
 use mcp_session_guard::{McpSession, Owner, SessionGuardLayer};
 use tokio::time::{sleep, timeout};
 
@@ -74,14 +74,14 @@ async fn an_asker_who_leaves_takes_nobody_along() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
-    store.set_trouble(Trouble::Silent);
+    store.set_fault(Fault::Silent);
     let leaver = timeout(SECOND, ping(&b, &id));
     let stayer = async {
         sleep(SECOND / 2).await;
         let stayer = ping(&b, &id);
         let mended = async {
             sleep(SECOND).await;
-            store.set_trouble(Trouble::None);
+            store.set_fault(Fault::None);
         };
         futures_util::future::join(stayer, mended).await.0
     };

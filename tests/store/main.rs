@@ -18,7 +18,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, Request};
-use mcp_session_guard::store::{MemoryStore, StoreOptions, behaviour};
+use mcp_session_guard::store::{MemoryStore, StoreOptions, conformance};
 use mcp_session_guard::{SessionGuardBuilder, SessionGuardLayer};
 use tokio::time::sleep;
 
@@ -94,5 +94,5 @@ async fn settle() {
 #[tokio::test(start_paused = true)]
 async fn the_store_in_memory_does_what_every_store_must() {
     let store = MemoryStore::new();
-    behaviour::check(&store, &store.clone()).await;
+    conformance::check(&store, &store.clone()).await;
 }

@@ -5,7 +5,7 @@ use axum::response::Response;
 use futures_util::stream;
 use http::request::Parts;
 use http_body_util::BodyExt;
-use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::store::{Fault, MemoryStore};
 use tokio::time::{sleep, timeout};
 
 use super::support::times::{MINUTE, SECOND};
@@ -31,14 +31,14 @@ fn events(chunks: &'static [&'static str]) -> impl Fn(Parts, Bytes) -> Response 
 async fn an_opening_whose_client_leaves_while_the_store_is_told_leaves_nothing() {
     let store = MemoryStore::new();
     let a = node(&store);
-    store.set_trouble(Trouble::Silent);
+    store.set_fault(Fault::Silent);
     assert!(
         timeout(SECOND, a.send(post(None, INITIALIZE)))
             .await
             .is_err()
     );
     assert_eq!(a.sessions.stats().opening, 0);
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     a.open().await;
     sleep(MINUTE).await;
     assert_eq!(store.len(), 1);
@@ -122,14 +122,14 @@ async fn a_result_that_the_store_does_not_take_becomes_an_error_in_the_stream() 
     let response = a.send(post(None, INITIALIZE)).await;
     let mut body = response.into_body();
     body.frame().await.unwrap().unwrap();
-    store.set_trouble(Trouble::Silent);
+    store.set_fault(Fault::Silent);
     let rest = body.collect().await.unwrap().to_bytes();
     assert_eq!(
         rest,
         "data: {\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Session ended\"},\"id\":0}\n\n"
     );
     assert!(a.sessions.is_empty());
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     sleep(MINUTE).await;
     assert!(store.is_empty());
 }

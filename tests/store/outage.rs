@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use futures_util::future::join_all;
 use http::{Method, Request};
-use mcp_session_guard::store::{MemoryStore, StoreOptions, Trouble};
+use mcp_session_guard::store::{Fault, MemoryStore, StoreOptions};
 use mcp_session_guard::{EndReason, SessionEvent, SessionGuardLayer};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -25,7 +25,7 @@ async fn a_store_that_is_down_refuses_what_only_it_can_tell() {
     let a = node(&store);
     let known = a.open_and_use().await;
     settle().await;
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     a.inner.clear();
 
     let answer = a.ask(post(Some(UNKNOWN), PING)).await;
@@ -53,7 +53,7 @@ async fn a_store_that_is_down_refuses_what_only_it_can_tell() {
     assert_eq!((answer.status.as_u16(), answer.text()), (503, UNAVAILABLE));
     assert_eq!(a.sessions.len(), 1, "a refusal ends nothing");
 
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     sleep(SECOND).await;
     assert_eq!(ping(&a, &known).await, 200);
     a.open().await;
@@ -67,10 +67,10 @@ async fn a_session_under_way_is_not_touched_by_a_store_that_is_down() {
     let a = node(&store);
     let id = a.open_and_use().await;
     let mut stream = stream_of(&a, &id).await;
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     sleep(LEASE + GRACE + MINUTE).await;
     assert!(!is_over(&mut stream));
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     sleep(SECOND * 10).await;
     assert_eq!(ping(&a, &id).await, 200);
 }
@@ -79,7 +79,7 @@ async fn a_session_under_way_is_not_touched_by_a_store_that_is_down() {
 async fn a_store_that_keeps_silent_is_waited_for_once() {
     let store = MemoryStore::new();
     let a = node(&store);
-    store.set_trouble(Trouble::Silent);
+    store.set_fault(Fault::Silent);
     let start = tokio::time::Instant::now();
     assert_eq!(ping(&a, UNKNOWN).await, 503);
     assert_eq!(start.elapsed(), Duration::from_secs(2));
@@ -98,11 +98,11 @@ async fn the_check_of_a_known_session_falls_back_on_the_grace() {
     let a = TestServer::build(guard);
     let id = a.open_and_use().await;
     settle().await;
-    store.set_trouble(Trouble::Silent);
+    store.set_fault(Fault::Silent);
     assert_eq!(ping(&a, &id).await, 200);
     sleep(LEASE + SECOND).await;
     assert_eq!(ping(&a, &id).await, 503);
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     sleep(SECOND).await;
     assert_eq!(ping(&a, &id).await, 200);
 }
@@ -112,9 +112,9 @@ async fn a_store_that_has_forgotten_ends_what_it_vouched_for() {
     let store = MemoryStore::new();
     let a = node(&store);
     let id = a.open_and_use().await;
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     store.forget();
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     sleep(LEASE * 2).await;
     assert_eq!(ping(&a, &id).await, 404);
     assert_eq!(a.sessions.stats().ended[&EndReason::EndedElsewhere], 1);
@@ -124,7 +124,7 @@ async fn a_store_that_has_forgotten_ends_what_it_vouched_for() {
 async fn report_only_opens_without_a_session_where_the_store_is_down() {
     let store = MemoryStore::new();
     let a = TestServer::build(builder(&store).report_only());
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     let answer = a.ask(post(None, INITIALIZE)).await;
     assert_eq!(answer.status, 200);
     assert!(!answer.headers.contains_key("mcp-session-id"));
@@ -152,7 +152,7 @@ async fn hooks_are_told_of_what_was_restored_and_of_a_store_that_fails() {
     let b = TestServer::build(guard);
     let id = a.open_and_use().await;
     assert_eq!(ping(&b, &id).await, 200);
-    store.set_trouble(Trouble::Silent);
+    store.set_fault(Fault::Silent);
     assert_eq!(ping(&b, UNKNOWN).await, 503);
     assert_eq!(
         *told.lock().unwrap(),
@@ -190,7 +190,7 @@ async fn openings_that_the_store_never_saw_leave_nothing_to_be_told() {
     };
     let guard = SessionGuardLayer::builder().store(store.clone());
     let a = TestServer::around(guard.build().unwrap(), handler);
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     let mut openings = Vec::new();
     for _ in 0..6000 {
         let a = a.clone();
@@ -202,7 +202,7 @@ async fn openings_that_the_store_never_saw_leave_nothing_to_be_told() {
         assert_eq!(opening.await.unwrap(), 503);
     }
     let before = store.calls();
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     sleep(SECOND * 30).await;
     let told = store.calls() - before;
     assert!(

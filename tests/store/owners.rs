@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use futures_util::FutureExt;
 use http::{Method, Request};
 use mcp_session_guard::Owner;
-use mcp_session_guard::store::{MemoryStore, Trouble};
+use mcp_session_guard::store::{Fault, MemoryStore};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -58,11 +58,11 @@ async fn an_owners_end_that_the_store_has_not_heard_holds_here_and_is_told_again
     let id = open_by(&b, "alice").await;
     open_by(&a, "alice").await;
     settle().await;
-    store.set_trouble(Trouble::Down);
+    store.set_fault(Fault::Down);
     a.sessions.end_owner(&Owner::new("alice"));
     assert!(a.sessions.flush().await.is_err());
     assert_ne!(ping_by(&a, "alice", &id).await, 200);
-    store.set_trouble(Trouble::None);
+    store.set_fault(Fault::None);
     // Not even while it is on its way.
     assert_ne!(ping_by(&a, "alice", &id).await, 200);
     sleep(LEASE * 2).await;
@@ -111,9 +111,9 @@ async fn what_has_left_is_not_asked_for_for_ever_because_its_owner_was_logged_ou
         while !store.is_empty() {
             yield_now().await;
         }
-        store.set_trouble(Trouble::Down);
+        store.set_fault(Fault::Down);
         sleep(Duration::from_millis(10)).await;
-        store.set_trouble(Trouble::None);
+        store.set_fault(Fault::None);
     };
     let (opened, ()) = tokio::join!(opening, log_out);
     assert_eq!((opened.status.as_u16(), store.len()), (200, 1));

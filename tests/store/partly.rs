@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mcp_session_guard::SessionGuardLayer;
 use mcp_session_guard::store::{
-    Ends, McpSessionStore, MemoryStore, NewSession, Refresh, SessionKey, StoreError, StoreFuture,
+    McpSessionStore, MemoryStore, NewSession, Refresh, SessionKey, StoreError, StoreEvents,
+    StoreFuture,
 };
 
 use super::support::TestServer;
@@ -52,8 +53,8 @@ impl McpSessionStore for Partly {
         self.store.remove_owner(owner)
     }
 
-    fn ends(&self, lease: Duration) -> Option<StoreFuture<'_, Ends>> {
-        self.store.ends(lease)
+    fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
+        self.store.subscribe(lease)
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) enum Server {
 }
 
 /// One connection for all calls.
-pub(super) struct Wire {
+pub(super) struct SharedConnection {
     server: Server,
     held: Mutex<Option<Arc<Connection>>>,
     /// Taken by whoever connects, so that others wait for the same connection.
@@ -39,7 +39,7 @@ enum Connection {
     Cluster(ClusterConnection),
 }
 
-impl Wire {
+impl SharedConnection {
     pub(super) fn new(server: Server) -> Self {
         Self {
             server,

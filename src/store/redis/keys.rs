@@ -37,24 +37,24 @@ impl Keys {
 /// Whose a session is, in front of its value: the owner's name, hashed, and the token that the owner
 /// had when it opened. It is good as long as that is the owner's token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Stamp([u8; STAMP_BYTES]);
+pub(super) struct OwnerToken([u8; OWNER_TOKEN_BYTES]);
 
-impl Stamp {
+impl OwnerToken {
     /// Nobody's.
-    pub(super) const NOBODYS: Self = Self([0; STAMP_BYTES]);
+    pub(super) const ANONYMOUS: Self = Self([0; OWNER_TOKEN_BYTES]);
 
     pub(super) fn new(owner: Uuid, token: Uuid) -> Self {
-        let mut bytes = [0; STAMP_BYTES];
+        let mut bytes = [0; OWNER_TOKEN_BYTES];
         bytes[..16].copy_from_slice(owner.as_bytes());
         bytes[16..].copy_from_slice(token.as_bytes());
         Self(bytes)
     }
 
-    /// The stamp and what stands behind it; `None` if this is no value of ours.
+    /// The owner token and what stands behind it; `None` if this is no value of ours.
     pub(super) fn split(mut stored: Vec<u8>) -> Option<(Self, Vec<u8>)> {
-        let stamp = Self::read(&stored)?;
-        stored.drain(..STAMP_BYTES);
-        Some((stamp, stored))
+        let owner_token = Self::read(&stored)?;
+        stored.drain(..OWNER_TOKEN_BYTES);
+        Some((owner_token, stored))
     }
 
     pub(super) fn read(stored: &[u8]) -> Option<Self> {
@@ -69,7 +69,7 @@ impl Stamp {
     pub(super) fn owner(&self) -> Option<(Uuid, Uuid)> {
         let part = |bytes: &[u8]| Uuid::from_slice(bytes).ok();
         let (owner, token) = self.0.split_at(16);
-        (*self != Self::NOBODYS).then_some((part(owner)?, part(token)?))
+        (*self != Self::ANONYMOUS).then_some((part(owner)?, part(token)?))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
@@ -84,16 +84,16 @@ pub(super) fn hashed(owner: &str) -> Uuid {
 }
 
 /// What is published of an end.
-pub(super) fn told(event: &StoreEvent) -> Vec<u8> {
+pub(super) fn encode(event: &StoreEvent) -> Vec<u8> {
     match event {
         StoreEvent::Ended(key) => format!("s{}:{}", key.scope(), key.id()).into(),
         StoreEvent::OwnerEnded(owner) => format!("o{owner}").into(),
-        StoreEvent::Alive { .. } => Vec::new(),
+        StoreEvent::Heartbeat { .. } => Vec::new(),
     }
 }
 
-/// Reads what [`told`] has written; `None` if it is something else.
-pub(super) fn heard(message: &[u8]) -> Option<StoreEvent> {
+/// Reads what [`encode`] has written; `None` if it is something else.
+pub(super) fn decode(message: &[u8]) -> Option<StoreEvent> {
     let text = std::str::from_utf8(message).ok()?;
     if let Some(owner) = text.strip_prefix('o') {
         return Some(StoreEvent::OwnerEnded(owner.into()));
@@ -103,39 +103,42 @@ pub(super) fn heard(message: &[u8]) -> Option<StoreEvent> {
 }
 
 /// How many bytes stand in front of each value.
-pub(super) const STAMP_BYTES: usize = 32;
+pub(super) const OWNER_TOKEN_BYTES: usize = 32;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_is_read_again_and_nobodys_names_no_owner() {
+    fn an_owner_token_is_read_again_and_nobodys_names_no_owner() {
         let (owner, token) = (hashed("alice"), Uuid::new_v4());
-        let stored = Stamp::new(owner, token).before(b"value");
-        let (stamp, value) = Stamp::split(stored).unwrap();
-        assert_eq!(stamp.owner(), Some((owner, token)));
+        let stored = OwnerToken::new(owner, token).before(b"value");
+        let (owner_token, value) = OwnerToken::split(stored).unwrap();
+        assert_eq!(owner_token.owner(), Some((owner, token)));
         assert_eq!(value, b"value");
 
-        let stored = Stamp::NOBODYS.before(b"");
-        assert_eq!(Stamp::split(stored), Some((Stamp::NOBODYS, vec![])));
-        assert_eq!(Stamp::NOBODYS.owner(), None);
+        let stored = OwnerToken::ANONYMOUS.before(b"");
+        assert_eq!(
+            OwnerToken::split(stored),
+            Some((OwnerToken::ANONYMOUS, vec![]))
+        );
+        assert_eq!(OwnerToken::ANONYMOUS.owner(), None);
     }
 
     #[test]
-    fn what_is_too_short_for_a_stamp_is_none() {
-        for length in [0, 1, STAMP_BYTES - 1] {
-            assert_eq!(Stamp::split(vec![1; length]), None);
+    fn what_is_too_short_for_an_owner_token_is_none() {
+        for length in [0, 1, OWNER_TOKEN_BYTES - 1] {
+            assert_eq!(OwnerToken::split(vec![1; length]), None);
         }
     }
 
     #[test]
     fn an_end_is_read_as_it_was_told() {
         let key = SessionKey::new("a.b", "x:y}{");
-        let read = heard(&told(&StoreEvent::Ended(key.clone())));
+        let read = decode(&encode(&StoreEvent::Ended(key.clone())));
         assert!(matches!(read, Some(StoreEvent::Ended(read)) if read == key));
         for owner in ["", "s:", "[\"a\",\"b\"]", "\u{1F511}"] {
-            let read = heard(&told(&StoreEvent::OwnerEnded(owner.into())));
+            let read = decode(&encode(&StoreEvent::OwnerEnded(owner.into())));
             assert!(matches!(read, Some(StoreEvent::OwnerEnded(read)) if *read == *owner));
         }
     }
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn what_nobody_tells_is_none() {
         for message in [&b""[..], b"x", b"s", b"sscope", b"o\xff", b"S:id"] {
-            assert!(heard(message).is_none(), "{message:?}");
+            assert!(decode(message).is_none(), "{message:?}");
         }
     }
 }

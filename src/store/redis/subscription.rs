@@ -1,7 +1,7 @@
 //! The ends that are published, and the proof that none was missed.
 //!
-//! A listener publishes a sign of its own, by the connection on which ends are published too, and
-//! waits until it hears that. Redis hands a listener what is published in its order: when the sign is
+//! A listener publishes a heartbeat of its own, by the connection on which ends are published too, and
+//! waits until it hears that. Redis hands a listener what is published in its order: when the heartbeat is
 //! back, everything that was published before it was sent has been heard. A connection to a server by
 //! which nobody publishes any more never hears it.
 
@@ -17,25 +17,25 @@ use redis::{Client, Msg, PushInfo, PushKind, RedisResult};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::connection::{PATIENCE, Server, Wire, failure, silent};
-use super::keys::{Keys, heard};
+use super::connection::{PATIENCE, Server, SharedConnection, failure, silent};
+use super::keys::{Keys, decode};
 use super::publish;
-use crate::store::{Ends, StoreError, StoreEvent};
+use crate::store::{StoreError, StoreEvent, StoreEvents};
 
 /// Listens from now on.
 pub(super) async fn listen(
-    wire: Arc<Wire>,
+    connection: Arc<SharedConnection>,
     keys: Keys,
     lease: Duration,
-) -> Result<Ends, StoreError> {
+) -> Result<StoreEvents, StoreError> {
     let echo = keys.echo();
     let channels = [keys.ends(), echo.clone()];
-    let subscribed = timeout(PATIENCE, subscribe(wire.server(), &channels)).await;
+    let subscribed = timeout(PATIENCE, subscribe(connection.server(), &channels)).await;
     let messages = subscribed.map_err(|_| silent())?.map_err(failure)?;
     let began = Instant::now();
     let listener = Listener {
         messages,
-        signs: signs(wire, echo.clone(), began, lease),
+        heartbeats: heartbeats(connection, echo.clone(), began, lease),
         echo,
         failed: None,
         began,
@@ -54,15 +54,15 @@ pub(super) async fn listen(
 /// One stream of ends.
 struct Listener {
     messages: BoxStream<'static, Message>,
-    signs: BoxStream<'static, Result<(), StoreError>>,
-    /// The channel of its own signs.
+    heartbeats: BoxStream<'static, Result<(), StoreError>>,
+    /// The channel of its own heartbeats.
     echo: String,
-    /// Why the last sign could not be sent.
+    /// Why the last heartbeat could not be sent.
     failed: Option<StoreError>,
-    /// What signs count from.
+    /// What heartbeats count from.
     began: Instant,
     lease: Duration,
-    /// By when it must have heard a sign.
+    /// By when it must have heard a heartbeat.
     until: Instant,
 }
 
@@ -73,21 +73,21 @@ impl Listener {
     async fn next(&mut self) -> Result<StoreEvent, StoreError> {
         let (channel, message) = self.message().await?;
         if channel != self.echo {
-            return heard(&message).ok_or_else(unreadable);
+            return decode(&message).ok_or_else(unreadable);
         }
         let sent = str::from_utf8(&message).ok().and_then(|it| it.parse().ok());
         let sent = sent.map(Duration::from_nanos).ok_or_else(unreadable)?;
         let as_of = (self.began + sent).min(Instant::now());
         // One that was given up may come after its successor.
         self.until = self.until.max(as_of + self.lease);
-        Ok(StoreEvent::Alive { as_of })
+        Ok(StoreEvent::Heartbeat { as_of })
     }
 
-    /// The next that is published. Where a sign can not be sent, the next one is tried, until it is
+    /// The next that is published. Where a heartbeat can not be sent, the next one is tried, until it is
     /// too late for any.
     async fn message(&mut self) -> Result<Message, StoreError> {
         loop {
-            let next = future::select(self.messages.next(), self.signs.next());
+            let next = future::select(self.messages.next(), self.heartbeats.next());
             match timeout_at(self.until, next).await {
                 Ok(Either::Left((message, _))) => return message.ok_or_else(broken),
                 Ok(Either::Right((sent, _))) => self.failed = sent.and_then(Result::err),
@@ -97,21 +97,21 @@ impl Listener {
     }
 }
 
-/// Publishes a sign four times a lease, and tells what became of it.
-fn signs(
-    wire: Arc<Wire>,
+/// Publishes a heartbeat four times a lease, and tells what became of it.
+fn heartbeats(
+    connection: Arc<SharedConnection>,
     echo: String,
     began: Instant,
     lease: Duration,
 ) -> BoxStream<'static, Result<(), StoreError>> {
-    let next = move |(wire, echo, due): (Arc<Wire>, String, Instant)| async move {
+    let next = move |(connection, echo, due): (Arc<SharedConnection>, String, Instant)| async move {
         sleep_until(due).await;
         let now = Instant::now();
-        let sign = now.duration_since(began).as_nanos().to_string();
-        let sent = publish(&wire, lease / 2, &echo, sign.as_bytes()).await;
-        Some((sent, (wire, echo, now + lease / 4)))
+        let heartbeat = now.duration_since(began).as_nanos().to_string();
+        let sent = publish(&connection, lease / 2, &echo, heartbeat.as_bytes()).await;
+        Some((sent, (connection, echo, now + lease / 4)))
     };
-    stream::unfold((wire, echo, began), next).boxed()
+    stream::unfold((connection, echo, began), next).boxed()
 }
 
 async fn subscribe(

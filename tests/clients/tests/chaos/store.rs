@@ -6,7 +6,7 @@ use std::time::Duration;
 use client_tests::fault::{Fault, Proxy};
 use client_tests::redis::{Redis, url};
 use mcp_session_guard::SessionGuardBuilder;
-use mcp_session_guard::store::{MemoryStore, RedisStore, StoreOptions, Trouble};
+use mcp_session_guard::store::{Fault as StoreFault, MemoryStore, RedisStore, StoreOptions};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
 
@@ -19,7 +19,7 @@ pub(crate) enum Store {
 /// What is wrong for a while.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mishap {
-    OfMemory(Trouble),
+    OfMemory(StoreFault),
     OfNetwork(Fault),
     /// `kill -9`; it comes back with what it had written.
     Killed,
@@ -64,9 +64,9 @@ impl Store {
     pub(crate) fn mishaps(&self) -> &'static [Mishap] {
         match self {
             Self::Memory(_) => &[
-                Mishap::OfMemory(Trouble::Down),
-                Mishap::OfMemory(Trouble::Silent),
-                Mishap::OfMemory(Trouble::Deaf),
+                Mishap::OfMemory(StoreFault::Down),
+                Mishap::OfMemory(StoreFault::Silent),
+                Mishap::OfMemory(StoreFault::Deaf),
             ],
             Self::Redis(..) => &[
                 Mishap::Killed,
@@ -86,7 +86,7 @@ impl Store {
 
     pub(crate) async fn begin(&self, mishap: Mishap) {
         match (self, mishap) {
-            (Self::Memory(store), Mishap::OfMemory(trouble)) => store.set_trouble(trouble),
+            (Self::Memory(store), Mishap::OfMemory(trouble)) => store.set_fault(trouble),
             (Self::Redis(_, proxy), Mishap::OfNetwork(fault)) => proxy.set(fault),
             (Self::Redis(redis, _), Mishap::Killed) => lock(redis).kill(),
             (_, Mishap::ClockAhead) => {
@@ -101,7 +101,7 @@ impl Store {
 
     pub(crate) async fn end(&self, mishap: Mishap) {
         match (self, mishap) {
-            (Self::Memory(store), _) => store.set_trouble(Trouble::None),
+            (Self::Memory(store), _) => store.set_fault(StoreFault::None),
             (Self::Redis(_, proxy), Mishap::OfNetwork(fault)) => {
                 proxy.set(Fault::None);
                 if fault == Fault::Silent {

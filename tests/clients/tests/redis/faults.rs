@@ -200,10 +200,13 @@ pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
     for fault in [Fault::Deaf, Fault::Silent, Fault::Down] {
         scene.proxy.set(Fault::None);
         let store = RedisStore::open(&scene.url()).expect("the URL can be read");
-        let ends = store.ends(LEASE).expect("it has ends to tell");
+        let ends = store.subscribe(LEASE).expect("it has ends to tell");
         let mut ends = ends.await.expect("it listens");
         let event = ends.next().await.expect("it goes on");
-        assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
+        assert!(
+            matches!(event, Ok(StoreEvent::Heartbeat { .. })),
+            "{event:?}"
+        );
         scene.proxy.set(fault);
         let broken = async {
             while let Some(event) = ends.next().await {
@@ -220,11 +223,14 @@ pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
 
 pub(crate) async fn who_only_listens_leaves_a_server_that_is_no_primary_any_more(redis: Redis) {
     let store = redis.store();
-    let ends = store.ends(LEASE).expect("it has ends to tell");
+    let ends = store.subscribe(LEASE).expect("it has ends to tell");
     let mut ends = ends.await.expect("it listens");
     let event = ends.next().await.expect("it goes on");
-    assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
-    // By which its signs are sent, in scripts.
+    assert!(
+        matches!(event, Ok(StoreEvent::Heartbeat { .. })),
+        "{event:?}"
+    );
+    // By which its heartbeats are sent, in scripts.
     let wires = || {
         let list: String = redis.ask(cmd("CLIENT").arg("LIST"));
         let scripts = list.lines().filter(|line| line.contains(" cmd=eval"));

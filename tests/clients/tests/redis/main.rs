@@ -16,14 +16,14 @@ use client_tests::redis::{Cluster, Redis, redis_server};
 use client_tests::{play, program, trial};
 use libtest_mimic::{Arguments, Trial};
 use mcp_session_guard::store::RedisStore;
-use mcp_session_guard::store::behaviour;
+use mcp_session_guard::store::conformance;
 
 use crate::faults::Trouble;
 
 fn main() {
     let mut trials = Vec::new();
-    trials.extend(behaviours("one server", Redis::start_alone, Redis::store));
-    trials.extend(behaviours("a cluster", Cluster::start, Cluster::store));
+    trials.extend(cases("one server", Redis::start_alone, Redis::store));
+    trials.extend(cases("a cluster", Cluster::start, Cluster::store));
     macro_rules! stories {
         ($($module:ident::$name:ident)*) => {
             $(trials.push(story(stringify!($name), Redis::start_alone, $module::$name));)*
@@ -107,19 +107,19 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// Every behaviour, each on a server of its own, by two ways to it.
-fn behaviours<T: 'static>(
+/// Every case, each on a server of its own, by two ways to it.
+fn cases<T: 'static>(
     kind: &'static str,
     start: fn() -> T,
     store: fn(&T) -> RedisStore,
 ) -> Vec<Trial> {
-    let all = behaviour::all().into_iter();
-    let trials = all.map(|behaviour| {
-        let name = format!("{kind}: {}", behaviour.name());
+    let all = conformance::all().into_iter();
+    let trials = all.map(|case| {
+        let name = format!("{kind}: {}", case.name());
         trial(name, redis_server(), move |_| {
             let redis = start();
             play(async move {
-                behaviour.check(&store(&redis), &store(&redis)).await;
+                case.check(&store(&redis), &store(&redis)).await;
             })
         })
     });

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::join;
 use http::Method;
 use mcp_session_guard::store::{
-    McpSessionStore, RedisOptions, RedisStore, SessionKey, StoreEvent, behaviour,
+    McpSessionStore, RedisOptions, RedisStore, SessionKey, StoreEvent, conformance,
 };
 use mcp_session_guard::{EndReason, Owner};
 use redis::cmd;
@@ -109,12 +109,12 @@ pub(crate) async fn a_record_of_another_schema_is_an_unknown_id(redis: Redis) {
     let id = a.open_and_use().await;
     let key = format!("mcp:{{:{id}}}");
     let record: Vec<u8> = redis.tell(&["GET", &key]);
-    let (stamp, record) = record.split_at(32);
+    let (owner_token, record) = record.split_at(32);
     let record = std::str::from_utf8(record).expect("a record is JSON");
     assert!(record.contains(r#""v":1"#), "{record}");
     for version in [r#""v":0"#, r#""v":2"#] {
         let other = record.replace(r#""v":1"#, version);
-        let value = [stamp, other.as_bytes()].concat();
+        let value = [owner_token, other.as_bytes()].concat();
         let () = redis.ask(cmd("SET").arg(&key).arg(value).arg("KEEPTTL"));
         let answer = b.ask(post(Some(&id), PING)).await;
         assert_eq!((answer.status.as_u16(), answer.text()), (404, NOT_FOUND));
@@ -251,14 +251,14 @@ const IN_A_CLUSTER: &str = "+spublish +ssubscribe +cluster|slots";
 pub(crate) async fn the_permissions_that_are_documented_suffice(redis: Redis) {
     let user = allow(&redis, PERMISSIONS);
     let [one, other] = [(); 2].map(|()| RedisStore::open(&user).expect("a URL"));
-    behaviour::check(&one, &other).await;
+    conformance::check(&one, &other).await;
 }
 
 pub(crate) async fn the_permissions_that_are_documented_suffice_in_a_cluster(cluster: Cluster) {
     let permissions = format!("{PERMISSIONS} {IN_A_CLUSTER}");
     let users = cluster.0.each_ref().map(|node| allow(node, &permissions));
     let [one, other] = [(); 2].map(|()| RedisStore::cluster(&users).expect("it can be set up"));
-    behaviour::check(&one, &other).await;
+    conformance::check(&one, &other).await;
 }
 
 pub(crate) async fn a_slot_that_moves_takes_no_end_along_unheard(cluster: Cluster) {
@@ -266,10 +266,13 @@ pub(crate) async fn a_slot_that_moves_takes_no_end_along_unheard(cluster: Cluste
     let lease = Duration::from_secs(120);
     let [one, other] = [cluster.store(), cluster.store()];
     let listen = async || {
-        let ends = one.ends(lease).expect("it has ends to tell").await;
+        let ends = one.subscribe(lease).expect("it has ends to tell").await;
         let mut ends = ends.expect("it listens");
         let event = ends.next().await.expect("it goes on");
-        assert!(matches!(event, Ok(StoreEvent::Alive { .. })), "{event:?}");
+        assert!(
+            matches!(event, Ok(StoreEvent::Heartbeat { .. })),
+            "{event:?}"
+        );
         ends
     };
     let mut ends = listen().await;
@@ -319,7 +322,7 @@ pub(crate) async fn it_is_spoken_to_over_tls() {
     let (redis, url) = with_tls(&certificate, &["--tls-auth-clients", "no"]);
     let trusting = RedisOptions::new().root_certificate(certificate.read("cert"));
     let store = || trusting.open(&url).expect("the certificate can be read");
-    behaviour::check(&store(), &store()).await;
+    conformance::check(&store(), &store()).await;
 
     // A server that cannot be trusted is none.
     let stranger = RedisStore::open(&url).expect("a URL");
@@ -340,7 +343,7 @@ pub(crate) async fn a_client_certificate_is_shown_to_one_server_and_to_a_cluster
 
     let (redis, url) = with_tls(&certificate, &["--tls-auth-clients", "yes"]);
     let store = || known.open(&url).expect("the certificates can be read");
-    behaviour::check(&store(), &store()).await;
+    conformance::check(&store(), &store()).await;
     let stranger = trusting.open(&url).expect("the certificate can be read");
     let key = SessionKey::new("", UNKNOWN);
     assert!(stranger.load(&key).await.is_err());
@@ -357,7 +360,7 @@ pub(crate) async fn a_client_certificate_is_shown_to_one_server_and_to_a_cluster
     })
     .await;
     let store = || known.cluster([&url]).expect("the certificates can be read");
-    behaviour::check(&store(), &store()).await;
+    conformance::check(&store(), &store()).await;
     let stranger = trusting
         .cluster([&url])
         .expect("the certificate can be read");

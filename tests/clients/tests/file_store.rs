@@ -8,12 +8,12 @@ use futures_util::future::join_all;
 use futures_util::{FutureExt, StreamExt, stream};
 use mcp_session_guard::store::{
     FileStore, FileStoreError, FileStoreErrorKind, McpSessionStore, NewSession, Refresh,
-    SessionKey, behaviour,
+    SessionKey, conformance,
 };
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-macro_rules! behaviours {
+macro_rules! cases {
     ($($name:ident)*) => {
         mod the_store_in_a_file {
             $(
@@ -24,9 +24,9 @@ macro_rules! behaviours {
             )*
 
             #[test]
-            fn is_checked_for_every_behaviour_but_those_of_ends() {
-                let all = super::behaviour::all();
-                let names = all.iter().map(|behaviour| behaviour.name());
+            fn is_checked_for_every_case_but_those_of_ends() {
+                let all = super::conformance::all();
+                let names = all.iter().map(|case| case.name());
                 let names: Vec<_> = names.filter(|name| !super::OF_ENDS.contains(name)).collect();
                 assert_eq!(names, [$(stringify!($name)),*]);
             }
@@ -34,7 +34,7 @@ macro_rules! behaviours {
     };
 }
 
-behaviours! {
+cases! {
     what_is_created_is_loaded_by_everybody
     a_key_that_was_never_created_is_none
     what_is_there_is_not_overwritten
@@ -61,9 +61,9 @@ const OF_ENDS: [&str; 2] = [
 async fn check(name: &str) {
     let folder = Folder::new();
     let store = folder.open();
-    let all = behaviour::all();
-    let behaviour = all.iter().find(|behaviour| behaviour.name() == name);
-    behaviour.unwrap().check(&store, &store).await;
+    let all = conformance::all();
+    let case = all.iter().find(|case| case.name() == name);
+    case.unwrap().check(&store, &store).await;
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn it_may_be_sent_and_shared() {
 
 #[test]
 fn nobody_else_can_end_a_session() {
-    assert!(Folder::new().open().ends(LONG).is_none());
+    assert!(Folder::new().open().subscribe(LONG).is_none());
 }
 
 #[tokio::test]

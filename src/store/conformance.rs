@@ -1,13 +1,13 @@
 //! What every [`McpSessionStore`] must do, as tests. Feature `test-util`.
 //!
 //! ```
-//! use mcp_session_guard::store::{MemoryStore, behaviour};
+//! use mcp_session_guard::store::{MemoryStore, conformance};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
 //! // Two ways to one store, as two processes have them.
 //! let store = MemoryStore::new();
-//! behaviour::check(&store, &store.clone()).await;
+//! conformance::check(&store, &store.clone()).await;
 //! # }
 //! ```
 //!
@@ -23,31 +23,33 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent};
+use super::{
+    McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreEvents,
+};
 
-/// Checks [all] behaviours, one after the other.
+/// Checks [all] cases, one after the other.
 ///
 /// # Panics
 ///
-/// The store does not behave so; the message begins with the name of the behaviour.
+/// The store does not behave so; the message begins with the name of the case.
 pub async fn check(one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
-    for behaviour in all() {
-        behaviour.check(one, other).await;
+    for case in all() {
+        case.check(one, other).await;
     }
 }
 
-/// Every behaviour, for harnesses that show each as a test of its own.
+/// Every case, for harnesses that show each as a test of its own.
 #[must_use]
-pub fn all() -> Vec<Behaviour> {
-    macro_rules! behaviours {
+pub fn all() -> Vec<Case> {
+    macro_rules! cases {
         ($($name:ident)*) => {
-            vec![$(Behaviour {
+            vec![$(Case {
                 name: stringify!($name),
                 run: |stores| Box::pin($name(stores)),
             }),*]
         };
     }
-    behaviours! {
+    cases! {
         what_is_created_is_loaded_by_everybody
         a_key_that_was_never_created_is_none
         what_is_there_is_not_overwritten
@@ -61,8 +63,8 @@ pub fn all() -> Vec<Behaviour> {
         an_owners_sessions_end_in_every_scope_and_nobody_elses
         what_an_owner_opens_later_is_not_concerned
         a_key_that_changed_hands_ends_with_its_last_owner_alone
-        every_end_is_told_before_the_sign_of_life_behind_it
-        signs_of_life_come_three_times_a_lease_and_are_fresh
+        every_end_is_told_before_the_heartbeat_behind_it
+        heartbeats_come_three_times_a_lease_and_are_fresh
         a_call_that_is_given_up_leaves_the_store_usable
         debug_shows_no_id
     }
@@ -70,12 +72,12 @@ pub fn all() -> Vec<Behaviour> {
 
 /// One sentence of the contract, and how it is checked.
 #[derive(Clone, Copy)]
-pub struct Behaviour {
+pub struct Case {
     name: &'static str,
     run: for<'a> fn(Stores<'a>) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
 }
 
-impl Behaviour {
+impl Case {
     /// The sentence, its words joined by underscores.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -94,9 +96,9 @@ impl Behaviour {
     }
 }
 
-impl fmt::Debug for Behaviour {
+impl fmt::Debug for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Behaviour").field(&self.name).finish()
+        f.debug_tuple("Case").field(&self.name).finish()
     }
 }
 
@@ -288,8 +290,8 @@ async fn a_key_that_changed_hands_ends_with_its_last_owner_alone(stores: Stores<
     }
 }
 
-async fn every_end_is_told_before_the_sign_of_life_behind_it(stores: Stores<'_>) {
-    let Some(mut ends) = stores.ends(stores.one).await else {
+async fn every_end_is_told_before_the_heartbeat_behind_it(stores: Stores<'_>) {
+    let Some(mut ends) = stores.subscribe(stores.one).await else {
         return;
     };
     let (alice, key, unknown, own) = (owner(), key("a"), key(""), key("b"));
@@ -302,8 +304,8 @@ async fn every_end_is_told_before_the_sign_of_life_behind_it(stores: Stores<'_>)
     let (mut ended, mut owners) = (Vec::new(), Vec::new());
     loop {
         match stores.next(&mut ends).await {
-            StoreEvent::Alive { as_of } if as_of >= behind => break,
-            StoreEvent::Alive { .. } => {}
+            StoreEvent::Heartbeat { as_of } if as_of >= behind => break,
+            StoreEvent::Heartbeat { .. } => {}
             StoreEvent::Ended(key) => ended.push(key),
             StoreEvent::OwnerEnded(owner) => owners.push(owner),
         }
@@ -315,27 +317,24 @@ async fn every_end_is_told_before_the_sign_of_life_behind_it(stores: Stores<'_>)
     stores.that(is_told, "the end of an owner's sessions was not told");
 }
 
-async fn signs_of_life_come_three_times_a_lease_and_are_fresh(stores: Stores<'_>) {
+async fn heartbeats_come_three_times_a_lease_and_are_fresh(stores: Stores<'_>) {
     let asked = Instant::now();
-    let Some(mut ends) = stores.ends(stores.one).await else {
+    let Some(mut ends) = stores.subscribe(stores.one).await else {
         return;
     };
     let began = Instant::now();
-    let mut signs = 0;
+    let mut heartbeats = 0;
     let mut newest = asked;
-    while signs < 6 {
-        if let StoreEvent::Alive { as_of } = stores.next(&mut ends).await {
-            stores.that(
-                as_of >= newest,
-                "a sign of life is older than the one before",
-            );
-            stores.that(as_of <= Instant::now(), "a sign of life is of the future");
+    while heartbeats < 6 {
+        if let StoreEvent::Heartbeat { as_of } = stores.next(&mut ends).await {
+            stores.that(as_of >= newest, "a heartbeat is older than the one before");
+            stores.that(as_of <= Instant::now(), "a heartbeat is of the future");
             newest = as_of;
-            signs += 1;
+            heartbeats += 1;
         }
     }
     // Half as much again, for machines that have more to do.
-    stores.that(began.elapsed() <= LEASE * 3, "signs of life come too late");
+    stores.that(began.elapsed() <= LEASE * 3, "heartbeats come too late");
 }
 
 async fn a_call_that_is_given_up_leaves_the_store_usable(stores: Stores<'_>) {
@@ -363,7 +362,7 @@ async fn debug_shows_no_id(stores: Stores<'_>) {
     }
 }
 
-/// Two ways to one store, and the behaviour that is checked.
+/// Two ways to one store, and the case that is checked.
 #[derive(Clone, Copy)]
 struct Stores<'a> {
     name: &'static str,
@@ -382,14 +381,14 @@ impl Stores<'_> {
     }
 
     /// The ends from now on, where the store has any to tell.
-    async fn ends(&self, store: &dyn McpSessionStore) -> Option<Ends> {
-        match store.ends(LEASE)?.await {
+    async fn subscribe(&self, store: &dyn McpSessionStore) -> Option<StoreEvents> {
+        match store.subscribe(LEASE)?.await {
             Ok(ends) => Some(ends),
             Err(error) => panic!("{}: {error}", self.name),
         }
     }
 
-    async fn next(&self, ends: &mut Ends) -> StoreEvent {
+    async fn next(&self, ends: &mut StoreEvents) -> StoreEvent {
         match ends.next().await {
             Some(Ok(event)) => event,
             Some(Err(error)) => panic!("{}: {error}", self.name),

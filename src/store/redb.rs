@@ -22,7 +22,9 @@ pub use self::error::{FileStoreError, FileStoreErrorKind};
 use self::job::{Answer, Call, Task};
 use self::tables::{Reading, Tables};
 use self::worker::Worker;
-use super::{Ends, McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreFuture};
+use super::{
+    McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvents, StoreFuture,
+};
 
 /// Sessions in one file, so that a deploy or a crash of a server on one machine strands nobody.
 /// Feature `redb`.
@@ -184,7 +186,7 @@ impl McpSessionStore for FileStore {
     }
 
     /// None: the file is this process's alone.
-    fn ends(&self, _: Duration) -> Option<StoreFuture<'_, Ends>> {
+    fn subscribe(&self, _: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
         None
     }
 }
