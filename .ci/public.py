@@ -74,10 +74,12 @@ for item in crate["index"].values():
 
 def signature(item):
     """What follows a function's name in the source, on one line."""
-    (first, start), (last, _) = item["span"]["begin"], item["span"]["end"]
-    lines = Path(item["span"]["filename"]).read_text(encoding="utf-8").splitlines()[first - 1 : last]
-    text = " ".join([lines[0][start - 1 :], *lines[1:]]).split("{")[0].split(";")[0]
-    text = re.sub(r"\s+", " ", text.partition(f"fn {item['name']}")[2]).replace("mut self", "self")
+    lines = Path(item["span"]["filename"]).read_text(encoding="utf-8").splitlines(keepends=True)
+    start = re.compile(rf"fn {item['name']}\b")
+    # What a macro makes has the place of its call, above which it is written in the same file.
+    text = "".join(lines[item["span"]["begin"][0] - 1 : item["span"]["end"][0]])
+    text = (start.split(text, 1)[1:] + start.split("".join(lines), 1)[1:])[0].split("{")[0].split(";")[0]
+    text = re.sub(r"\s+", " ", text).replace("mut self", "self")
     return re.sub(r",? \)", ")", text.replace("( ", "(")).strip(" ,")
 
 

@@ -52,7 +52,7 @@ end_reasons! {
     Lifetime = "lifetime",
     /// No second message came in time.
     NeverUsed = "never_used",
-    /// Ended through [`McpSession::end`] or [`Sessions`](crate::Sessions).
+    /// Ended through [`McpSession::end`](crate::McpSession::end) or [`Sessions`](crate::Sessions).
     Revoked = "revoked",
     /// `initialize` was answered by an event stream that did not carry the response in time.
     Unconfirmed = "unconfirmed",
