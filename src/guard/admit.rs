@@ -2,10 +2,10 @@
 
 use http::request::Parts;
 
-use super::head::{Head, Traits, Verb};
+use super::head::{Head, HeadFlags, Verb};
 use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
-use super::layer::Shared;
 use super::origin;
+use super::shared::Shared;
 use crate::protocol::era;
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
@@ -15,16 +15,16 @@ use crate::sessions::Found;
 pub(crate) enum Admission {
     /// Only the store knows whether it names a session.
     Ask(Caller),
-    End(InFlight, Traits),
+    End(InFlight, HeadFlags),
     /// A CORS preflight, which is of no session.
     Preflight,
     Read(Admitted),
-    Stream(InFlight, Traits),
+    Stream(InFlight, HeadFlags),
 }
 
 /// What is remembered of a POST's head until its body has come.
 pub(crate) struct Admitted {
-    pub(crate) traits: Traits,
+    pub(crate) flags: HeadFlags,
     pub(crate) mark: SessionMark,
     /// The live session that the head names; from row 7 on the request is in flight.
     pub(crate) session: Option<InFlight>,
@@ -80,16 +80,16 @@ impl Shared {
         match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
             Err(reason) => Err((reason, session)),
             Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(Admitted {
-                traits: head.traits,
+                flags: head.flags,
                 mark,
                 session,
                 caller,
             })),
             Ok(HeadVerdict::Stream) => session
-                .map(|session| Admission::Stream(session, head.traits))
+                .map(|session| Admission::Stream(session, head.flags))
                 .ok_or_else(gone),
             Ok(HeadVerdict::End) => session
-                .map(|session| Admission::End(session, head.traits))
+                .map(|session| Admission::End(session, head.flags))
                 .ok_or_else(gone),
         }
     }

@@ -1,27 +1,27 @@
 //! The inner service's answers on their way out (contract §5): the session header off, event
 //! streams tied to the session, empty acknowledgements 202, its own 404 understood.
 
-use std::time::Duration;
+pub(crate) mod head;
+mod unclear;
 
 use axum::BoxError;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRAILER,
-};
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
-use http_body::{Body as HttpBody, Frame};
+use http::{HeaderValue, Response, StatusCode, Version};
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
 
+use self::head::{AnswerFlags, AnswerHead};
+use self::unclear::Question;
+pub(crate) use self::unclear::Unclear;
+use super::body::trailers;
 use super::body::{Role, SessionBody};
-use super::head::Traits;
-use super::lost;
-use super::trailers;
+use super::head::HeadFlags;
+use super::inner::lost;
 use crate::guard::settings::Settings;
-use crate::protocol::headers::{SESSION_ID, names_encoding};
+use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
 use crate::refusal::Refusal;
@@ -47,13 +47,13 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn stream(
         in_flight: InFlight,
-        traits: Traits,
+        flags: HeadFlags,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
         Self {
             is_message: false,
-            ..Self::post(in_flight, None, traits, parts, settings)
+            ..Self::post(in_flight, None, flags, parts, settings)
         }
     }
 
@@ -61,7 +61,7 @@ impl Call {
     pub(crate) fn post(
         in_flight: InFlight,
         request_id: Option<&[u8]>,
-        traits: Traits,
+        flags: HeadFlags,
         parts: &Parts,
         settings: &Settings,
     ) -> Self {
@@ -69,7 +69,7 @@ impl Call {
             in_flight,
             is_message: true,
             request: request_id.map(InlineBytes::new),
-            resumes: traits.resumes,
+            resumes: flags.resumes,
             max_streams: settings.max_streams,
             place: None,
             version: parts.version,
@@ -100,7 +100,7 @@ impl Call {
         let entry = self.in_flight.entry();
         match &self.request {
             Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
-                .told_by(entry)
+                .notify_of(entry)
                 .into_response(self.version),
             None if self.place.is_some() && entry.is_usable() => empty_stream(),
             None => not_found(self.version, entry),
@@ -126,19 +126,19 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         let mut response = response.map(Body::new);
-        let traits = AnswerHead::read(response.headers()).traits;
-        if traits.has_session_id {
+        let flags = AnswerHead::read(response.headers()).flags;
+        if flags.has_session_id {
             response.headers_mut().remove(&SESSION_ID);
         }
-        if traits.is_event_stream {
-            traits.never_buffer(response.headers_mut());
+        if flags.is_event_stream {
+            flags.never_buffer(response.headers_mut());
             if !self.is_message && response.status().is_success() {
                 self.in_flight.entry().mark_streamed();
             }
         }
         let hint = response.body().size_hint();
         let is_sized = hint.exact().is_some();
-        let question = self.question(response.status(), traits);
+        let question = self.question(response.status(), flags);
         match question {
             Some(Question::IsEmpty) if is_empty(response.body()) => {
                 *response.status_mut() = StatusCode::ACCEPTED;
@@ -153,12 +153,12 @@ impl Call {
             }
             None => {}
         }
-        let may_have_trailers = trailers::may_follow(response.body(), traits, self.version);
+        let may_have_trailers = trailers::may_follow(response.body(), flags, self.version);
         if is_sized && hint.lower() <= SMALL && !may_have_trailers {
             return Ok(response);
         }
         let role = match self.request {
-            _ if !traits.may_end_early(response.body()) => Role::Plain,
+            _ if !flags.may_end_early(response.body()) => Role::Plain,
             None if self.is_message => Role::Stream { place: None },
             None => {
                 let entry = self.in_flight.entry().clone();
@@ -166,7 +166,7 @@ impl Call {
                 let place = StreamPlace::open(entry, kind, limit, self.place.as_deref());
                 Role::Stream { place: Some(place) }
             }
-            Some(request) if !traits.is_encoded => Role::Call {
+            Some(request) if !flags.is_encoded => Role::Call {
                 request,
                 tail: Tail::default(),
                 is_held: false,
@@ -182,9 +182,9 @@ impl Call {
     }
 
     #[inline]
-    fn question(&self, status: StatusCode, traits: AnswerTraits) -> Option<Question> {
+    fn question(&self, status: StatusCode, flags: AnswerFlags) -> Option<Question> {
         // An encoded answer to a message may be one that only looks like a loss.
-        let may_be_read = !self.is_message || !traits.is_encoded;
+        let may_be_read = !self.is_message || !flags.is_encoded;
         if status == StatusCode::NOT_FOUND
             && !self.resumes
             && may_be_read
@@ -194,7 +194,7 @@ impl Call {
         }
         let expects_no_answer = self.is_message && self.request.is_none();
         let may_be_empty = status.is_success() && status != StatusCode::ACCEPTED;
-        (expects_no_answer && may_be_empty && !traits.is_event_stream).then_some(Question::IsEmpty)
+        (expects_no_answer && may_be_empty && !flags.is_event_stream).then_some(Question::IsEmpty)
     }
 }
 
@@ -216,158 +216,14 @@ impl Call {
 
     fn no_stream(&self) -> Response<Body> {
         Refusal::of_head(RefusalReason::NoStream)
-            .told_by(self.in_flight.entry())
+            .notify_of(self.in_flight.entry())
             .into_response(self.version)
     }
 }
 
-/// An answer whose body must be read before it can be passed on.
-#[derive(Debug)]
-pub(crate) struct Unclear {
-    call: Call,
-    response: Response<Body>,
-    question: Question,
-}
-
-/// What only an answer's body tells.
-#[derive(Clone, Copy, Debug)]
-enum Question {
-    /// Is a 2xx to a notification or response empty? Then it becomes 202: one client opens its
-    /// GET stream only on that.
-    IsEmpty,
-    /// Is a 404 the end of the inner service's own session, an answer, or a GET without a stream?
-    IsSessionLost,
-}
-
-impl Unclear {
-    pub(crate) async fn read(self) -> Response<Body> {
-        let (mut parts, mut body) = self.response.into_parts();
-        match self.question {
-            Question::IsEmpty => match timeout(PATIENCE, first_data(&mut body)).await {
-                // It is not empty, whatever it is.
-                Err(_) => {
-                    let body = SessionBody::new(body, self.call.in_flight, Role::Plain);
-                    Response::from_parts(parts, Body::new(body))
-                }
-                Ok(None) => {
-                    parts.status = StatusCode::ACCEPTED;
-                    Response::from_parts(parts, Body::empty())
-                }
-                Ok(Some(first)) => {
-                    let rest = stream::iter([first]).chain(body.into_data_stream());
-                    let body =
-                        SessionBody::new(Body::from_stream(rest), self.call.in_flight, Role::Plain);
-                    Response::from_parts(parts, Body::new(body))
-                }
-            },
-            Question::IsSessionLost => {
-                let read = timeout(PATIENCE, to_bytes(body, LARGEST_ERROR)).await;
-                let read = read.ok().and_then(Result::ok).unwrap_or_default();
-                match self.call.is_session_lost(&read) {
-                    true => self.call.lost(),
-                    false if self.call.is_message => Response::from_parts(parts, Body::from(read)),
-                    false => self.call.no_stream(),
-                }
-            }
-        }
-    }
-}
-
-/// The first bytes of a body, or what went wrong before them.
-async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
-    loop {
-        match body.frame().await?.map(Frame::into_data) {
-            Ok(Ok(data)) if data.is_empty() => {}
-            Ok(Ok(data)) => return Some(Ok(data)),
-            Ok(Err(_trailers)) => {}
-            Err(error) => return Some(Err(error)),
-        }
-    }
-}
-
-/// What the guard reads of an answer's head. One look at each of its few fields costs less than two
-/// lookups.
-pub(super) struct AnswerHead<'a> {
-    pub(super) traits: AnswerTraits,
-    content_type: Option<&'a HeaderValue>,
-}
-
-/// What of it is needed while it is changed.
-#[derive(Clone, Copy, Default)]
-pub(super) struct AnswerTraits {
-    pub(super) has_session_id: bool,
-    pub(super) is_encoded: bool,
-    pub(super) is_event_stream: bool,
-    pub(super) has_trailer: bool,
-    has_accel_buffering: bool,
-    has_cache_control: bool,
-    has_length: bool,
-}
-
-impl<'a> AnswerHead<'a> {
-    #[inline]
-    pub(super) fn read(headers: &'a HeaderMap) -> Self {
-        let mut head = Self {
-            traits: AnswerTraits::default(),
-            content_type: None,
-        };
-        let traits = &mut head.traits;
-        for (name, value) in headers {
-            match name {
-                name if *name == CACHE_CONTROL => traits.has_cache_control = true,
-                name if *name == CONTENT_ENCODING => traits.is_encoded |= names_encoding(value),
-                name if *name == CONTENT_LENGTH => traits.has_length = true,
-                name if *name == CONTENT_TYPE => {
-                    head.content_type = head.content_type.or(Some(value));
-                }
-                name if *name == TRAILER => traits.has_trailer = true,
-                name if *name == SESSION_ID => traits.has_session_id = true,
-                name if *name == X_ACCEL_BUFFERING => traits.has_accel_buffering = true,
-                _ => {}
-            }
-        }
-        head.traits.is_event_stream = head.is_of("text/event-stream");
-        head
-    }
-
-    /// Whether its media type has this essence.
-    #[inline]
-    pub(super) fn is_of(&self, essence: &str) -> bool {
-        self.content_type.is_some_and(|value| is_of(value, essence))
-    }
-}
-
-impl AnswerTraits {
-    /// Whether this is an event stream that nobody has promised a length of.
-    pub(super) fn may_end_early(self, body: &Body) -> bool {
-        self.is_event_stream && !self.has_length && body.size_hint().exact().is_none()
-    }
-
-    /// Asks proxies to pass an event stream on as it comes.
-    pub(super) fn never_buffer(self, headers: &mut HeaderMap) {
-        if !self.has_accel_buffering {
-            headers.insert(&X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        }
-        if !self.has_cache_control {
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        }
-    }
-}
-
-/// Whether a media type has this essence.
-#[inline]
-fn is_of(value: &HeaderValue, essence: &str) -> bool {
-    let text = value.as_bytes().trim_ascii_start();
-    text.split_at_checked(essence.len())
-        .is_some_and(|(start, rest)| {
-            start.eq_ignore_ascii_case(essence.as_bytes())
-                && matches!(rest.trim_ascii_start(), [] | [b';', ..])
-        })
-}
-
 pub(crate) fn not_found(version: Version, entry: &Entry) -> Response<Body> {
     Refusal::of_message(RefusalReason::SessionNotFound, None)
-        .told_by(entry)
+        .notify_of(entry)
         .into_response(version)
 }
 
@@ -380,17 +236,14 @@ fn empty_stream() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    AnswerTraits::default().never_buffer(headers);
+    AnswerFlags::default().never_buffer(headers);
     response
 }
 
-static X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A body of known length up to this fits the socket's buffer: it is over with its head, and is
 /// passed on as it is.
 const SMALL: u64 = 64 << 10;
-const LARGEST_ERROR: usize = 64 << 10;
 /// A client with many calls under way resumes all of their streams at once when its network is back.
 const LEAST_RESUMED: usize = 32;
 const RESUMED_FOR_EACH: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,8 @@
 //! Response bodies tied to their session's life: while one goes on the idle clock stands, and an
 //! event stream ends when its session does.
 
+pub(crate) mod trailers;
+
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +14,6 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::opening::stream::OpeningStream;
-use super::trailers;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
 use crate::refusal::Refusal;

@@ -11,8 +11,8 @@ use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use tokio::time::timeout;
 
-use super::layer::Shared;
-use super::trailers::without_session_id;
+use super::body::trailers::without_session_id;
+use super::shared::Shared;
 use crate::protocol::headers::SESSION_ID;
 use crate::refusal::Refusal;
 use crate::session::{Entry, InFlight};
@@ -65,7 +65,7 @@ impl Deletion {
         match shared.sessions.removed(&entry).await {
             Ok(()) => response,
             Err(unavailable) => Refusal::of_head(unavailable.into())
-                .told(shared.sessions.observers())
+                .notify(shared.sessions.observers())
                 .into_response(Version::HTTP_11),
         }
     }

@@ -16,12 +16,12 @@ use tower_service::Service;
 
 use super::admit::Admitted;
 use super::answer::Call;
-use super::intake::Intake;
-use super::layer::Shared;
-use super::modern_call::ModernCall;
+use super::body_reader::BodyReader;
+use super::modern::call::ModernCall;
 use super::opening::Opening;
 use super::post::{Next, Post};
-use super::reported::Passing;
+use super::report_only::Passing;
+use super::shared::Shared;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Watch};
@@ -58,13 +58,13 @@ pin_project! {
         // DELETE, 404s of the inner service, answers that come slowly: seldom, so boxed.
         Wait { future: BoxFuture<S> },
         // The answer stands; what is left of the body is dropped first.
-        Answer { answer: Option<(Response<Body>, Option<Intake>)> },
+        Answer { answer: Option<(Response<Body>, Option<BodyReader>)> },
     }
 }
 
 /// A POST whose body has not come yet.
 pub(super) struct Reading<S> {
-    pub(super) intake: Intake,
+    pub(super) intake: BodyReader,
     /// Not ready: who sends slowly must not hold a place in a limited one.
     pub(super) inner: S,
     pub(super) parts: Parts,
@@ -75,7 +75,7 @@ pub(super) struct Reading<S> {
 /// A request that waits for an inner service that is not ready.
 pub(super) struct Waiting<S> {
     /// What is dropped first: only a POST carries a body inward.
-    rest: Option<Intake>,
+    rest: Option<BodyReader>,
     inner: S,
     request: Request<Body>,
     next: Next,
@@ -119,7 +119,7 @@ where
                 }
                 StateProj::Read { reading } => {
                     let intake = &mut reading.as_mut().expect(POLLED_AGAIN).intake;
-                    let body = ready!(intake.poll_take(cx));
+                    let body = ready!(intake.poll_read(cx));
                     let Reading {
                         intake,
                         inner,
@@ -237,16 +237,16 @@ where
     pub(super) fn go(inner: &mut S, request: Request<Body>, next: Next) -> Self {
         match next {
             Next::Answer(response) => {
-                give_back(inner);
+                release_readiness(inner);
                 Self::answer(*response, None)
             }
             // Its session has ended, or it had to make room.
             Next::Call(call) if call.is_over() => {
-                give_back(inner);
+                release_readiness(inner);
                 Self::answer(call.ended(), None)
             }
             Next::Open(opening) if opening.is_over() => {
-                give_back(inner);
+                release_readiness(inner);
                 Self::answer(opening.ended(), None)
             }
             Next::Call(call) => Self::call(inner.call(request), call),
@@ -273,7 +273,7 @@ impl<S: Service<Request<Body>>> State<S> {
         inner: S,
         request: Request<Body>,
         mut next: Next,
-        rest: Option<Intake>,
+        rest: Option<BodyReader>,
     ) -> Self {
         if let Next::Call(call) = &mut next {
             call.wait();
@@ -321,9 +321,9 @@ impl<S: Service<Request<Body>>> State<S> {
         reason: RefusalReason,
         shared: &Shared,
         parts: &Parts,
-        intake: Intake,
+        intake: BodyReader,
     ) -> Self {
-        let refusal = Refusal::of_head(reason).told(shared.sessions.observers());
+        let refusal = Refusal::of_head(reason).notify(shared.sessions.observers());
         let response = refusal.into_response(parts.version);
         let rest = match reason {
             // It broke off: nothing more can come.
@@ -333,7 +333,7 @@ impl<S: Service<Request<Body>>> State<S> {
         Self::answer(response, rest)
     }
 
-    pub(super) fn answer(response: Response<Body>, rest: Option<Intake>) -> Self {
+    pub(super) fn answer(response: Response<Body>, rest: Option<BodyReader>) -> Self {
         Self::Answer {
             answer: Some((response, rest)),
         }
@@ -342,7 +342,7 @@ impl<S: Service<Request<Body>>> State<S> {
 
 /// Gives an inner service's place back, where it is limited: it is not called yet, or not at all.
 /// Returns one that is not ready.
-pub(super) fn give_back<S: Clone>(inner: &mut S) -> S {
+pub(super) fn release_readiness<S: Clone>(inner: &mut S) -> S {
     *inner = inner.clone();
     inner.clone()
 }

@@ -22,7 +22,7 @@ pub(crate) struct Head<'a> {
     pub(crate) version: VersionHeader<'a>,
     /// Whether `Connection` would have a proxy drop an `mcp-*` field.
     pub(crate) has_hop_by_hop_mcp_header: bool,
-    pub(crate) traits: Traits,
+    pub(crate) flags: HeadFlags,
     content_type: Single<'a>,
     is_encoded: bool,
 }
@@ -45,7 +45,7 @@ impl<'a> Head<'a> {
             session: SessionHeader::Absent,
             version: VersionHeader::Absent,
             has_hop_by_hop_mcp_header: false,
-            traits: Traits::default(),
+            flags: HeadFlags::default(),
             content_type: Single::Absent,
             is_encoded: false,
         };
@@ -57,39 +57,39 @@ impl<'a> Head<'a> {
                 }
                 name if *name == CONTENT_ENCODING => {
                     head.is_encoded |= names_encoding(value);
-                    head.traits.describes_content = true;
+                    head.flags.describes_content = true;
                 }
                 name if *name == CONTENT_LENGTH => {
                     length.add(value);
-                    head.traits.describes_content = true;
+                    head.flags.describes_content = true;
                 }
                 name if *name == CONTENT_TYPE => {
                     head.content_type.add(value);
-                    head.traits.describes_content = true;
+                    head.flags.describes_content = true;
                 }
                 name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
-                    head.traits.is_foreign = true;
+                    head.flags.is_foreign = true;
                 }
                 name if *name == HOST => head.host.add(value),
                 name if *name == ORIGIN => head.origin.add(value),
                 name => match name.as_str() {
-                    "last-event-id" => head.traits.resumes = true,
+                    "last-event-id" => head.flags.resumes = true,
                     "mcp-protocol-version" => {
                         let is_bare = head.version.add(value);
-                        head.traits.is_ambiguous |= !is_bare || has_version;
+                        head.flags.is_ambiguous |= !is_bare || has_version;
                         has_version = true;
                     }
                     "mcp-session-id" => session.add(value),
-                    other if is_alias(other) => head.traits.is_ambiguous = true,
-                    other if other.starts_with("content-") => head.traits.describes_content = true,
+                    other if is_alias(other) => head.flags.is_ambiguous = true,
+                    other if other.starts_with("content-") => head.flags.describes_content = true,
                     _ => {}
                 },
             }
         }
-        head.traits.lacks_session_id = matches!(session, Single::Absent);
+        head.flags.lacks_session_id = matches!(session, Single::Absent);
         head.session = SessionHeader::of(session, longest_id);
-        head.traits.version = head.version.known();
-        head.traits.length = match length {
+        head.flags.version = head.version.known();
+        head.flags.length = match length {
             Single::Once(value) => number(value.as_bytes()),
             Single::Absent | Single::Repeated => None,
         };
@@ -110,7 +110,7 @@ impl<'a> Head<'a> {
 
 /// What else is remembered of a head until the body has come.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traits {
+pub(crate) struct HeadFlags {
     /// `Content-Length`, where it stands once and is a number.
     pub(crate) length: Option<u64>,
     /// Whether a field tells how the body comes, which the inner service must not see.
@@ -128,7 +128,7 @@ pub(crate) struct Traits {
     version: Option<VersionHeader<'static>>,
 }
 
-impl Traits {
+impl HeadFlags {
     /// The version header of the request with these fields.
     #[inline]
     pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {

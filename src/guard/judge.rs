@@ -1,6 +1,6 @@
 //! Every decision of the guard about a request, in three pure functions: by its [`verb`] (contract
 //! rows 1 and 3), by its [`head`] (rows 4 to 9) and by its [`message`] (rows 15 to 23). Row 2 is `origin.rs`, rows 10 and 11 are
-//! `intake.rs`, rows 12 to 14 `message.rs`. First match wins.
+//! `body_reader.rs`, rows 12 to 14 `message.rs`. First match wins.
 
 use http::HeaderMap;
 
@@ -228,7 +228,7 @@ fn read_body(
     if !head.is_plain_json() {
         return Err(RefusalReason::UnsupportedMediaType);
     }
-    let declared = head.traits.length;
+    let declared = head.flags.length;
     match declared.is_some_and(|length| length > settings.body_limit as u64) {
         true => Err(RefusalReason::BodyTooLarge),
         false => Ok(HeadVerdict::Read(mark)),

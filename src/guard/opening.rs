@@ -20,19 +20,19 @@ use http_body::Body as HttpBody;
 use http_body_util::Full;
 
 use self::stream::OpeningStream;
-use super::answer::{AnswerHead, AnswerTraits};
+use super::answer::head::{AnswerFlags, AnswerHead};
+use super::body::trailers::without_session_id;
 use super::body::{Role, SessionBody};
-use super::intake::Intake;
-use super::trailers::without_session_id;
+use super::body_reader::BodyReader;
+use super::span;
 use crate::extract::McpMessage;
-use crate::observe;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::message::{self, Bounds, Message, MessageKind};
 use crate::protocol::revision;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{Client, Entry, Farewell, Phase, Registry, Slot};
+use crate::session::{Client, Entry, InnerDelete, Phase, Registry, Slot};
 use crate::sessions::Sessions;
 
 /// An `initialize` that the inner service is answering.
@@ -41,7 +41,7 @@ pub(crate) struct Opening {
     sessions: Sessions,
     request: Asked,
     /// For an inner service that keeps a session of its own.
-    farewell: Option<Farewell>,
+    inner_delete: Option<InnerDelete>,
     report_only: bool,
 }
 
@@ -51,7 +51,7 @@ impl Opening {
         sessions: Sessions,
         message: &McpMessage,
         version: Version,
-        farewell: Option<Farewell>,
+        inner_delete: Option<InnerDelete>,
         report_only: bool,
     ) -> Self {
         let null = || InlineBytes::new(b"null");
@@ -60,7 +60,7 @@ impl Opening {
             slot,
             sessions,
             request: Asked { id, version },
-            farewell,
+            inner_delete,
             report_only,
         }
     }
@@ -92,42 +92,40 @@ impl Opening {
     {
         let (mut parts, body) = response.into_parts();
         let head = AnswerHead::read(&parts.headers);
-        let traits = head.traits;
+        let flags = head.flags;
         let is_json = head.is_of("application/json");
-        let inner_id = match traits.has_session_id.then(|| inner_id(&parts.headers)) {
+        let inner_id = match flags.has_session_id.then(|| inner_id(&parts.headers)) {
             None => None,
             Some(Some(id)) => Some(id),
             Some(None) => return Ok(self.unusable(parts, Body::new(body))),
         };
-        if traits.has_session_id {
+        if flags.has_session_id {
             parts.headers.remove(&SESSION_ID);
         }
         match inner_id {
             // It passes as it came.
-            Some(id) if traits.is_encoded && self.report_only => {
+            Some(id) if flags.is_encoded && self.report_only => {
                 parts.headers.insert(&SESSION_ID, id);
             }
             Some(id) if parts.status.is_success() => self.keep_inner(id),
             _ => {}
         }
         let body = Body::new(body);
-        if !parts.status.is_success()
-            || !(is_json || traits.is_event_stream)
-            || body.is_end_stream()
+        if !parts.status.is_success() || !(is_json || flags.is_event_stream) || body.is_end_stream()
         {
             if parts.status.is_success() && is_json {
                 self.opened_none("its body is empty");
             }
             return Ok(Response::from_parts(parts, without_session_id(body)));
         }
-        if traits.is_encoded {
+        if flags.is_encoded {
             return Ok(self.unusable(parts, body));
         }
-        if traits.is_event_stream {
-            return Ok(self.conclude_stream(parts, body, traits));
+        if flags.is_event_stream {
+            return Ok(self.conclude_stream(parts, body, flags));
         }
-        let mut intake = Intake::of_answer(body, LARGEST_ANSWER, PATIENCE);
-        match intake.take_now() {
+        let mut intake = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
+        match intake.read_now() {
             Some(read) if !self.entry().has_store() => Ok(match self.judge(parts, read) {
                 Ok((parts, body)) => self.open(parts, body),
                 Err(response) => *response,
@@ -201,13 +199,13 @@ impl Opening {
     fn keep_inner(&mut self, id: HeaderValue) {
         let entry = self.slot.entry();
         entry.keep_inner_id(id);
-        if let Some(farewell) = self.farewell.take() {
-            entry.extras.set_farewell(entry, farewell);
+        if let Some(inner_delete) = self.inner_delete.take() {
+            entry.extras.set_inner_delete(entry, inner_delete);
         }
     }
 
     /// The response will pass in the stream: until then the session is provisional.
-    fn conclude_stream(self, mut parts: Parts, body: Body, traits: AnswerTraits) -> Response<Body> {
+    fn conclude_stream(self, mut parts: Parts, body: Body, flags: AnswerFlags) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
@@ -215,7 +213,7 @@ impl Opening {
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         // The stream may end before its time.
         parts.headers.remove(CONTENT_LENGTH);
-        traits.never_buffer(&mut parts.headers);
+        flags.never_buffer(&mut parts.headers);
         let stream = OpeningStream::new(self.request, self.sessions, self.report_only);
         let role = Role::OpeningStream(Box::new(stream));
         Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
@@ -226,7 +224,7 @@ impl Opening {
 pub(crate) struct Unread {
     opening: Box<Opening>,
     parts: Parts,
-    intake: Intake,
+    intake: BodyReader,
     read: Option<Result<Bytes, RefusalReason>>,
 }
 
@@ -234,7 +232,7 @@ impl Unread {
     pub(crate) async fn conclude(mut self: Box<Self>) -> Response<Body> {
         let read = match self.read {
             Some(read) => read,
-            None => poll_fn(|cx| self.intake.poll_take(cx)).await,
+            None => poll_fn(|cx| self.intake.poll_read(cx)).await,
         };
         let opening = self.opening;
         let (parts, body) = match opening.judge(self.parts, read) {
@@ -292,7 +290,7 @@ impl Asked {
     }
 
     fn refuse(&self, reason: RefusalReason, entry: &Entry) -> Response<Body> {
-        let refusal = self.refusal(reason).told_by(entry);
+        let refusal = self.refusal(reason).notify_of(entry);
         refusal.into_response(self.version)
     }
 
@@ -338,7 +336,7 @@ pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>
         return;
     }
     if revision::names_modern(version.as_bytes()) {
-        observe::version_without_initialize(entry);
+        span::version_without_initialize(entry);
     }
     entry.keep_protocol_version(version);
 }

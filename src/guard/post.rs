@@ -16,12 +16,12 @@ use super::admit::Admitted;
 use super::answer::Call;
 use super::forward;
 use super::judge::{self, LiveSession, MessageVerdict, OwnerCheck};
-use super::layer::Shared;
-use super::modern_call::{Listener, ModernCall};
+use super::modern::call::{Listener, ModernCall};
 use super::opening::{self, Opening};
-use super::reported::{Passing, Reported};
+use super::report_only::{Passing, ReportOnly};
+use super::shared::Shared;
+use super::span;
 use crate::extract::McpMessage;
-use crate::observe;
 use crate::protocol::era::{self, Era};
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::message::{self, Bounds, Message};
@@ -109,13 +109,13 @@ impl Post<'_> {
         };
         let Shared {
             settings,
-            farewells,
+            inner_deletes,
             sessions,
             ..
         } = self.shared;
-        let farewell = settings
+        let inner_delete = settings
             .end_inner_sessions
-            .then(|| farewells.prepare(inner.clone(), self.parts))
+            .then(|| inner_deletes.prepare(inner.clone(), self.parts))
             .flatten();
         let entry = slot.entry().clone();
         let opening = Opening::new(
@@ -123,14 +123,14 @@ impl Post<'_> {
             sessions.clone(),
             &message,
             self.parts.version,
-            farewell,
+            inner_delete,
             settings.report_only,
         );
-        let traits = self.admitted.traits;
-        forward::prepare(self.parts, &entry, message, traits);
+        let flags = self.admitted.flags;
+        forward::prepare(self.parts, &entry, message, flags);
         // A compressed answer could not be judged; an outer layer may compress.
         self.parts.headers.remove(ACCEPT_ENCODING);
-        forward::reframe(self.parts, traits, length, settings);
+        forward::reframe(self.parts, flags, length, settings);
         Next::Open(Box::new(opening))
     }
 
@@ -147,7 +147,7 @@ impl Post<'_> {
             Err(flaw) => return self.refuse(flaw.reason, flaw.id),
         };
         let Admitted {
-            traits,
+            flags,
             mark,
             session,
             caller,
@@ -155,7 +155,7 @@ impl Post<'_> {
         let session = session
             .as_ref()
             .filter(|session| session.entry().is_usable());
-        let version = traits.version(&self.parts.headers);
+        let version = flags.version(&self.parts.headers);
         let judged = judge::message(
             message,
             version,
@@ -198,28 +198,28 @@ impl Post<'_> {
     }
 
     fn forward(&mut self, message: &Message<'_>, era: Era, names_own: bool, length: usize) -> Next {
-        let traits = self.admitted.traits;
-        forward::reframe(self.parts, traits, length, &self.shared.settings);
+        let flags = self.admitted.flags;
+        forward::reframe(self.parts, flags, length, &self.shared.settings);
         let Some(mut session) = self.admitted.session.take() else {
             let handle = McpMessage::new(message, era);
-            forward::prepare_stateless(self.parts, handle, traits);
+            forward::prepare_stateless(self.parts, handle, flags);
             return Next::Pass(Passing::Untouched);
         };
         session.admit_message();
         let entry = session.entry();
         let negotiated = entry.protocol_version();
         if !names_own && negotiated.is_some() && era.version() != negotiated {
-            observe::version_mismatch(entry);
+            span::version_mismatch(entry);
         }
         if message.method.as_deref() == Some(b"notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             entry.confirm();
         }
         let handle = McpMessage::new(message, era);
-        forward::prepare(self.parts, entry, handle, traits);
+        forward::prepare(self.parts, entry, handle, flags);
         let settings = &self.shared.settings;
         let id = message.request_id();
-        Next::Call(Call::post(session, id, traits, self.parts, settings))
+        Next::Call(Call::post(session, id, flags, self.parts, settings))
     }
 
     fn forward_modern(&mut self, message: McpMessage, length: usize) -> Way {
@@ -246,9 +246,9 @@ impl Post<'_> {
             Err(reason) => return Way::Other(self.refuse_with(reason, &message)),
         };
         let call = ModernCall::new(&message, listener, drain.clone(), self.parts.version);
-        let traits = self.admitted.traits;
-        forward::prepare_modern(self.parts, message, traits);
-        forward::reframe(self.parts, traits, length, settings);
+        let flags = self.admitted.flags;
+        forward::prepare_modern(self.parts, message, flags);
+        forward::reframe(self.parts, flags, length, settings);
         Way::Other(Next::Modern(call))
     }
 
@@ -277,7 +277,7 @@ impl Post<'_> {
             true => vec![revision::FIRST_MODERN],
             false => listed.iter().map(String::as_str).collect(),
         };
-        let requested = era::requested(message, self.admitted.traits.version(&self.parts.headers));
+        let requested = era::requested(message, self.admitted.flags.version(&self.parts.headers));
         let requested = requested.as_deref().unwrap_or("unknown");
         let refusal = Refusal::of_message(reason, id).with_versions(&supported, requested);
         Way::Other(self.answer(refusal))
@@ -297,7 +297,7 @@ impl Post<'_> {
     }
 
     fn answer(&self, refusal: Refusal) -> Next {
-        let refusal = refusal.told(self.shared.sessions.observers());
+        let refusal = refusal.notify(self.shared.sessions.observers());
         Next::Answer(Box::new(refusal.into_response(self.parts.version)))
     }
 
@@ -305,7 +305,12 @@ impl Post<'_> {
     #[cold]
     fn report(&mut self, reason: RefusalReason) -> Next {
         let session = self.admitted.session.take();
-        Next::Pass(Reported::prepare(reason, self.parts, session, self.shared))
+        Next::Pass(ReportOnly::prepare(
+            reason,
+            self.parts,
+            session,
+            self.shared,
+        ))
     }
 }
 

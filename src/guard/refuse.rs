@@ -5,15 +5,15 @@ use crate::session::{Entry, Observers};
 
 impl Refusal {
     /// Notifies the observers of the sessions.
-    pub(crate) fn told(self, observers: &Observers) -> Self {
+    pub(crate) fn notify(self, observers: &Observers) -> Self {
         observers.refused(&self);
         self
     }
 
     /// The same, where a session is all that there is at hand.
-    pub(crate) fn told_by(self, entry: &Entry) -> Self {
+    pub(crate) fn notify_of(self, entry: &Entry) -> Self {
         match entry.observers() {
-            Some(observers) => self.told(&observers),
+            Some(observers) => self.notify(&observers),
             None => self,
         }
     }

@@ -13,14 +13,14 @@ use tower_service::Service;
 
 use super::admit::{Admission, Asked};
 use super::answer::{Call, not_found};
+use super::body_reader::BodyReader;
 use super::delete::Deletion;
 use super::forward;
-use super::future::{Reading, ResponseFuture, State, give_back};
-use super::head::{Head, Traits};
-use super::intake::Intake;
-use super::layer::Shared;
+use super::future::{Reading, ResponseFuture, State, release_readiness};
+use super::head::{Head, HeadFlags};
 use super::post::{Next, Post};
-use super::reported::{Passing, Reported};
+use super::report_only::{Passing, ReportOnly};
+use super::shared::Shared;
 use crate::guard::settings::Settings;
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, Entry, InFlight, Watch};
@@ -42,15 +42,15 @@ impl<S> SessionGuard<S> {
     }
 
     /// Has the inner service told of the end of a session that it keeps one of its own for.
-    fn set_farewell(&self, entry: &Arc<Entry>, parts: &Parts)
+    fn set_inner_delete(&self, entry: &Arc<Entry>, parts: &Parts)
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
         S::Future: Send,
     {
         if self.shared.settings.end_inner_sessions && entry.inner_id().is_some() {
-            let farewell = self.shared.farewells.prepare(self.inner.clone(), parts);
-            if let Some(farewell) = farewell {
-                entry.extras.set_farewell(entry, farewell);
+            let inner_delete = self.shared.inner_deletes.prepare(self.inner.clone(), parts);
+            if let Some(inner_delete) = inner_delete {
+                entry.extras.set_inner_delete(entry, inner_delete);
             }
         }
     }
@@ -102,32 +102,32 @@ where
             Ok(admission) => admission,
             Err((reason, session)) => {
                 if settings.lets_pass(reason) {
-                    let passing = Reported::prepare(reason, &mut parts, session, shared);
+                    let passing = ReportOnly::prepare(reason, &mut parts, session, shared);
                     let request = Request::from_parts(parts, body);
                     return State::pass(inner.call(request), passing);
                 }
-                give_back(inner);
-                return State::refuse(reason, shared, &parts, Intake::new(body, settings));
+                release_readiness(inner);
+                return State::refuse(reason, shared, &parts, BodyReader::new(body, settings));
             }
         };
         match admission {
             Admission::Ask(caller) => {
-                let guard = Self::new(give_back(inner), shared.clone());
+                let guard = Self::new(release_readiness(inner), shared.clone());
                 State::wait(guard.ask(parts, body, caller))
             }
             Admission::Read(admitted) => {
-                let mut intake = Intake::new(body, settings);
+                let mut intake = BodyReader::new(body, settings);
                 // It is there nearly always, and is not waited for.
-                let body = match intake.take_now() {
+                let body = match intake.read_now() {
                     Some(Ok(body)) => body,
                     Some(Err(reason)) => {
-                        give_back(inner);
+                        release_readiness(inner);
                         return State::refuse(reason, shared, &parts, intake);
                     }
                     None => {
                         return State::read(Reading {
                             intake,
-                            inner: give_back(inner),
+                            inner: release_readiness(inner),
                             parts,
                             admitted,
                             shared: shared.clone(),
@@ -147,7 +147,7 @@ where
                         call: Some(call),
                     },
                     Next::Answer(response) => {
-                        give_back(inner);
+                        release_readiness(inner);
                         State::answer(*response, None)
                     }
                     next => {
@@ -156,11 +156,11 @@ where
                     }
                 }
             }
-            Admission::Stream(mut session, traits) => {
+            Admission::Stream(mut session, flags) => {
                 session.admit();
-                let call = Call::stream(session, traits, &parts, settings);
+                let call = Call::stream(session, flags, &parts, settings);
                 let rest = take_body(&mut body, &parts, settings);
-                forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
+                forward::prepare_stream(&mut parts, call.in_flight.entry(), flags);
                 match rest {
                     None => State::call(inner.call(Request::from_parts(parts, body)), call),
                     rest => wait(inner, parts, Next::Call(call), rest),
@@ -175,11 +175,11 @@ where
                     rest => wait(inner, parts, next, rest),
                 }
             }
-            Admission::End(session, traits) => match take_body(&mut body, &parts, settings) {
-                None => end(session, traits, parts, inner, shared),
+            Admission::End(session, flags) => match take_body(&mut body, &parts, settings) {
+                None => end(session, flags, parts, inner, shared),
                 Some(rest) => {
-                    let (inner, shared) = (give_back(inner), shared.clone());
-                    State::wait(end_behind(rest, session, traits, parts, inner, shared))
+                    let (inner, shared) = (release_readiness(inner), shared.clone());
+                    State::wait(end_behind(rest, session, flags, parts, inner, shared))
                 }
             },
         }
@@ -203,7 +203,7 @@ where
             _ => Ok(None),
         };
         if let Ok(Some(session)) = &found {
-            self.set_farewell(session.entry(), &parts);
+            self.set_inner_delete(session.entry(), &parts);
         }
         let asked = Asked {
             caller,
@@ -217,29 +217,29 @@ where
 
 /// Takes the body off a request that carries none inward. Returns the part that must be dropped first.
 #[inline]
-fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Intake> {
+fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<BodyReader> {
     if body.is_end_stream() {
         return None;
     }
     let own = mem::replace(body, Body::empty());
-    Intake::new(own, settings).if_must_be_dropped(parts)
+    BodyReader::new(own, settings).if_must_be_dropped(parts)
 }
 
 /// Drops the rest of a body first. The inner service is not polled ready: a slow upload must not hold a
 /// concurrency permit.
 #[cold]
-fn wait<S>(inner: &mut S, parts: Parts, next: Next, rest: Option<Intake>) -> State<S>
+fn wait<S>(inner: &mut S, parts: Parts, next: Next, rest: Option<BodyReader>) -> State<S>
 where
     S: Service<Request<Body>> + Clone,
 {
     let request = Request::from_parts(parts, Body::empty());
-    State::ready(give_back(inner), request, next, rest)
+    State::ready(release_readiness(inner), request, next, rest)
 }
 
 /// Ends a session at its client's word.
 fn end<S, R>(
     session: InFlight,
-    traits: Traits,
+    flags: HeadFlags,
     mut parts: Parts,
     inner: &mut S,
     shared: &Arc<Shared>,
@@ -253,27 +253,27 @@ where
     let shared = shared.clone();
     let response = match Deletion::begin(session, &shared.sessions) {
         Ok(deletion) if deletion.entry().inner_id().is_some() => {
-            forward::prepare_stream(&mut parts, deletion.entry(), traits);
+            forward::prepare_stream(&mut parts, deletion.entry(), flags);
             let answer = inner.call(Request::from_parts(parts, Body::empty()));
             return State::wait(deletion.ask(answer, shared));
         }
         Ok(deletion) if shared.sessions.store_sync().is_some() => {
-            give_back(inner);
+            release_readiness(inner);
             return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
         }
         Ok(deletion) => deletion.end(),
         Err(session) => not_found(parts.version, session.entry()),
     };
-    give_back(inner);
+    release_readiness(inner);
     State::answer(response, None)
 }
 
 /// Ends a session once the rest of the DELETE's body was dropped. Until then the session may end by other
 /// means.
 async fn end_behind<S, R>(
-    mut rest: Intake,
+    mut rest: BodyReader,
     session: InFlight,
-    traits: Traits,
+    flags: HeadFlags,
     parts: Parts,
     mut inner: S,
     shared: Arc<Shared>,
@@ -288,6 +288,6 @@ where
     if session.entry().inner_id().is_some() {
         poll_fn(|cx| inner.poll_ready(cx)).await?;
     }
-    let state = end(session, traits, parts, &mut inner, &shared);
+    let state = end(session, flags, parts, &mut inner, &shared);
     ResponseFuture { state }.await
 }

@@ -9,9 +9,9 @@ use http::request::Parts;
 use http::{Method, Response};
 use http_body::Body as HttpBody;
 
+use super::body::trailers::without_session_id;
 use super::body::{Role, SessionBody};
-use super::layer::Shared;
-use super::trailers::without_session_id;
+use super::shared::Shared;
 use crate::extract::Guarded;
 use crate::protocol::headers::SESSION_ID;
 use crate::refusal::Refusal;
@@ -25,7 +25,7 @@ pub(crate) enum Passing {
     Untouched,
     /// Without the inner service's session id.
     Preflight,
-    Reported(Reported),
+    ReportOnly(ReportOnly),
 }
 
 impl Passing {
@@ -41,16 +41,16 @@ impl Passing {
                 response.headers_mut().remove(&SESSION_ID);
                 response.map(without_session_id)
             }
-            Self::Reported(reported) => reported.pass(response),
+            Self::ReportOnly(reported) => reported.pass(response),
         }
     }
 }
 
 /// A request of a live session that was let pass.
 #[derive(Debug)]
-pub(crate) struct Reported(InFlight);
+pub(crate) struct ReportOnly(InFlight);
 
-impl Reported {
+impl ReportOnly {
     /// Tells of the refusal and makes the request ready. The extractors know that it was guarded.
     pub(crate) fn prepare(
         reason: RefusalReason,
@@ -67,7 +67,7 @@ impl Reported {
         if let Some(id) = session.entry().inner_id() {
             parts.headers.insert(&SESSION_ID, id.clone());
         }
-        Passing::Reported(Self(session))
+        Passing::ReportOnly(Self(session))
     }
 
     /// Passes the answer on.

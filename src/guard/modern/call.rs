@@ -16,9 +16,9 @@ use http::{Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::answer::AnswerHead;
-use super::trailers;
 use crate::extract::McpMessage;
+use crate::guard::answer::head::AnswerHead;
+use crate::guard::body::trailers;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
@@ -63,13 +63,13 @@ impl ModernCall {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = response.into_parts();
-        let traits = AnswerHead::read(&parts.headers).traits;
-        if traits.has_session_id {
+        let flags = AnswerHead::read(&parts.headers).flags;
+        if flags.has_session_id {
             parts.headers.remove(&SESSION_ID);
         }
         let body = Body::new(body);
-        if !traits.may_end_early(&body) {
-            let body = match trailers::may_follow(&body, traits, self.version) {
+        if !flags.may_end_early(&body) {
+            let body = match trailers::may_follow(&body, flags, self.version) {
                 true => trailers::without_session_id(body),
                 false => body,
             };
@@ -78,7 +78,7 @@ impl ModernCall {
         let stream = ModernStream {
             body,
             watch: Watch::default(),
-            request: self.request.filter(|_| !traits.is_encoded),
+            request: self.request.filter(|_| !flags.is_encoded),
             tail: Tail::default(),
             held: Some((self.held, self.listener)),
             drain: self.drain,
