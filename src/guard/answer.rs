@@ -1,124 +1,32 @@
 //! The inner service's answers on their way out (contract §5): the session header off, event
 //! streams tied to the session, empty acknowledgements 202, its own 404 understood.
 
+pub(crate) mod call;
 pub(crate) mod head;
 mod unclear;
 
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName};
-use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, Version};
+use http::header::HeaderName;
+use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 
+use self::call::Call;
 use self::head::{AnswerFlags, AnswerHead};
 use self::unclear::Question;
 pub(crate) use self::unclear::Unclear;
 use super::body::trailers;
 use super::body::{Role, SessionBody};
-use super::head::HeadFlags;
 use super::inner::lost;
-use crate::guard::settings::Settings;
 use crate::protocol::headers::SESSION_ID;
-use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
-
-/// A request of a live session that the inner service is answering.
-#[derive(Debug)]
-pub(crate) struct Call {
-    pub(crate) in_flight: InFlight,
-    /// Whether it carries a message: a POST, no GET.
-    is_message: bool,
-    /// The id of that message, if it is a request.
-    request: Option<InlineBytes>,
-    /// The request carries `Last-Event-ID`: it resumes a stream.
-    resumes: bool,
-    max_streams: u16,
-    /// Set on a GET that waits for its answer. Boxed, because nearly every call is moved without one.
-    place: Option<Box<StreamPlace>>,
-    version: Version,
-}
+use crate::session::{EndReason, Entry, StreamPlace};
 
 impl Call {
-    pub(crate) fn stream(
-        in_flight: InFlight,
-        flags: HeadFlags,
-        parts: &Parts,
-        settings: &Settings,
-    ) -> Self {
-        Self {
-            is_message: false,
-            ..Self::post(in_flight, None, flags, parts, settings)
-        }
-    }
-
-    #[inline]
-    pub(crate) fn post(
-        in_flight: InFlight,
-        request_id: Option<&[u8]>,
-        flags: HeadFlags,
-        parts: &Parts,
-        settings: &Settings,
-    ) -> Self {
-        Self {
-            in_flight,
-            is_message: true,
-            request: request_id.map(InlineBytes::new),
-            resumes: flags.resumes,
-            max_streams: settings.max_streams,
-            place: None,
-            version: parts.version,
-        }
-    }
-
-    /// The inner service has not answered at once, so a GET counts among the streams of its session.
-    #[inline]
-    pub(crate) fn wait(&mut self) {
-        if !self.is_message && self.place.is_none() {
-            let entry = self.in_flight.entry().clone();
-            let (kind, limit) = self.stream_limit();
-            self.place = Some(Box::new(StreamPlace::wait(entry, kind, limit)));
-        }
-    }
-
-    /// Whether the answer is no longer needed: the session has ended, or a GET had to make room.
-    #[inline]
-    pub(crate) fn is_over(&self) -> bool {
-        !self.in_flight.entry().is_usable()
-            || self.place.as_ref().is_some_and(|place| place.is_lost())
-    }
-
-    /// The answer if the call was over before the inner service answered. 404 would make one client
-    /// repeat the call, so a request gets an error of its own. A GET that had to make room gets an event
-    /// stream that is over.
-    pub(crate) fn ended(&self) -> Response<Body> {
-        let entry = self.in_flight.entry();
-        match &self.request {
-            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
-                .notify_of(entry)
-                .into_response(self.version),
-            None if self.place.is_some() && entry.is_usable() => empty_stream(),
-            None => not_found(self.version, entry),
-        }
-    }
-
-    /// What of its session's streams a GET counts as, and how many of these there may be.
-    fn stream_limit(&self) -> (StreamKind, usize) {
-        let limit = usize::from(self.max_streams);
-        match self.resumes {
-            false => (StreamKind::Plain, limit),
-            true => (
-                StreamKind::Resumed,
-                LEAST_RESUMED.max(RESUMED_FOR_EACH * limit),
-            ),
-        }
-    }
-
     /// Passes the answer on, unless its body must be read first.
     pub(crate) fn pass<B>(self, response: Response<B>) -> Result<Response<Body>, Box<Unclear>>
     where
@@ -215,35 +123,19 @@ impl Call {
     }
 
     fn no_stream(&self) -> Response<Body> {
-        Refusal::of_head(RefusalReason::NoStream)
-            .notify_of(self.in_flight.entry())
-            .into_response(self.version)
+        Refusal::of_head(RefusalReason::NoStream).respond_in(self.in_flight.entry(), self.version)
     }
 }
 
 pub(crate) fn not_found(version: Version, entry: &Entry) -> Response<Body> {
-    Refusal::of_message(RefusalReason::SessionNotFound, None)
-        .notify_of(entry)
-        .into_response(version)
+    Refusal::of_message(RefusalReason::SessionNotFound, None).respond_in(entry, version)
 }
 
 fn is_empty<B: HttpBody>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-/// A client takes this for a stream that has just ended, and may open another.
-fn empty_stream() -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    AnswerFlags::default().never_buffer(headers);
-    response
-}
-
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A body of known length up to this fits the socket's buffer: it is over with its head, and is
 /// passed on as it is.
 const SMALL: u64 = 64 << 10;
-/// A client with many calls under way resumes all of their streams at once when its network is back.
-const LEAST_RESUMED: usize = 32;
-const RESUMED_FOR_EACH: usize = 4;

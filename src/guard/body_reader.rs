@@ -51,6 +51,11 @@ impl BodyReader {
         }
     }
 
+    /// The body as it came, if nothing of it was read.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
+    }
+
     /// The rest of the body, where it must be read and dropped before the answer: HTTP/1 resets a
     /// connection with unread bytes, and the reset eats the answer. A client that waits for
     /// `100 Continue` has sent none.
@@ -107,7 +112,11 @@ impl BodyReader {
                         return Poll::Ready(Ok(self.taken.whole()));
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(reason_of(&error))),
+                Poll::Ready(Some(Err(error))) => {
+                    // Nothing more can come.
+                    self.body = Body::empty();
+                    return Poll::Ready(Err(reason_of(&error)));
+                }
                 Poll::Ready(None) => return Poll::Ready(Ok(self.taken.whole())),
                 Poll::Pending => return Poll::Pending,
             }

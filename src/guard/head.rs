@@ -15,7 +15,7 @@ use crate::protocol::headers::{
 /// What the guard reads of a head, in one pass over its fields. Nothing is judged yet.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
-    pub(crate) verb: Verb,
+    pub(crate) method: &'a Method,
     pub(crate) host: Single<'a>,
     pub(crate) origin: Single<'a>,
     pub(crate) session: SessionHeader<'a>,
@@ -23,31 +23,23 @@ pub(crate) struct Head<'a> {
     /// Whether `Connection` would have a proxy drop an `mcp-*` field.
     pub(crate) has_hop_by_hop_mcp_header: bool,
     pub(crate) flags: HeadFlags,
-    content_type: Single<'a>,
-    is_encoded: bool,
 }
 
 impl<'a> Head<'a> {
     pub(crate) fn read(parts: &'a Parts, longest_id: usize) -> Self {
         let mut session = Single::Absent;
         let mut length = Single::Absent;
+        let mut content_type = Single::Absent;
+        let mut is_encoded = false;
         let mut has_version = false;
         let mut head = Self {
-            verb: match parts.method {
-                Method::POST => Verb::Post,
-                Method::GET => Verb::Get,
-                Method::DELETE => Verb::Delete,
-                Method::OPTIONS if is_preflight(&parts.headers) => Verb::Preflight,
-                _ => Verb::Other,
-            },
+            method: &parts.method,
             host: Single::Absent,
             origin: Single::Absent,
             session: SessionHeader::Absent,
             version: VersionHeader::Absent,
             has_hop_by_hop_mcp_header: false,
             flags: HeadFlags::default(),
-            content_type: Single::Absent,
-            is_encoded: false,
         };
         for (name, value) in &parts.headers {
             // Names that `http` knows are a number each, told apart without their text.
@@ -56,7 +48,7 @@ impl<'a> Head<'a> {
                     head.has_hop_by_hop_mcp_header |= names_mcp_header(value);
                 }
                 name if *name == CONTENT_ENCODING => {
-                    head.is_encoded |= names_encoding(value);
+                    is_encoded |= names_encoding(value);
                     head.flags.describes_content = true;
                 }
                 name if *name == CONTENT_LENGTH => {
@@ -64,7 +56,7 @@ impl<'a> Head<'a> {
                     head.flags.describes_content = true;
                 }
                 name if *name == CONTENT_TYPE => {
-                    head.content_type.add(value);
+                    content_type.add(value);
                     head.flags.describes_content = true;
                 }
                 name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
@@ -89,22 +81,12 @@ impl<'a> Head<'a> {
         head.flags.lacks_session_id = matches!(session, Single::Absent);
         head.session = SessionHeader::of(session, longest_id);
         head.flags.version = head.version.known();
+        head.flags.is_plain_json = !is_encoded && is_json(content_type);
         head.flags.length = match length {
             Single::Once(value) => number(value.as_bytes()),
             Single::Absent | Single::Repeated => None,
         };
         head
-    }
-
-    /// Whether the body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner
-    /// service would decode first.
-    #[inline]
-    pub(crate) fn is_plain_json(&self) -> bool {
-        let is_json = match self.content_type {
-            Single::Once(value) => is_json_in_utf8(value.as_bytes()),
-            Single::Absent | Single::Repeated => false,
-        };
-        is_json && !self.is_encoded
     }
 }
 
@@ -113,6 +95,9 @@ impl<'a> Head<'a> {
 pub(crate) struct HeadFlags {
     /// `Content-Length`, where it stands once and is a number.
     pub(crate) length: Option<u64>,
+    /// The body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner service would
+    /// decode first.
+    pub(crate) is_plain_json: bool,
     /// Whether a field tells how the body comes, which the inner service must not see.
     pub(crate) is_foreign: bool,
     /// There is a `Content-*` field.
@@ -136,18 +121,17 @@ impl HeadFlags {
     }
 }
 
-/// The methods of the transport.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verb {
-    Delete,
-    Get,
-    Other,
-    Post,
-    /// The OPTIONS that a browser sends before a call to another origin.
-    Preflight,
+/// Whether this is the OPTIONS that a browser sends before a call to another origin. It has both headers
+/// (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
+pub(crate) fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// A CORS preflight has both headers (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
-fn is_preflight(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+fn is_json(content_type: Single<'_>) -> bool {
+    match content_type {
+        Single::Once(value) => is_json_in_utf8(value.as_bytes()),
+        Single::Absent | Single::Repeated => false,
+    }
 }

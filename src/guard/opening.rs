@@ -6,7 +6,7 @@
 pub(crate) mod stream;
 
 use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::body::trailers::without_session_id;
 use super::body::{Role, SessionBody};
 use super::body_reader::BodyReader;
 use super::span;
+use super::until_ended::{Waiting, until_ended};
 use crate::extract::McpMessage;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
@@ -43,6 +44,17 @@ pub(crate) struct Opening {
     /// For an inner service that keeps a session of its own.
     inner_delete: Option<InnerDelete>,
     report_only: bool,
+}
+
+impl Waiting for Opening {
+    fn entry(&self) -> &Arc<Entry> {
+        self.slot.entry()
+    }
+
+    /// Whether the session was ended before it opened.
+    fn is_over(&self) -> bool {
+        self.entry().end_reason().is_some()
+    }
 }
 
 impl Opening {
@@ -65,27 +77,30 @@ impl Opening {
         }
     }
 
-    pub(crate) fn entry(&self) -> &Arc<Entry> {
-        self.slot.entry()
-    }
-
-    /// Whether the session was ended before it opened.
-    pub(crate) fn is_over(&self) -> bool {
-        self.entry().end_reason().is_some()
-    }
-
     /// The answer where nobody waits for the inner service's any more.
     pub(crate) fn ended(&self) -> Response<Body> {
         let entry = self.slot.entry();
         self.request.refuse(RefusalReason::SessionEnded, entry)
     }
 
-    /// Judges the answer: a result opens the session, anything else is passed on without one. Or its
-    /// body must be waited for, or the store.
-    pub(crate) fn conclude<B>(
-        mut self: Box<Self>,
-        response: Response<B>,
-    ) -> Result<Response<Body>, Box<Unread>>
+    /// Waits for the inner service's answer and judges it.
+    pub(crate) async fn conclude<F, B, E>(mut self, answer: F) -> Result<Response<Body>, E>
+    where
+        F: Future<Output = Result<Response<B>, E>>,
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let response = match until_ended(answer, &mut self).await {
+            Some(answer) => answer?,
+            None => return Ok(self.ended()),
+        };
+        // Nobody waits for the session's end any more.
+        self.entry().extras.tidy();
+        Ok(self.judge_answer(response).await)
+    }
+
+    /// Judges the answer: a result opens the session, anything else is passed on without one.
+    async fn judge_answer<B>(mut self, response: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -97,7 +112,7 @@ impl Opening {
         let inner_id = match flags.has_session_id.then(|| inner_id(&parts.headers)) {
             None => None,
             Some(Some(id)) => Some(id),
-            Some(None) => return Ok(self.unusable(parts, Body::new(body))),
+            Some(None) => return self.unusable(parts, Body::new(body)),
         };
         if flags.has_session_id {
             parts.headers.remove(&SESSION_ID);
@@ -116,26 +131,40 @@ impl Opening {
             if parts.status.is_success() && is_json {
                 self.opened_none("its body is empty");
             }
-            return Ok(Response::from_parts(parts, without_session_id(body)));
+            return Response::from_parts(parts, without_session_id(body));
         }
         if flags.is_encoded {
-            return Ok(self.unusable(parts, body));
+            return self.unusable(parts, body);
         }
         if flags.is_event_stream {
-            return Ok(self.conclude_stream(parts, body, flags));
+            return self.conclude_stream(parts, body, flags);
         }
-        let mut intake = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
-        match intake.read_now() {
-            Some(read) if !self.entry().has_store() => Ok(match self.judge(parts, read) {
-                Ok((parts, body)) => self.open(parts, body),
-                Err(response) => *response,
-            }),
-            read => Err(Box::new(Unread {
-                opening: self,
-                parts,
-                intake,
-                read,
-            })),
+        let mut reader = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
+        let read = poll_fn(|cx| reader.poll_read(cx)).await;
+        self.conclude_json(parts, read).await
+    }
+
+    /// A JSON answer is given once the store has the session that it opens.
+    async fn conclude_json(
+        self,
+        parts: Parts,
+        read: Result<Bytes, RefusalReason>,
+    ) -> Response<Body> {
+        let (parts, body) = match self.judge(parts, read) {
+            Ok(opened) => opened,
+            Err(response) => return *response,
+        };
+        let entry = self.entry().clone();
+        let Err(unavailable) = self.sessions.keep(&entry).await else {
+            return self.open(parts, body);
+        };
+        let reason = unavailable.into();
+        match entry.observers().filter(|_| self.report_only) {
+            Some(observers) => {
+                Refusal::report(reason, &observers);
+                Response::from_parts(parts, Body::from(body))
+            }
+            None => self.request.refuse(reason, &entry),
         }
     }
 
@@ -220,40 +249,6 @@ impl Opening {
     }
 }
 
-/// A JSON answer to an `initialize` whose body has not come, or that the store must hear of.
-pub(crate) struct Unread {
-    opening: Box<Opening>,
-    parts: Parts,
-    intake: BodyReader,
-    read: Option<Result<Bytes, RefusalReason>>,
-}
-
-impl Unread {
-    pub(crate) async fn conclude(mut self: Box<Self>) -> Response<Body> {
-        let read = match self.read {
-            Some(read) => read,
-            None => poll_fn(|cx| self.intake.poll_read(cx)).await,
-        };
-        let opening = self.opening;
-        let (parts, body) = match opening.judge(self.parts, read) {
-            Ok(opened) => opened,
-            Err(response) => return *response,
-        };
-        let entry = opening.entry().clone();
-        let Err(unavailable) = opening.sessions.keep(&entry).await else {
-            return opening.open(parts, body);
-        };
-        let reason = unavailable.into();
-        match entry.observers().filter(|_| opening.report_only) {
-            Some(observers) => {
-                Refusal::report(reason, &observers);
-                Response::from_parts(parts, Body::from(body))
-            }
-            None => opening.request.refuse(reason, &entry),
-        }
-    }
-}
-
 /// What is kept of the request while its response is awaited.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -290,8 +285,7 @@ impl Asked {
     }
 
     fn refuse(&self, reason: RefusalReason, entry: &Entry) -> Response<Body> {
-        let refusal = self.refusal(reason).notify_of(entry);
-        refusal.into_response(self.version)
+        self.refusal(reason).respond_in(entry, self.version)
     }
 
     fn refusal(&self, reason: RefusalReason) -> Refusal {

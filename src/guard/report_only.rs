@@ -1,6 +1,10 @@
-//! Report-only mode (contract §2): a request that would be refused goes to the inner service as it
-//! came, and its answer comes back so. Where it names a live session it is in flight all the same,
-//! and an inner service with ids of its own gets that, for it does not know ours.
+//! Requests whose answers pass as they are: of a session only in report-only mode (contract §2). There a
+//! request that would be refused goes to the inner service as it came. Where it names a live session it is
+//! in flight all the same, and an inner service with ids of its own gets that, for it does not know ours.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use axum::BoxError;
 use axum::body::Body;
@@ -8,75 +12,50 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response};
 use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
 
-use super::body::trailers::without_session_id;
 use super::body::{Role, SessionBody};
+use super::future::POLLED_AGAIN;
 use super::shared::Shared;
 use crate::extract::Guarded;
 use crate::protocol::headers::SESSION_ID;
-use crate::refusal::Refusal;
-use crate::refusal::RefusalReason;
 use crate::session::InFlight;
 
-/// How an answer to a request of no session comes back.
+/// A request whose answer passes as it is.
 #[derive(Debug, Default)]
-pub(crate) enum Passing {
-    #[default]
-    Untouched,
-    /// Without the inner service's session id.
-    Preflight,
-    ReportOnly(ReportOnly),
+pub(crate) struct Passing {
+    /// The live session that a request names which report-only mode lets pass.
+    session: Option<InFlight>,
 }
 
 impl Passing {
-    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let mut response = response.map(Body::new);
-        match self {
-            Self::Untouched => response,
-            Self::Preflight => {
-                response.headers_mut().remove(&SESSION_ID);
-                response.map(without_session_id)
-            }
-            Self::ReportOnly(reported) => reported.pass(response),
-        }
-    }
-}
-
-/// A request of a live session that was let pass.
-#[derive(Debug)]
-pub(crate) struct ReportOnly(InFlight);
-
-impl ReportOnly {
-    /// Tells of the refusal and makes the request ready. The extractors know that it was guarded.
-    pub(crate) fn prepare(
-        reason: RefusalReason,
+    /// Makes a request ready that would be refused. The extractors know that it was guarded.
+    pub(crate) fn report_only(
         parts: &mut Parts,
         session: Option<InFlight>,
         shared: &Shared,
-    ) -> Passing {
-        Refusal::report(reason, shared.sessions.observers());
+    ) -> Self {
         parts.extensions.insert(Guarded::default());
-        let Some(mut session) = session.or_else(|| named(parts, shared)) else {
-            return Passing::Untouched;
-        };
-        session.admit_message();
-        if let Some(id) = session.entry().inner_id() {
-            parts.headers.insert(&SESSION_ID, id.clone());
+        let mut session = session.or_else(|| named(parts, shared));
+        if let Some(session) = &mut session {
+            session.admit_message();
+            if let Some(id) = session.entry().inner_id() {
+                parts.headers.insert(&SESSION_ID, id.clone());
+            }
         }
-        Passing::ReportOnly(Self(session))
+        Self { session }
     }
 
     /// Passes the answer on.
     fn pass(self, response: Response<Body>) -> Response<Body> {
+        let Some(session) = self.session else {
+            return response;
+        };
         let (mut parts, body) = response.into_parts();
-        if self.0.entry().inner_id().is_some() {
+        if session.entry().inner_id().is_some() {
             parts.headers.remove(&SESSION_ID);
         }
-        let body = SessionBody::new(body, self.0, Role::Plain);
+        let body = SessionBody::new(body, session, Role::Plain);
         Response::from_parts(parts, Body::new(body))
     }
 }
@@ -92,5 +71,39 @@ fn named(parts: &Parts, shared: &Shared) -> Option<InFlight> {
     match entry.scope == shared.settings.scope {
         true => entry.begin(),
         false => None,
+    }
+}
+
+pin_project! {
+    /// Waits for the answer.
+    pub(crate) struct PassFuture<F> {
+        #[pin]
+        answer: F,
+        passing: Option<Passing>,
+    }
+}
+
+impl<F> PassFuture<F> {
+    pub(crate) fn new(answer: F, passing: Passing) -> Self {
+        Self {
+            answer,
+            passing: Some(passing),
+        }
+    }
+}
+
+impl<F, R, E> Future for PassFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(cx))?;
+        let passing = this.passing.take().expect(POLLED_AGAIN);
+        Poll::Ready(Ok(passing.pass(response.map(Body::new))))
     }
 }

@@ -210,12 +210,4 @@ impl Watch {
         }
         Poll::Ready(())
     }
-
-    /// Nobody waits any more: a bell that nobody else uses is given back.
-    pub(crate) fn stop(mut self: Pin<&mut Self>, extras: &Extras) {
-        if self.rung.is_some() {
-            self.as_mut().project().rung.set(None);
-            extras.tidy();
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The answer to a message of the modern era (contract §6, §5 "Drain"). There is no session that
 //! would end its event stream; a drain does. `subscriptions/listen` streams are counted.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -19,6 +20,7 @@ use pin_project_lite::pin_project;
 use crate::extract::McpMessage;
 use crate::guard::answer::head::AnswerHead;
 use crate::guard::body::trailers;
+use crate::guard::future::POLLED_AGAIN;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::sse::Tail;
@@ -84,6 +86,40 @@ impl ModernCall {
             drain: self.drain,
         };
         Response::from_parts(parts, Body::new(stream))
+    }
+}
+
+pin_project! {
+    /// Waits for the answer.
+    pub(crate) struct ModernFuture<F> {
+        #[pin]
+        answer: F,
+        call: Option<ModernCall>,
+    }
+}
+
+impl<F> ModernFuture<F> {
+    pub(crate) fn new(answer: F, call: ModernCall) -> Self {
+        Self {
+            answer,
+            call: Some(call),
+        }
+    }
+}
+
+impl<F, R, E> Future for ModernFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(cx))?;
+        let call = this.call.take().expect(POLLED_AGAIN);
+        Poll::Ready(Ok(call.pass(response)))
     }
 }
 
