@@ -11,17 +11,18 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
-use http_body_util::BodyExt;
 
 use self::call::Call;
 use self::head::{AnswerFlags, AnswerHead};
 use self::unclear::Question;
 pub(crate) use self::unclear::Unclear;
+use super::body::boxed;
+use super::body::endable::EndableStream;
+use super::body::in_flight::InFlightBody;
+use super::body::session_end::SessionEnd;
 use super::body::trailers;
-use super::body::{Role, SessionBody};
 use super::inner::lost;
 use crate::protocol::headers::SESSION_ID;
-use crate::protocol::sse::Tail;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry, StreamPlace};
@@ -65,28 +66,25 @@ impl Call {
         if is_sized && hint.lower() <= SMALL && !may_have_trailers {
             return Ok(response);
         }
-        let role = match self.request {
-            _ if !flags.may_end_early(response.body()) => Role::Plain,
-            None if self.is_message => Role::Stream { place: None },
-            None => {
-                let entry = self.in_flight.entry().clone();
-                let (kind, limit) = self.stream_limit();
-                let place = StreamPlace::open(entry, kind, limit, self.place.as_deref());
-                Role::Stream { place: Some(place) }
-            }
-            Some(request) if !flags.is_encoded => Role::Call {
-                request,
-                tail: Tail::default(),
-                is_held: false,
-            },
-            Some(_) => Role::Stream { place: None },
-        };
-        // In the box that axum's body is made of: it would map the errors of any other, which are
-        // its own already, once more for each frame.
-        Ok(response.map(|body| {
-            let body = SessionBody::new(body, self.in_flight, role);
-            Body::new(body.boxed_unsync())
+        Ok(response.map(|body| match flags.may_end_early(&body) {
+            true => boxed(self.endable(body, flags)),
+            false => boxed(InFlightBody::new(body, self.in_flight)),
         }))
+    }
+
+    /// Ends an event stream with the session, or a GET's also to make room for a newer one.
+    fn endable(self, body: Body, flags: AnswerFlags) -> EndableStream<SessionEnd> {
+        let (kind, limit) = self.stream_limit();
+        let end = match self.request {
+            Some(request) if !flags.is_encoded => SessionEnd::of_call(self.in_flight, request),
+            None if !self.is_message => {
+                let entry = self.in_flight.entry().clone();
+                let place = StreamPlace::open(entry, kind, limit, self.place.as_deref());
+                SessionEnd::of_get(self.in_flight, place)
+            }
+            Some(_) | None => SessionEnd::new(self.in_flight),
+        };
+        EndableStream::new(body, end)
     }
 
     #[inline]

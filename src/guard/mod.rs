@@ -18,7 +18,7 @@
 //! | `next`, `until_ended` | the call of the inner service, and its race with the session's end | |
 //! | `opening` | the answer to `initialize` | §4 |
 //! | `answer` | other answers, and what a 404 among them means | §5 |
-//! | `body` | the bodies of answers | §4.4, §5 |
+//! | `body` | the bodies of answers, one for each role | §4.4, §5 |
 //! | `modern::call` | answers of the modern era, `subscriptions/listen` | §5, §6 |
 //! | `delete` | the client ends its session | §5 |
 //! | `inner` | the session that an inner service keeps itself: its DELETE, its 404 | §5 |

@@ -3,7 +3,8 @@
 //!
 //! A [`Slot`] is held meanwhile: whatever happens to this future, the place is free again.
 
-pub(crate) mod stream;
+mod body;
+mod stream;
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
@@ -17,12 +18,12 @@ use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
-use http_body_util::Full;
 
+use self::body::OpeningBody;
 use self::stream::OpeningStream;
 use super::answer::head::{AnswerFlags, AnswerHead};
+use super::body::boxed;
 use super::body::trailers::without_session_id;
-use super::body::{Role, SessionBody};
 use super::body_reader::BodyReader;
 use super::span;
 use super::until_ended::{Waiting, until_ended};
@@ -207,8 +208,7 @@ impl Opening {
             return request.refuse(RefusalReason::SessionEnded, &entry);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
-        let body = SessionBody::new(Full::new(body), in_flight, Role::Opening);
-        Response::from_parts(parts, Body::new(body))
+        Response::from_parts(parts, Body::new(OpeningBody::new(body, in_flight)))
     }
 
     /// The answer can not be judged by its head.
@@ -243,9 +243,14 @@ impl Opening {
         // The stream may end before its time.
         parts.headers.remove(CONTENT_LENGTH);
         flags.never_buffer(&mut parts.headers);
-        let stream = OpeningStream::new(self.request, self.sessions, self.report_only);
-        let role = Role::OpeningStream(Box::new(stream));
-        Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
+        let stream = OpeningStream::new(
+            body,
+            in_flight,
+            self.request,
+            self.sessions,
+            self.report_only,
+        );
+        Response::from_parts(parts, boxed(stream))
     }
 }
 

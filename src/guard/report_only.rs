@@ -14,7 +14,7 @@ use http::{Method, Response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
-use super::body::{Role, SessionBody};
+use super::body::in_flight::InFlightBody;
 use super::future::POLLED_AGAIN;
 use super::shared::Shared;
 use crate::extract::Guarded;
@@ -55,7 +55,7 @@ impl Passing {
         if session.entry().inner_id().is_some() {
             parts.headers.remove(&SESSION_ID);
         }
-        let body = SessionBody::new(body, session, Role::Plain);
+        let body = InFlightBody::new(body, session);
         Response::from_parts(parts, Body::new(body))
     }
 }

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::time::timeout;
 
 use super::Call;
-use crate::guard::body::{Role, SessionBody};
+use crate::guard::body::in_flight::InFlightBody;
 
 /// An answer whose body must be read before it can be passed on.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Unclear {
             Question::IsEmpty => match timeout(PATIENCE, first_data(&mut body)).await {
                 // It is not empty, whatever it is.
                 Err(_) => {
-                    let body = SessionBody::new(body, self.call.in_flight, Role::Plain);
+                    let body = InFlightBody::new(body, self.call.in_flight);
                     Response::from_parts(parts, Body::new(body))
                 }
                 Ok(None) => {
@@ -47,8 +47,7 @@ impl Unclear {
                 }
                 Ok(Some(first)) => {
                     let rest = stream::iter([first]).chain(body.into_data_stream());
-                    let body =
-                        SessionBody::new(Body::from_stream(rest), self.call.in_flight, Role::Plain);
+                    let body = InFlightBody::new(Body::from_stream(rest), self.call.in_flight);
                     Response::from_parts(parts, Body::new(body))
                 }
             },

@@ -14,19 +14,22 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Response, Version};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
 use crate::extract::McpMessage;
 use crate::guard::answer::head::AnswerHead;
+use crate::guard::body::boxed;
+use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::trailers;
 use crate::guard::future::POLLED_AGAIN;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
-use crate::protocol::sse::Tail;
+
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{Drain, Held, Watch};
+use crate::session::{Drain, Held};
+use crate::sync::Notify;
 
 /// A message of the modern era that the inner service is answering.
 #[derive(Debug)]
@@ -77,15 +80,13 @@ impl ModernCall {
             };
             return Response::from_parts(parts, body);
         }
-        let stream = ModernStream {
-            body,
-            watch: Watch::default(),
+        let end = DrainEnd {
             request: self.request.filter(|_| !flags.is_encoded),
-            tail: Tail::default(),
-            held: Some((self.held, self.listener)),
             drain: self.drain,
+            _held: self.held,
+            _listener: self.listener,
         };
-        Response::from_parts(parts, Body::new(stream))
+        Response::from_parts(parts, boxed(EndableStream::new(body, end)))
     }
 }
 
@@ -142,65 +143,32 @@ impl Drop for Listener {
     }
 }
 
-pin_project! {
-    /// An event stream that ends with the drain at the latest.
-    struct ModernStream {
-        body: Body,
-        #[pin]
-        watch: Watch,
-        request: Option<InlineBytes>,
-        tail: Tail,
-        drain: Arc<Drain>,
-        // `None` once the stream is over.
-        held: Option<(Held, Option<Listener>)>,
-    }
+/// Ends an event stream with the drain.
+struct DrainEnd {
+    request: Option<InlineBytes>,
+    drain: Arc<Drain>,
+    _held: Held,
+    _listener: Option<Listener>,
 }
 
-impl HttpBody for ModernStream {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.project();
-        if this.held.is_none() {
-            return Poll::Ready(None);
-        }
-        if !this.drain.is_over() {
-            if let Poll::Ready(mut frame) = Pin::new(&mut *this.body).poll_frame(cx) {
-                match &mut frame {
-                    Some(Ok(frame)) => {
-                        trailers::strip(frame);
-                        this.tail.push(frame.data_ref().map_or(&[], |data| data));
-                    }
-                    Some(Err(_)) | None => *this.held = None,
-                }
-                return Poll::Ready(frame);
-            }
-            ready!(
-                this.watch
-                    .poll(|| this.drain.bell(), || this.drain.is_over(), cx)
-            );
-        }
-        *this.held = None;
-        let request = this
-            .request
-            .as_ref()
-            .filter(|_| this.tail.is_between_events());
-        Poll::Ready(request.map(|request| {
-            let refusal = Refusal::of_message(RefusalReason::Draining, Some(request.as_bytes()));
-            Ok(Frame::data(refusal.to_event()))
-        }))
+impl StreamEnd for DrainEnd {
+    fn is_due(&self) -> bool {
+        self.drain.is_over()
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.held.is_none() || self.body.is_end_stream()
+    fn changed(&self) -> Arc<Notify> {
+        self.drain.bell()
     }
 
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
+    fn last_event(&self) -> Option<Refusal> {
+        let id = self.request.as_ref()?.as_bytes();
+        Some(Refusal::of_message(RefusalReason::Draining, Some(id)))
+    }
+
+    fn carried(&self) {}
+
+    fn holds_end(&self) -> bool {
+        false
     }
 }
 
