@@ -1,10 +1,11 @@
 //! A request judged by its head (contract rows 1 to 9), in two halves: who asks for what, then whether the
 //! session allows it. Between the two the store may have to be asked for the session.
 
-use http::HeaderValue;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::request::Parts;
+use http::{HeaderValue, Method};
 
-use super::head::{Head, HeadFlags, is_preflight};
+use super::head::{Head, HeadFlags};
 use super::judge::{self, Target};
 use super::origin;
 use super::refuse::Refused;
@@ -171,4 +172,12 @@ impl Shared {
                 .map(|session| Admission::Stream(session, flags)),
         }
     }
+}
+
+/// Whether this is the OPTIONS that a browser sends before a call to another origin. It has both headers
+/// (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
+fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -19,7 +19,6 @@ use super::body_reader::BodyReader;
 use super::forward;
 use super::future::{ResponseFuture, State};
 use super::head::HeadFlags;
-use super::refuse::release_readiness;
 use super::service::SessionGuard;
 use super::shared::Shared;
 use crate::protocol::headers::SESSION_ID;
@@ -74,14 +73,13 @@ where
                 return State::wait(deletion.ask(answer, shared));
             }
             Ok(deletion) if shared.sessions.store_sync().is_some() => {
-                release_readiness(&mut self.inner);
+                self.release_readiness();
                 return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
             }
             Ok(deletion) => deletion.end(),
             Err(session) => not_found(parts.version, session.entry()),
         };
-        release_readiness(&mut self.inner);
-        State::answer(response, None)
+        self.answer(response, None)
     }
 }
 

@@ -22,7 +22,7 @@ use crate::protocol::headers::{
 use crate::session::{Entry, McpSession};
 
 /// Makes a message of a session ready for the inner service.
-#[inline(always)]
+#[inline]
 pub(crate) fn prepare(
     parts: &mut Parts,
     entry: &Arc<Entry>,
@@ -56,7 +56,7 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, flags: HeadFl
 }
 
 /// Gives a request the inner service's own session id, or none.
-#[inline(always)]
+#[inline]
 fn readdress(parts: &mut Parts, entry: &Entry, flags: HeadFlags) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),

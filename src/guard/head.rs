@@ -1,8 +1,8 @@
 //! Reads once from a request's head what contract rows 3 to 9 judge.
 
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    EXPECT, HOST, ORIGIN, TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, ORIGIN, TRAILER,
+    TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -119,14 +119,6 @@ impl HeadFlags {
     pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
         self.version.unwrap_or_else(|| VersionHeader::read(headers))
     }
-}
-
-/// Whether this is the OPTIONS that a browser sends before a call to another origin. It has both headers
-/// (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
-pub(crate) fn is_preflight(parts: &Parts) -> bool {
-    parts.method == Method::OPTIONS
-        && parts.headers.contains_key(ORIGIN)
-        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 fn is_json(content_type: Single<'_>) -> bool {

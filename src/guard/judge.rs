@@ -3,16 +3,17 @@
 //! rows 10 and 11 are `body_reader.rs`, rows 12 to 14 `message.rs`. First match wins.
 
 pub(crate) mod message;
+mod version;
 
 use http::Method;
 
+use self::version::check_version;
 use super::admit::Named;
 use super::head::{Head, HeadFlags};
 use super::refuse::Refused;
 use super::settings::Settings;
 use crate::protocol::era;
 use crate::protocol::headers::{SessionHeader, VersionHeader};
-use crate::protocol::revision;
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
 
@@ -99,27 +100,5 @@ pub(crate) fn session(
     match check_version(version, session.entry().protocol_version()) {
         Ok(()) => Ok(session),
         Err(reason) => Err(Refused::by_head(reason, Some(session))),
-    }
-}
-
-/// Rows 8 and 17: the version header must be absent, a legacy revision, or the one that the session
-/// negotiated.
-#[inline]
-fn check_version(
-    version: VersionHeader<'_>,
-    negotiated: Option<&str>,
-) -> Result<(), RefusalReason> {
-    match version {
-        VersionHeader::Absent => Ok(()),
-        VersionHeader::Conflicting => Err(RefusalReason::ConflictingVersionHeaders),
-        VersionHeader::Named(named) => {
-            let is_known = revision::LEGACY_REVISIONS
-                .into_iter()
-                .chain(negotiated)
-                .any(|known| known.as_bytes() == named);
-            is_known
-                .then_some(())
-                .ok_or(RefusalReason::UnsupportedVersionHeader)
-        }
     }
 }

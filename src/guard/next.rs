@@ -14,7 +14,6 @@ use super::body_reader::BodyReader;
 use super::future::{ResponseFuture, State};
 use super::modern::call::ModernCall;
 use super::opening::Opening;
-use super::refuse::release_readiness;
 use super::report_only::Passing;
 use super::service::SessionGuard;
 use super::until_ended::{Waiting, until_ended};
@@ -51,21 +50,14 @@ where
 {
     /// Calls the inner service, which is ready.
     pub(super) fn call_inner(&mut self, request: Request<Body>, next: Next) -> State<S> {
-        let inner = &mut self.inner;
         match next {
             // Its session has ended, or it had to make room.
-            Next::Call(call) if call.is_over() => {
-                release_readiness(inner);
-                State::answer(call.ended(), None)
-            }
-            Next::Call(call) => State::call(inner.call(request), call),
-            Next::Modern(call) => State::modern(inner.call(request), call),
-            Next::Pass(passing) => State::pass(inner.call(request), passing),
-            Next::Open(opening) if opening.is_over() => {
-                release_readiness(inner);
-                State::answer(opening.ended(), None)
-            }
-            Next::Open(opening) => State::wait(opening.conclude(inner.call(request))),
+            Next::Call(call) if call.is_over() => self.answer(call.ended(), None),
+            Next::Call(call) => State::call(self.inner.call(request), call),
+            Next::Modern(call) => State::modern(self.inner.call(request), call),
+            Next::Pass(passing) => State::pass(self.inner.call(request), passing),
+            Next::Open(opening) if opening.is_over() => self.answer(opening.ended(), None),
+            Next::Open(opening) => State::wait(opening.conclude(self.inner.call(request))),
         }
     }
 

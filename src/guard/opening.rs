@@ -3,10 +3,11 @@
 //!
 //! A [`Slot`] is held meanwhile: whatever happens to this future, the place is free again.
 
+mod asked;
 mod body;
+mod client;
 mod stream;
 
-use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,22 +20,21 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
 
+use self::asked::{Asked, Outcome, keep_version};
 use self::body::OpeningBody;
+pub(crate) use self::client::client;
 use self::stream::OpeningStream;
 use super::answer::head::{AnswerFlags, AnswerHead};
 use super::body::boxed;
 use super::body::trailers::without_session_id;
 use super::body_reader::BodyReader;
-use super::span;
 use super::until_ended::{Waiting, until_ended};
 use crate::extract::McpMessage;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
-use crate::protocol::message::{self, Bounds, Message, MessageKind};
-use crate::protocol::revision;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{Client, Entry, InnerDelete, Phase, Registry, Slot};
+use crate::session::{Entry, InnerDelete, Phase, Slot};
 use crate::sessions::Sessions;
 
 /// An `initialize` that the inner service is answering.
@@ -113,7 +113,9 @@ impl Opening {
         let inner_id = match flags.has_session_id.then(|| inner_id(&parts.headers)) {
             None => None,
             Some(Some(id)) => Some(id),
-            Some(None) => return self.unusable(parts, Body::new(body)),
+            Some(None) => {
+                return self.refuse(RefusalReason::UnusableAnswer, parts, Body::new(body));
+            }
         };
         if flags.has_session_id {
             parts.headers.remove(&SESSION_ID);
@@ -135,7 +137,7 @@ impl Opening {
             return Response::from_parts(parts, without_session_id(body));
         }
         if flags.is_encoded {
-            return self.unusable(parts, body);
+            return self.refuse(RefusalReason::UnusableAnswer, parts, body);
         }
         if flags.is_event_stream {
             return self.conclude_stream(parts, body, flags);
@@ -155,17 +157,9 @@ impl Opening {
             Ok(opened) => opened,
             Err(response) => return *response,
         };
-        let entry = self.entry().clone();
-        let Err(unavailable) = self.sessions.keep(&entry).await else {
-            return self.open(parts, body);
-        };
-        let reason = unavailable.into();
-        match entry.observers().filter(|_| self.report_only) {
-            Some(observers) => {
-                Refusal::report(reason, &observers);
-                Response::from_parts(parts, Body::from(body))
-            }
-            None => self.request.refuse(reason, &entry),
+        match self.sessions.keep(self.entry()).await {
+            Ok(()) => self.open(parts, body),
+            Err(unavailable) => self.refuse(unavailable.into(), parts, Body::from(body)),
         }
     }
 
@@ -211,9 +205,8 @@ impl Opening {
         Response::from_parts(parts, Body::new(OpeningBody::new(body, in_flight)))
     }
 
-    /// The answer can not be judged by its head.
-    fn unusable(self, parts: Parts, body: Body) -> Response<Body> {
-        let reason = RefusalReason::UnusableAnswer;
+    /// The answer cannot be passed on, but in report-only mode.
+    fn refuse(self, reason: RefusalReason, parts: Parts, body: Body) -> Response<Body> {
         let entry = self.slot.entry();
         match entry.observers() {
             Some(observers) if self.report_only => {
@@ -254,59 +247,6 @@ impl Opening {
     }
 }
 
-/// What is kept of the request while its response is awaited.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// Its id, as it was written.
-    id: InlineBytes,
-    version: Version,
-}
-
-impl Asked {
-    /// Reads one of the inner service's messages. The response is the message without a method whose
-    /// id equals the request's, or an error without an id.
-    fn outcome(&self, body: &[u8]) -> Outcome {
-        let message = match message::read(body, Bounds::OF_ANSWERS) {
-            Ok(message) => message,
-            Err(flaw) if flaw.reason == RefusalReason::ParseError => {
-                return Outcome::Unrelated("its body is not JSON");
-            }
-            Err(_) => return Outcome::Unrelated("its body is not one JSON-RPC message"),
-        };
-        let answers = match message.id {
-            Some(id) => is_same_id(id, self.id.as_bytes()),
-            None => message.is_error,
-        };
-        match message.kind {
-            MessageKind::Response if answers && message.is_error => Outcome::Error,
-            MessageKind::Response if answers => {
-                Outcome::Result(message.protocol_version().as_deref().map(revision::known))
-            }
-            MessageKind::Response => Outcome::Unrelated("its id is not that of the request"),
-            MessageKind::Request | MessageKind::Notification => {
-                Outcome::Unrelated("its message has a method and is no response")
-            }
-        }
-    }
-
-    fn refuse(&self, reason: RefusalReason, entry: &Entry) -> Response<Body> {
-        self.refusal(reason).respond_in(entry, self.version)
-    }
-
-    fn refusal(&self, reason: RefusalReason) -> Refusal {
-        Refusal::of_message(reason, Some(self.id.as_bytes()))
-    }
-}
-
-/// What a message says to an `initialize`.
-enum Outcome {
-    Error,
-    /// Opened, with this protocol version.
-    Result(Option<Cow<'static, str>>),
-    /// Nothing, and why.
-    Unrelated(&'static str),
-}
-
 /// The session id that the inner service names. Equal ones count once, be they lines or, as proxies
 /// join them, a list. `None` where there are two, or an empty one.
 fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -328,53 +268,7 @@ fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty())
 }
 
-/// Keeps the version that a result names, whatever it is, unless it is longer than any can be.
-pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
-    let Some(version) = version else { return };
-    if version.len() > LONGEST_CLIENT_TEXT {
-        return;
-    }
-    if revision::names_modern(version.as_bytes()) {
-        span::version_without_initialize(entry);
-    }
-    entry.keep_protocol_version(version);
-}
-
-/// What the client says of itself, fit to be shown and kept.
-pub(crate) fn client(message: &Message<'_>, registry: &Registry) -> Arc<Client> {
-    let name = message.client_name().map(clean);
-    let version = message.client_version().map(clean);
-    registry.client(name.as_deref(), version.as_deref())
-}
-
-/// Cut to what a session keeps, without control characters.
-fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text;
-    }
-    let mut clean = String::new();
-    for letter in text.chars() {
-        let letter = if letter.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            letter
-        };
-        if clean.len() + letter.len_utf8() > LONGEST_CLIENT_TEXT {
-            break;
-        }
-        clean.push(letter);
-    }
-    clean.into()
-}
-
-/// Ids are equal as values: an inner service may write a string with other escapes.
-fn is_same_id(one: &[u8], other: &[u8]) -> bool {
-    let value = |id| serde_json::from_slice::<serde_json::Value>(id).ok();
-    one == other || value(one).is_some_and(|one| value(other) == Some(one))
-}
-
 /// How long the body of a JSON answer may take behind its head: it holds a place.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 1 << 20;
-const LONGEST_CLIENT_TEXT: usize = 128;
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -22,6 +22,7 @@ use super::shared::Shared;
 use super::span;
 use crate::extract::McpMessage;
 use crate::protocol::era::{self, Era};
+use crate::protocol::headers::VersionHeader;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::message::{self, Bounds, Message};
 use crate::protocol::revision;
@@ -64,7 +65,10 @@ impl Post<'_> {
         let headers = &self.parts.headers;
         let version = self.admitted.flags.version(headers);
         match judge::message(&message, version, headers, &self.admitted, settings) {
-            Ok(Verdict::Forward(era)) => Ok(self.forward(&message, era, body.len())),
+            Ok(Verdict::Forward(era)) => {
+                self.record_version(version);
+                Ok(self.forward(&message, era, body.len()))
+            }
             Ok(Verdict::Modern(era)) => {
                 self.forward_modern(McpMessage::new(&message, era), body.len())
             }
@@ -75,6 +79,16 @@ impl Post<'_> {
             }
             Err(RefusalReason::UnsupportedVersion) => Err(self.unsupported_version(&message)),
             Err(reason) => Err(Refusal::of_message(reason, message.request_id())),
+        }
+    }
+
+    /// Records that a client names another version than the one that its session negotiated.
+    fn record_version(&self, version: VersionHeader<'_>) {
+        if let (Named::Live(session), VersionHeader::Named(named)) = (&self.admitted.named, version)
+            && let Some(negotiated) = session.entry().protocol_version()
+            && negotiated.as_bytes() != named
+        {
+            span::version_mismatch(session.entry());
         }
     }
 
@@ -89,10 +103,6 @@ impl Post<'_> {
         };
         session.admit_message();
         let entry = session.entry();
-        let negotiated = entry.protocol_version();
-        if negotiated.is_some() && handle.era().version() != negotiated {
-            span::version_mismatch(entry);
-        }
         if message.method.as_deref() == Some(b"notifications/initialized") {
             // The client got the result, be it on a resumed stream.
             entry.confirm();

@@ -80,19 +80,36 @@ impl<S> SessionGuard<S> {
                 let request = Request::from_parts(parts, body.into_body());
                 State::pass(self.inner.call(request), passing)
             }
-            Err(response) => {
-                release_readiness(&mut self.inner);
-                State::answer(*response, body.if_must_be_dropped(&parts))
-            }
+            Err(response) => self.answer(*response, body.if_must_be_dropped(&parts)),
         }
     }
-}
 
-/// Releases the readiness acquired in `poll_ready` (for example a concurrency permit). Returns a clone that
-/// must be polled ready again.
-pub(super) fn release_readiness<S: Clone>(inner: &mut S) -> S {
-    *inner = inner.clone();
-    inner.clone()
+    /// Answers instead of the inner service, once the rest of the request's body was dropped.
+    pub(super) fn answer(&mut self, response: Response<Body>, rest: Option<BodyReader>) -> State<S>
+    where
+        S: Service<Request<Body>> + Clone,
+    {
+        self.release_readiness();
+        State::answer(response, rest)
+    }
+
+    /// Releases the readiness acquired in `poll_ready` (for example a concurrency permit).
+    pub(super) fn release_readiness(&mut self)
+    where
+        S: Clone,
+    {
+        self.inner = self.inner.clone();
+    }
+
+    /// A guard that must be polled ready before its inner service is called: what waits or sends slowly must
+    /// not hold a concurrency permit.
+    pub(super) fn unready(&mut self) -> Self
+    where
+        S: Clone,
+    {
+        self.release_readiness();
+        self.clone()
+    }
 }
 
 impl Refusal {

@@ -19,7 +19,7 @@ use super::future::{ResponseFuture, State};
 use super::head::HeadFlags;
 use super::next::Next;
 use super::post::Post;
-use super::refuse::{Refused, release_readiness};
+use super::refuse::Refused;
 use super::report_only::Passing;
 use super::shared::Shared;
 use super::until_ended::Waiting;
@@ -109,10 +109,7 @@ where
                     let request = Request::from_parts(parts, Body::from(message));
                     self.call_inner(request, next)
                 }
-                Err(response) => {
-                    release_readiness(&mut self.inner);
-                    State::answer(*response, None)
-                }
+                Err(response) => self.answer(*response, None),
             },
             Some(Err(reason)) => self.refuse(reason.into(), parts, body),
             None => State::wait(self.unready().await_message(parts, body, admitted)),
@@ -217,11 +214,5 @@ where
                 entry.extras.set_inner_delete(entry, inner_delete);
             }
         }
-    }
-
-    /// The same guard with an inner service that must be polled ready again: what sends or waits slowly must
-    /// not hold a concurrency permit.
-    pub(super) fn unready(&mut self) -> Self {
-        Self::new(release_readiness(&mut self.inner), self.shared.clone())
     }
 }

@@ -121,7 +121,7 @@ impl<'a> VersionHeader<'a> {
     }
 
     /// Takes a line in. Whether it is one bare version.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn add(&mut self, line: &'a HeaderValue) -> bool {
         if is_usual(line.as_bytes()) {
             self.add_member(line.as_bytes());

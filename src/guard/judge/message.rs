@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::check_version;
+use super::version::check_version;
 use crate::guard::admit::{Admitted, Named};
 use crate::guard::modern;
 use crate::guard::settings::{Mode, Settings};

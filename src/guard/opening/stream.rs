@@ -10,7 +10,8 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{Asked, LARGEST_ANSWER, Outcome, keep_version};
+use super::LARGEST_ANSWER;
+use super::asked::{Asked, Outcome, keep_version};
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::session_end::SessionEnd;
 use crate::guard::body::trailers;
