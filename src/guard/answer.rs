@@ -79,7 +79,7 @@ impl Call {
             Some(request) if !flags.is_encoded => SessionEnd::of_call(self.in_flight, request),
             None if !self.is_message => {
                 let entry = self.in_flight.entry().clone();
-                let place = StreamPlace::open(entry, kind, limit, self.place.as_deref());
+                let place = StreamPlace::open(entry, kind, limit, self.place.as_ref());
                 SessionEnd::of_get(self.in_flight, place)
             }
             Some(_) | None => SessionEnd::new(self.in_flight),

@@ -97,12 +97,6 @@ impl BodyReader {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
-                    if matches!(self.taken, Taken::Nothing)
-                        && data.len() <= self.limit
-                        && self.body.is_end_stream()
-                    {
-                        return Poll::Ready(Ok(data));
-                    }
                     self.deadline.progress(data.len());
                     self.taken.add(data);
                     if self.taken.len() > self.limit {

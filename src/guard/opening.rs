@@ -84,7 +84,8 @@ impl Opening {
         self.request.refuse(RefusalReason::SessionEnded, entry)
     }
 
-    /// Waits for the inner service's answer and judges it.
+    /// Waits for the inner service's answer and judges it: a result opens the session, anything else is
+    /// passed on without one.
     pub(crate) async fn conclude<F, B, E>(mut self, answer: F) -> Result<Response<Body>, E>
     where
         F: Future<Output = Result<Response<B>, E>>,
@@ -97,70 +98,41 @@ impl Opening {
         };
         // Nobody waits for the session's end any more.
         self.entry().extras.tidy();
-        Ok(self.judge_answer(response).await)
-    }
-
-    /// Judges the answer: a result opens the session, anything else is passed on without one.
-    async fn judge_answer<B>(mut self, response: Response<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let (mut parts, body) = response.into_parts();
+        let (mut parts, body) = response.map(Body::new).into_parts();
         let head = AnswerHead::read(&parts.headers);
-        let flags = head.flags;
-        let is_json = head.is_of("application/json");
-        let inner_id = match flags.has_session_id.then(|| inner_id(&parts.headers)) {
-            None => None,
-            Some(Some(id)) => Some(id),
-            Some(None) => {
-                return self.refuse(RefusalReason::UnusableAnswer, parts, Body::new(body));
+        let (flags, is_json) = (head.flags, head.is_of("application/json"));
+        let is_usable = self.keep_inner(&mut parts, flags);
+        let opens_none = !parts.status.is_success()
+            || !(is_json || flags.is_event_stream)
+            || body.is_end_stream();
+        Ok(match () {
+            () if !is_usable => self.refuse(RefusalReason::UnusableAnswer, parts, body),
+            () if opens_none => self.pass(parts, body, is_json),
+            () if flags.is_encoded => self.refuse(RefusalReason::UnusableAnswer, parts, body),
+            () if flags.is_event_stream => self.conclude_stream(parts, body, flags),
+            () => {
+                let mut reader = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
+                let read = poll_fn(|cx| reader.poll_read(cx)).await;
+                match self.judge(parts, read) {
+                    // It is given once the store has the session that it opens.
+                    Ok((parts, body)) => match self.sessions.keep(self.entry()).await {
+                        Ok(()) => self.open(parts, body),
+                        Err(unavailable) => {
+                            self.refuse(unavailable.into(), parts, Body::from(body))
+                        }
+                    },
+                    Err(response) => *response,
+                }
             }
-        };
-        if flags.has_session_id {
-            parts.headers.remove(&SESSION_ID);
-        }
-        match inner_id {
-            // It passes as it came.
-            Some(id) if flags.is_encoded && self.report_only => {
-                parts.headers.insert(&SESSION_ID, id);
-            }
-            Some(id) if parts.status.is_success() => self.keep_inner(id),
-            _ => {}
-        }
-        let body = Body::new(body);
-        if !parts.status.is_success() || !(is_json || flags.is_event_stream) || body.is_end_stream()
-        {
-            if parts.status.is_success() && is_json {
-                self.opened_none("its body is empty");
-            }
-            return Response::from_parts(parts, without_session_id(body));
-        }
-        if flags.is_encoded {
-            return self.refuse(RefusalReason::UnusableAnswer, parts, body);
-        }
-        if flags.is_event_stream {
-            return self.conclude_stream(parts, body, flags);
-        }
-        let mut reader = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
-        let read = poll_fn(|cx| reader.poll_read(cx)).await;
-        self.conclude_json(parts, read).await
+        })
     }
 
-    /// A JSON answer is given once the store has the session that it opens.
-    async fn conclude_json(
-        self,
-        parts: Parts,
-        read: Result<Bytes, RefusalReason>,
-    ) -> Response<Body> {
-        let (parts, body) = match self.judge(parts, read) {
-            Ok(opened) => opened,
-            Err(response) => return *response,
-        };
-        match self.sessions.keep(self.entry()).await {
-            Ok(()) => self.open(parts, body),
-            Err(unavailable) => self.refuse(unavailable.into(), parts, Body::from(body)),
+    /// An answer that opens no session passes.
+    fn pass(self, parts: Parts, body: Body, is_json: bool) -> Response<Body> {
+        if parts.status.is_success() && is_json {
+            self.opened_none("its body is empty");
         }
+        Response::from_parts(parts, without_session_id(body))
     }
 
     /// Judges a JSON answer by its body: it opens the session, or another answer is given instead.
@@ -217,13 +189,27 @@ impl Opening {
         }
     }
 
-    /// The inner service keeps a session of its own, whatever becomes of ours.
-    fn keep_inner(&mut self, id: HeaderValue) {
-        let entry = self.slot.entry();
-        entry.keep_inner_id(id);
-        if let Some(inner_delete) = self.inner_delete.take() {
-            entry.extras.set_inner_delete(entry, inner_delete);
+    /// Takes the inner service's own session id off the answer. It keeps that session whatever becomes of ours.
+    /// Whether the id, if there is one, is usable.
+    fn keep_inner(&mut self, parts: &mut Parts, flags: AnswerFlags) -> bool {
+        if !flags.has_session_id {
+            return true;
         }
+        let Some(id) = inner_id(&parts.headers) else {
+            return false;
+        };
+        parts.headers.remove(&SESSION_ID);
+        if flags.is_encoded && self.report_only {
+            // It passes as it came.
+            parts.headers.insert(&SESSION_ID, id);
+        } else if parts.status.is_success() {
+            let entry = self.slot.entry();
+            entry.keep_inner_id(id);
+            if let Some(inner_delete) = self.inner_delete.take() {
+                entry.extras.set_inner_delete(entry, inner_delete);
+            }
+        }
+        true
     }
 
     /// The response will pass in the stream: until then the session is provisional.

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The two clocks of a body: so long for every 16 KiB, so long in all.
@@ -12,16 +13,18 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct ReadDeadline {
     progress_time: Duration,
     total_time: Duration,
-    waiting: Option<Waiting>,
+    waiting: Option<Pin<Box<Waiting>>>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    sleep: Pin<Box<Sleep>>,
-    started: Instant,
-    /// When the present 16 KiB began, and how much of them has come.
-    step_started: Instant,
-    step_bytes: usize,
+pin_project! {
+    #[derive(Debug)]
+    struct Waiting {
+        #[pin]
+        sleep: Sleep,
+        started: Instant,
+        // How much of the present 16 KiB has come.
+        step_bytes: usize,
+    }
 }
 
 impl ReadDeadline {
@@ -34,36 +37,29 @@ impl ReadDeadline {
     }
 
     pub(super) fn progress(&mut self, bytes: usize) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.step_bytes += bytes;
-            if waiting.step_bytes >= PROGRESS {
-                waiting.step_bytes = 0;
-                waiting.step_started = Instant::now();
-                let deadline = waiting.deadline(self.progress_time, self.total_time);
-                waiting.sleep.as_mut().reset(deadline);
-            }
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        let waiting = waiting.as_mut().project();
+        *waiting.step_bytes += bytes;
+        if *waiting.step_bytes >= PROGRESS {
+            *waiting.step_bytes = 0;
+            let now = Instant::now();
+            let deadline = (now + self.progress_time).min(*waiting.started + self.total_time);
+            waiting.sleep.reset(deadline);
         }
     }
 
     pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let waiting = self.waiting.get_or_insert_with(|| {
             let now = Instant::now();
-            let deadline = now + self.progress_time.min(self.total_time);
-            let sleep = Box::pin(sleep_until(deadline));
-            Waiting {
-                sleep,
+            Box::pin(Waiting {
+                sleep: sleep_until(now + self.progress_time.min(self.total_time)),
                 started: now,
-                step_started: now,
                 step_bytes: 0,
-            }
+            })
         });
-        waiting.sleep.as_mut().poll(cx)
-    }
-}
-
-impl Waiting {
-    fn deadline(&self, progress_time: Duration, total_time: Duration) -> Instant {
-        (self.step_started + progress_time).min(self.started + total_time)
+        waiting.as_mut().project().sleep.poll(cx)
     }
 }
 

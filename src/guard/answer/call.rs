@@ -35,8 +35,8 @@ pub(crate) struct Call {
     /// The request carries `Last-Event-ID`: it resumes a stream.
     pub(super) resumes: bool,
     max_streams: u16,
-    /// Set on a GET that waits for its answer. Boxed, because nearly every call is moved without one.
-    pub(super) place: Option<Box<StreamPlace>>,
+    /// Set on a GET that waits for its answer.
+    pub(super) place: Option<StreamPlace>,
     pub(super) version: Version,
 }
 
@@ -117,7 +117,7 @@ impl Waiting for Call {
         if !self.is_message && self.place.is_none() {
             let entry = self.in_flight.entry().clone();
             let (kind, limit) = self.stream_limit();
-            self.place = Some(Box::new(StreamPlace::wait(entry, kind, limit)));
+            self.place = Some(StreamPlace::wait(entry, kind, limit));
         }
     }
 }
