@@ -1,118 +1,183 @@
-//! A request judged by its head (contract rows 1 to 9): who asks, and for which session.
+//! A request judged by its head (contract rows 1 to 9), in two halves: who asks for what, then whether the
+//! session allows it. Between the two the store may have to be asked for the session.
 
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::request::Parts;
+use http::{HeaderValue, Method};
 
-use super::head::{Head, Traits, Verb};
-use super::judge::{self, HeadVerdict, LiveSession, OwnerCheck, SessionMark};
-use super::layer::Shared;
+use super::head::{Head, HeadFlags};
+use super::judge::{self, Target};
 use super::origin;
+use super::refuse::Refused;
+use super::shared::Shared;
 use crate::protocol::era;
+use crate::protocol::headers::{SessionHeader, VersionHeader};
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
 use crate::sessions::Found;
 
-/// A request that passed by its head, with the session that it names.
+/// A request that passed by its head.
 pub(crate) enum Admission {
-    /// Only the store knows whether it names a session.
-    Ask(Caller),
-    End(InFlight, Traits),
-    /// A CORS preflight, which is of no session.
+    /// Only the store knows whether this id names a session.
+    AskStore(Identified, HeaderValue),
+    Delete(InFlight, HeadFlags),
+    Message(Admitted),
+    /// It is of no session.
     Preflight,
-    Read(Admitted),
-    Stream(InFlight, Traits),
+    Stream(InFlight, HeadFlags),
+}
+
+/// A request whose session has not been looked up yet.
+pub(crate) struct Identified {
+    pub(crate) target: Target,
+    pub(crate) flags: HeadFlags,
+    pub(crate) caller: Caller,
 }
 
 /// What is remembered of a POST's head until its body has come.
 pub(crate) struct Admitted {
-    pub(crate) traits: Traits,
-    pub(crate) mark: SessionMark,
-    /// The live session that the head names; from row 7 on the request is in flight.
-    pub(crate) session: Option<InFlight>,
+    pub(crate) flags: HeadFlags,
+    pub(crate) named: Named,
     pub(crate) caller: Caller,
 }
 
-/// What was found out of a request before it is judged by its head.
-pub(crate) struct Asked {
-    pub(crate) caller: Caller,
-    pub(crate) found: Result<Option<InFlight>, RefusalReason>,
+/// What a request's session id names.
+pub(crate) enum Named {
+    /// The live session. From row 7 on the request is in flight.
+    Live(InFlight),
+    /// There is no id, or none that is looked at.
+    Nothing,
+    /// No live session.
+    Stale,
+    /// The store could not be asked, for this reason.
+    Unclear(RefusalReason),
+}
+
+impl Named {
+    pub(crate) fn live(self) -> Option<InFlight> {
+        match self {
+            Self::Live(session) => Some(session),
+            Self::Nothing | Self::Stale | Self::Unclear(_) => None,
+        }
+    }
 }
 
 impl Shared {
-    /// Judges a request by its head (contract rows 1 to 9). With a refusal comes the live session that
-    /// the request names, if it came so far. `asked` is what the store has said of it.
-    pub(crate) fn admit(
-        &self,
-        parts: &Parts,
-        asked: Option<Asked>,
-    ) -> Result<Admission, (RefusalReason, Option<InFlight>)> {
-        let settings = &self.settings;
-        let head = Head::read(parts, settings.longest_id);
-        let (caller, found) = match asked {
-            Some(asked) => (asked.caller, asked.found),
-            None => {
-                origin::verify(&head, parts, settings)
-                    .and_then(|()| judge::verb(head.verb, settings))
-                    .map_err(|reason| (reason, None))?;
-                if head.verb == Verb::Preflight {
-                    return Ok(Admission::Preflight);
-                }
-                // Who asks is settled before any session is looked up.
-                let caller = match settings.mode.has_sessions() {
-                    true => settings.owners.resolve(parts),
-                    false => Caller::Known(None),
-                };
-                match self.find(&head, &caller) {
-                    Found::Session(session) => (caller, Ok(Some(session))),
-                    Found::Unknown => (caller, Ok(None)),
-                    Found::AskStore => return Ok(Admission::Ask(caller)),
-                }
-            }
-        };
-        let (session, unclear) = match found {
-            Ok(session) => (session, None),
-            Err(reason) => (None, Some(reason)),
-        };
-        let live = match unclear {
-            None => Ok(session.as_ref().map(LiveSession::of)),
-            Some(reason) => Err(reason),
-        };
-        let gone = || (RefusalReason::SessionNotFound, None);
-        match judge::head(&head, OwnerCheck::of(&caller), live, settings) {
-            Err(reason) => Err((reason, session)),
-            Ok(HeadVerdict::Read(mark)) => Ok(Admission::Read(Admitted {
-                traits: head.traits,
-                mark,
-                session,
-                caller,
-            })),
-            Ok(HeadVerdict::Stream) => session
-                .map(|session| Admission::Stream(session, head.traits))
-                .ok_or_else(gone),
-            Ok(HeadVerdict::End) => session
-                .map(|session| Admission::End(session, head.traits))
-                .ok_or_else(gone),
+    /// Judges a request by its head.
+    pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, Refused> {
+        let head = Head::read(parts, self.settings.longest_id);
+        origin::verify(&head, parts, &self.settings)?;
+        if is_preflight(parts) {
+            return Ok(Admission::Preflight);
+        }
+        let identified = self.identify(&head, parts)?;
+        match self.look_up(&head, &identified) {
+            Ok(named) => self.decide(identified, named, head.version),
+            Err(id) => Ok(Admission::AskStore(identified, id.clone())),
         }
     }
 
-    /// Looks up the session that a request names.
-    fn find(&self, head: &Head<'_>, caller: &Caller) -> Found {
+    /// The first half. The sender is known before any session is looked up.
+    fn identify(&self, head: &Head<'_>, parts: &Parts) -> Result<Identified, RefusalReason> {
         let settings = &self.settings;
-        let (true, Caller::Known(owner), Some(id)) =
-            (settings.mode.has_sessions(), caller, head.session.named())
-        else {
-            return Found::Unknown;
+        let target = judge::target(head, settings)?;
+        let has_sessions = settings.mode.has_sessions();
+        let caller = match has_sessions {
+            true => settings.owners.resolve(parts),
+            false => Caller::Known(None),
         };
-        let sessions = &self.sessions;
-        match sessions.begin(id, &settings.scope, owner.as_ref()) {
-            // Most likely of the era that has no sessions, which must not wait for a store.
-            Found::AskStore
-                if head.verb == Verb::Post
-                    && era::header_names_modern(head.version)
-                    && sessions.registry().get(id).is_none() =>
-            {
-                Found::Unknown
+        match (head.session, &caller) {
+            // Row 6. A resolver that fails refuses every id alike.
+            (SessionHeader::Malformed, Caller::Known(_) | Caller::Missing) if has_sessions => {
+                Err(RefusalReason::SessionNotFound)
             }
-            begun => begun,
+            _ => Ok(Identified {
+                target,
+                flags: head.flags,
+                caller,
+            }),
         }
     }
+
+    /// Looks up the session that a request names. Returns the id where only the store knows.
+    fn look_up<'a>(
+        &self,
+        head: &Head<'a>,
+        identified: &Identified,
+    ) -> Result<Named, &'a HeaderValue> {
+        let settings = &self.settings;
+        let (id, owner) = match (head.session, &identified.caller) {
+            _ if !settings.mode.has_sessions() => return Ok(Named::Nothing),
+            (SessionHeader::Absent, _) => return Ok(Named::Nothing),
+            (SessionHeader::Named(id), Caller::Known(owner)) => (id, owner.as_ref()),
+            _ => return Ok(Named::Stale),
+        };
+        let sessions = &self.sessions;
+        match sessions.begin(id.as_bytes(), &settings.scope, owner) {
+            Found::Session(session) => Ok(Named::Live(session)),
+            Found::Unknown => Ok(Named::Stale),
+            // Most likely of the era that has no sessions, which must not wait for a store.
+            Found::AskStore
+                if identified.target == Target::Message
+                    && era::header_names_modern(head.version)
+                    && sessions.registry().get(id.as_bytes()).is_none() =>
+            {
+                Ok(Named::Stale)
+            }
+            Found::AskStore => Err(id),
+        }
+    }
+
+    /// Asks the store for the session with this id.
+    pub(crate) async fn ask_store(&self, identified: &Identified, id: &HeaderValue) -> Named {
+        let Caller::Known(owner) = &identified.caller else {
+            return Named::Stale;
+        };
+        let (sessions, scope) = (&self.sessions, &self.settings.scope);
+        let found = sessions.look_up(id.as_bytes(), scope, owner.as_ref());
+        match found.await {
+            Ok(Some(session)) => Named::Live(session),
+            Ok(None) => Named::Stale,
+            Err(unavailable) => Named::Unclear(unavailable.into()),
+        }
+    }
+
+    /// The second half, once it is known what the request names.
+    pub(crate) fn decide(
+        &self,
+        identified: Identified,
+        named: Named,
+        version: VersionHeader<'_>,
+    ) -> Result<Admission, Refused> {
+        let settings = &self.settings;
+        let Identified {
+            target,
+            flags,
+            caller,
+        } = identified;
+        match target {
+            Target::Message => {
+                match judge::message_head(flags, &named, &caller, version, settings) {
+                    Ok(()) => Ok(Admission::Message(Admitted {
+                        flags,
+                        named,
+                        caller,
+                    })),
+                    Err(reason) => Err(Refused::by_head(reason, named.live())),
+                }
+            }
+            Target::Delete => judge::session(named, &caller, version)
+                .map(|session| Admission::Delete(session, flags)),
+            Target::Stream => judge::session(named, &caller, version)
+                .map(|session| Admission::Stream(session, flags)),
+        }
+    }
+}
+
+/// Whether this is the OPTIONS that a browser sends before a call to another origin. It has both headers
+/// (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
+fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -11,10 +11,10 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request};
 
 use super::answer::LAST_EVENT_ID;
-use super::head::Traits;
+use super::head::HeadFlags;
+use super::span;
 use crate::extract::{Content, Guarded, McpMessage};
 use crate::guard::settings::Settings;
-use crate::observe;
 use crate::protocol::era::Era;
 use crate::protocol::headers::{
     PROTOCOL_VERSION, SESSION_ID, VersionHeader, is_alias, is_alias_of,
@@ -22,10 +22,15 @@ use crate::protocol::headers::{
 use crate::session::{Entry, McpSession};
 
 /// Makes a message of a session ready for the inner service.
-#[inline(always)]
-pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage, traits: Traits) {
-    observe::record(Some(entry), Some(&message));
-    readdress(parts, entry, traits);
+#[inline]
+pub(crate) fn prepare(
+    parts: &mut Parts,
+    entry: &Arc<Entry>,
+    message: McpMessage,
+    flags: HeadFlags,
+) {
+    span::record(Some(entry), Some(&message));
+    readdress(parts, entry, flags);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
         content: Content::Message(message),
@@ -33,17 +38,17 @@ pub(crate) fn prepare(parts: &mut Parts, entry: &Arc<Entry>, message: McpMessage
 }
 
 /// Makes a request of a session ready that has no message.
-pub(crate) fn prepare_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Traits) {
-    observe::record(Some(entry), None);
-    attach_stream(parts, entry, traits);
-    remove_content(&mut parts.headers, traits);
+pub(crate) fn prepare_stream(parts: &mut Parts, entry: &Arc<Entry>, flags: HeadFlags) {
+    span::record(Some(entry), None);
+    attach_stream(parts, entry, flags);
+    remove_content(&mut parts.headers, flags);
 }
 
 /// The same, for what nobody looks at from outside.
-pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Traits) {
-    let version = traits.version(&parts.headers);
+pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, flags: HeadFlags) {
+    let version = flags.version(&parts.headers);
     let era = Era::legacy(None, version, entry.protocol_version());
-    readdress(parts, entry, traits);
+    readdress(parts, entry, flags);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
         content: Content::Stream(era),
@@ -51,35 +56,35 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, traits: Trait
 }
 
 /// Gives a request the inner service's own session id, or none.
-#[inline(always)]
-fn readdress(parts: &mut Parts, entry: &Entry, traits: Traits) {
+#[inline]
+fn readdress(parts: &mut Parts, entry: &Entry, flags: HeadFlags) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
-        None if traits.lacks_session_id => {}
+        None if flags.lacks_session_id => {}
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
-    settle(&mut parts.headers, traits, is_alias);
+    settle(&mut parts.headers, flags, is_alias);
 }
 
 /// Makes a message ready where there are no sessions: the session header stays as it is, in every
 /// spelling.
-pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage, traits: Traits) {
-    settle(&mut parts.headers, traits, |name| {
+pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage, flags: HeadFlags) {
+    settle(&mut parts.headers, flags, |name| {
         is_alias(name) && !is_alias_of(name, SESSION_ID.as_str())
     });
     attach_message(parts, message);
 }
 
 /// Makes a message of the modern era ready, which knows neither sessions nor resumed streams.
-pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, traits: Traits) {
+pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, flags: HeadFlags) {
     parts.headers.remove(&SESSION_ID);
     parts.headers.remove(LAST_EVENT_ID);
-    settle(&mut parts.headers, traits, is_alias);
+    settle(&mut parts.headers, flags, is_alias);
     attach_message(parts, message);
 }
 
 fn attach_message(parts: &mut Parts, message: McpMessage) {
-    observe::record(None, Some(&message));
+    span::record(None, Some(&message));
     parts.extensions.insert(Guarded {
         content: Content::Message(message),
         ..Guarded::default()
@@ -96,18 +101,18 @@ pub(crate) fn prepare_preflight(parts: &mut Parts) {
     parts.extensions.insert(Guarded::default());
 }
 
-/// Describes a body of `length` bytes that stands there whole; `traits` is what the head says of it.
+/// Describes a body of `length` bytes that stands there whole; `flags` is what the head says of it.
 #[inline]
-pub(crate) fn reframe(parts: &mut Parts, traits: Traits, length: usize, settings: &Settings) {
+pub(crate) fn reframe(parts: &mut Parts, flags: HeadFlags, length: usize, settings: &Settings) {
     if length > SURELY_BELOW_ANY_LIMIT {
         raise_body_limit(&mut parts.extensions, settings);
     }
-    if traits.is_foreign {
+    if flags.is_foreign {
         for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
             parts.headers.remove(name);
         }
     }
-    if traits.length != Some(length as u64) {
+    if flags.length != Some(length as u64) {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
 }
@@ -124,8 +129,8 @@ fn raise_body_limit(extensions: &mut Extensions, settings: &Settings) {
 
 /// Leaves one line of the version header, as the guard read it, and no field that `is_alias` of ours.
 #[inline]
-fn settle(headers: &mut HeaderMap, traits: Traits, is_alias: fn(&str) -> bool) {
-    if traits.is_ambiguous {
+fn settle(headers: &mut HeaderMap, flags: HeadFlags, is_alias: fn(&str) -> bool) {
+    if flags.is_ambiguous {
         remove_where(headers, is_alias);
         write_one_version(headers);
     }
@@ -145,8 +150,8 @@ fn write_one_version(headers: &mut HeaderMap) {
 /// A request without a body says nothing of one: hyper's client sends such a `Content-Length` and no
 /// bytes, and the next request on the connection is read as the body.
 #[inline]
-fn remove_content(headers: &mut HeaderMap, traits: Traits) {
-    if traits.describes_content || traits.is_foreign {
+fn remove_content(headers: &mut HeaderMap, flags: HeadFlags) {
+    if flags.describes_content || flags.is_foreign {
         remove_where(headers, |name| is_of_content(name) || is_of_framing(name));
     }
 }

@@ -1,8 +1,8 @@
 //! Reads once from a request's head what contract rows 3 to 9 judge.
 
 use http::header::{
-    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    EXPECT, HOST, ORIGIN, TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, ORIGIN, TRAILER,
+    TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -15,39 +15,31 @@ use crate::protocol::headers::{
 /// What the guard reads of a head, in one pass over its fields. Nothing is judged yet.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
-    pub(crate) verb: Verb,
+    pub(crate) method: &'a Method,
     pub(crate) host: Single<'a>,
     pub(crate) origin: Single<'a>,
     pub(crate) session: SessionHeader<'a>,
     pub(crate) version: VersionHeader<'a>,
     /// Whether `Connection` would have a proxy drop an `mcp-*` field.
     pub(crate) has_hop_by_hop_mcp_header: bool,
-    pub(crate) traits: Traits,
-    content_type: Single<'a>,
-    is_encoded: bool,
+    pub(crate) flags: HeadFlags,
 }
 
 impl<'a> Head<'a> {
     pub(crate) fn read(parts: &'a Parts, longest_id: usize) -> Self {
         let mut session = Single::Absent;
         let mut length = Single::Absent;
+        let mut content_type = Single::Absent;
+        let mut is_encoded = false;
         let mut has_version = false;
         let mut head = Self {
-            verb: match parts.method {
-                Method::POST => Verb::Post,
-                Method::GET => Verb::Get,
-                Method::DELETE => Verb::Delete,
-                Method::OPTIONS if is_preflight(&parts.headers) => Verb::Preflight,
-                _ => Verb::Other,
-            },
+            method: &parts.method,
             host: Single::Absent,
             origin: Single::Absent,
             session: SessionHeader::Absent,
             version: VersionHeader::Absent,
             has_hop_by_hop_mcp_header: false,
-            traits: Traits::default(),
-            content_type: Single::Absent,
-            is_encoded: false,
+            flags: HeadFlags::default(),
         };
         for (name, value) in &parts.headers {
             // Names that `http` knows are a number each, told apart without their text.
@@ -56,63 +48,56 @@ impl<'a> Head<'a> {
                     head.has_hop_by_hop_mcp_header |= names_mcp_header(value);
                 }
                 name if *name == CONTENT_ENCODING => {
-                    head.is_encoded |= names_encoding(value);
-                    head.traits.describes_content = true;
+                    is_encoded |= names_encoding(value);
+                    head.flags.describes_content = true;
                 }
                 name if *name == CONTENT_LENGTH => {
                     length.add(value);
-                    head.traits.describes_content = true;
+                    head.flags.describes_content = true;
                 }
                 name if *name == CONTENT_TYPE => {
-                    head.content_type.add(value);
-                    head.traits.describes_content = true;
+                    content_type.add(value);
+                    head.flags.describes_content = true;
                 }
                 name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
-                    head.traits.is_foreign = true;
+                    head.flags.is_foreign = true;
                 }
                 name if *name == HOST => head.host.add(value),
                 name if *name == ORIGIN => head.origin.add(value),
                 name => match name.as_str() {
-                    "last-event-id" => head.traits.resumes = true,
+                    "last-event-id" => head.flags.resumes = true,
                     "mcp-protocol-version" => {
                         let is_bare = head.version.add(value);
-                        head.traits.is_ambiguous |= !is_bare || has_version;
+                        head.flags.is_ambiguous |= !is_bare || has_version;
                         has_version = true;
                     }
                     "mcp-session-id" => session.add(value),
-                    other if is_alias(other) => head.traits.is_ambiguous = true,
-                    other if other.starts_with("content-") => head.traits.describes_content = true,
+                    other if is_alias(other) => head.flags.is_ambiguous = true,
+                    other if other.starts_with("content-") => head.flags.describes_content = true,
                     _ => {}
                 },
             }
         }
-        head.traits.lacks_session_id = matches!(session, Single::Absent);
+        head.flags.lacks_session_id = matches!(session, Single::Absent);
         head.session = SessionHeader::of(session, longest_id);
-        head.traits.version = head.version.known();
-        head.traits.length = match length {
+        head.flags.version = head.version.known();
+        head.flags.is_plain_json = !is_encoded && is_json(content_type);
+        head.flags.length = match length {
             Single::Once(value) => number(value.as_bytes()),
             Single::Absent | Single::Repeated => None,
         };
         head
     }
-
-    /// Whether the body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner
-    /// service would decode first.
-    #[inline]
-    pub(crate) fn is_plain_json(&self) -> bool {
-        let is_json = match self.content_type {
-            Single::Once(value) => is_json_in_utf8(value.as_bytes()),
-            Single::Absent | Single::Repeated => false,
-        };
-        is_json && !self.is_encoded
-    }
 }
 
 /// What else is remembered of a head until the body has come.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traits {
+pub(crate) struct HeadFlags {
     /// `Content-Length`, where it stands once and is a number.
     pub(crate) length: Option<u64>,
+    /// The body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner service would
+    /// decode first.
+    pub(crate) is_plain_json: bool,
     /// Whether a field tells how the body comes, which the inner service must not see.
     pub(crate) is_foreign: bool,
     /// There is a `Content-*` field.
@@ -128,7 +113,7 @@ pub(crate) struct Traits {
     version: Option<VersionHeader<'static>>,
 }
 
-impl Traits {
+impl HeadFlags {
     /// The version header of the request with these fields.
     #[inline]
     pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
@@ -136,18 +121,9 @@ impl Traits {
     }
 }
 
-/// The methods of the transport.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Verb {
-    Delete,
-    Get,
-    Other,
-    Post,
-    /// The OPTIONS that a browser sends before a call to another origin.
-    Preflight,
-}
-
-/// A CORS preflight has both headers (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
-fn is_preflight(headers: &HeaderMap) -> bool {
-    headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+fn is_json(content_type: Single<'_>) -> bool {
+    match content_type {
+        Single::Once(value) => is_json_in_utf8(value.as_bytes()),
+        Single::Absent | Single::Repeated => false,
+    }
 }

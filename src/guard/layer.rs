@@ -1,13 +1,12 @@
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tower_layer::Layer;
 
-use super::farewell::Farewells;
 use super::service::SessionGuard;
 use super::settings::Settings;
+use super::shared::Shared;
 use crate::sessions::Sessions;
 
 /// Layer that applies [`SessionGuard`], which owns the sessions of the MCP endpoint it wraps.
@@ -21,26 +20,10 @@ pub struct SessionGuardLayer {
     shared: Arc<Shared>,
 }
 
-/// What every clone of a layer and every service of it share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    pub(crate) sessions: Sessions,
-    /// Open `subscriptions/listen` streams.
-    pub(crate) listeners: Arc<AtomicUsize>,
-    pub(crate) farewells: Farewells,
-}
-
 impl SessionGuardLayer {
     pub(crate) fn from_parts(settings: Settings, sessions: Sessions) -> Self {
-        let farewells = Farewells::new(&sessions);
         Self {
-            shared: Arc::new(Shared {
-                settings,
-                sessions,
-                listeners: Arc::default(),
-                farewells,
-            }),
+            shared: Shared::new(settings, sessions),
         }
     }
 

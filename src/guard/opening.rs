@@ -3,10 +3,12 @@
 //!
 //! A [`Slot`] is held meanwhile: whatever happens to this future, the place is free again.
 
-pub(crate) mod stream;
+mod asked;
+mod body;
+mod client;
+mod stream;
 
-use std::borrow::Cow;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,22 +19,22 @@ use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
-use http_body_util::Full;
 
+use self::asked::{Asked, Outcome, keep_version};
+use self::body::OpeningBody;
+pub(crate) use self::client::client;
 use self::stream::OpeningStream;
-use super::answer::{AnswerHead, AnswerTraits};
-use super::body::{Role, SessionBody};
-use super::intake::Intake;
-use super::trailers::without_session_id;
+use super::answer::head::{AnswerFlags, AnswerHead};
+use super::body::boxed;
+use super::body::trailers::without_session_id;
+use super::body_reader::BodyReader;
+use super::until_ended::{Waiting, until_ended};
 use crate::extract::McpMessage;
-use crate::observe;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
-use crate::protocol::message::{self, Bounds, Message, MessageKind};
-use crate::protocol::revision;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{Client, Entry, Farewell, Phase, Registry, Slot};
+use crate::session::{Entry, InnerDelete, Phase, Slot};
 use crate::sessions::Sessions;
 
 /// An `initialize` that the inner service is answering.
@@ -41,8 +43,19 @@ pub(crate) struct Opening {
     sessions: Sessions,
     request: Asked,
     /// For an inner service that keeps a session of its own.
-    farewell: Option<Farewell>,
+    inner_delete: Option<InnerDelete>,
     report_only: bool,
+}
+
+impl Waiting for Opening {
+    fn entry(&self) -> &Arc<Entry> {
+        self.slot.entry()
+    }
+
+    /// Whether the session was ended before it opened.
+    fn is_over(&self) -> bool {
+        self.entry().end_reason().is_some()
+    }
 }
 
 impl Opening {
@@ -51,7 +64,7 @@ impl Opening {
         sessions: Sessions,
         message: &McpMessage,
         version: Version,
-        farewell: Option<Farewell>,
+        inner_delete: Option<InnerDelete>,
         report_only: bool,
     ) -> Self {
         let null = || InlineBytes::new(b"null");
@@ -60,18 +73,9 @@ impl Opening {
             slot,
             sessions,
             request: Asked { id, version },
-            farewell,
+            inner_delete,
             report_only,
         }
-    }
-
-    pub(crate) fn entry(&self) -> &Arc<Entry> {
-        self.slot.entry()
-    }
-
-    /// Whether the session was ended before it opened.
-    pub(crate) fn is_over(&self) -> bool {
-        self.entry().end_reason().is_some()
     }
 
     /// The answer where nobody waits for the inner service's any more.
@@ -80,65 +84,55 @@ impl Opening {
         self.request.refuse(RefusalReason::SessionEnded, entry)
     }
 
-    /// Judges the answer: a result opens the session, anything else is passed on without one. Or its
-    /// body must be waited for, or the store.
-    pub(crate) fn conclude<B>(
-        mut self: Box<Self>,
-        response: Response<B>,
-    ) -> Result<Response<Body>, Box<Unread>>
+    /// Waits for the inner service's answer and judges it: a result opens the session, anything else is
+    /// passed on without one.
+    pub(crate) async fn conclude<F, B, E>(mut self, answer: F) -> Result<Response<Body>, E>
     where
+        F: Future<Output = Result<Response<B>, E>>,
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut parts, body) = response.into_parts();
-        let head = AnswerHead::read(&parts.headers);
-        let traits = head.traits;
-        let is_json = head.is_of("application/json");
-        let inner_id = match traits.has_session_id.then(|| inner_id(&parts.headers)) {
-            None => None,
-            Some(Some(id)) => Some(id),
-            Some(None) => return Ok(self.unusable(parts, Body::new(body))),
+        let response = match until_ended(answer, &mut self).await {
+            Some(answer) => answer?,
+            None => return Ok(self.ended()),
         };
-        if traits.has_session_id {
-            parts.headers.remove(&SESSION_ID);
-        }
-        match inner_id {
-            // It passes as it came.
-            Some(id) if traits.is_encoded && self.report_only => {
-                parts.headers.insert(&SESSION_ID, id);
+        // Nobody waits for the session's end any more.
+        self.entry().extras.tidy();
+        let (mut parts, body) = response.map(Body::new).into_parts();
+        let head = AnswerHead::read(&parts.headers);
+        let (flags, is_json) = (head.flags, head.is_of("application/json"));
+        let is_usable = self.keep_inner(&mut parts, flags);
+        let opens_none = !parts.status.is_success()
+            || !(is_json || flags.is_event_stream)
+            || body.is_end_stream();
+        Ok(match () {
+            () if !is_usable => self.refuse(RefusalReason::UnusableAnswer, parts, body),
+            () if opens_none => self.pass(parts, body, is_json),
+            () if flags.is_encoded => self.refuse(RefusalReason::UnusableAnswer, parts, body),
+            () if flags.is_event_stream => self.conclude_stream(parts, body, flags),
+            () => {
+                let mut reader = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
+                let read = poll_fn(|cx| reader.poll_read(cx)).await;
+                match self.judge(parts, read) {
+                    // It is given once the store has the session that it opens.
+                    Ok((parts, body)) => match self.sessions.keep(self.entry()).await {
+                        Ok(()) => self.open(parts, body),
+                        Err(unavailable) => {
+                            self.refuse(unavailable.into(), parts, Body::from(body))
+                        }
+                    },
+                    Err(response) => *response,
+                }
             }
-            Some(id) if parts.status.is_success() => self.keep_inner(id),
-            _ => {}
+        })
+    }
+
+    /// An answer that opens no session passes.
+    fn pass(self, parts: Parts, body: Body, is_json: bool) -> Response<Body> {
+        if parts.status.is_success() && is_json {
+            self.opened_none("its body is empty");
         }
-        let body = Body::new(body);
-        if !parts.status.is_success()
-            || !(is_json || traits.is_event_stream)
-            || body.is_end_stream()
-        {
-            if parts.status.is_success() && is_json {
-                self.opened_none("its body is empty");
-            }
-            return Ok(Response::from_parts(parts, without_session_id(body)));
-        }
-        if traits.is_encoded {
-            return Ok(self.unusable(parts, body));
-        }
-        if traits.is_event_stream {
-            return Ok(self.conclude_stream(parts, body, traits));
-        }
-        let mut intake = Intake::of_answer(body, LARGEST_ANSWER, PATIENCE);
-        match intake.take_now() {
-            Some(read) if !self.entry().has_store() => Ok(match self.judge(parts, read) {
-                Ok((parts, body)) => self.open(parts, body),
-                Err(response) => *response,
-            }),
-            read => Err(Box::new(Unread {
-                opening: self,
-                parts,
-                intake,
-                read,
-            })),
-        }
+        Response::from_parts(parts, without_session_id(body))
     }
 
     /// Judges a JSON answer by its body: it opens the session, or another answer is given instead.
@@ -180,13 +174,11 @@ impl Opening {
             return request.refuse(RefusalReason::SessionEnded, &entry);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
-        let body = SessionBody::new(Full::new(body), in_flight, Role::Opening);
-        Response::from_parts(parts, Body::new(body))
+        Response::from_parts(parts, Body::new(OpeningBody::new(body, in_flight)))
     }
 
-    /// The answer can not be judged by its head.
-    fn unusable(self, parts: Parts, body: Body) -> Response<Body> {
-        let reason = RefusalReason::UnusableAnswer;
+    /// The answer cannot be passed on, but in report-only mode.
+    fn refuse(self, reason: RefusalReason, parts: Parts, body: Body) -> Response<Body> {
         let entry = self.slot.entry();
         match entry.observers() {
             Some(observers) if self.report_only => {
@@ -197,17 +189,31 @@ impl Opening {
         }
     }
 
-    /// The inner service keeps a session of its own, whatever becomes of ours.
-    fn keep_inner(&mut self, id: HeaderValue) {
-        let entry = self.slot.entry();
-        entry.keep_inner_id(id);
-        if let Some(farewell) = self.farewell.take() {
-            entry.extras.set_farewell(entry, farewell);
+    /// Takes the inner service's own session id off the answer. It keeps that session whatever becomes of ours.
+    /// Whether the id, if there is one, is usable.
+    fn keep_inner(&mut self, parts: &mut Parts, flags: AnswerFlags) -> bool {
+        if !flags.has_session_id {
+            return true;
         }
+        let Some(id) = inner_id(&parts.headers) else {
+            return false;
+        };
+        parts.headers.remove(&SESSION_ID);
+        if flags.is_encoded && self.report_only {
+            // It passes as it came.
+            parts.headers.insert(&SESSION_ID, id);
+        } else if parts.status.is_success() {
+            let entry = self.slot.entry();
+            entry.keep_inner_id(id);
+            if let Some(inner_delete) = self.inner_delete.take() {
+                entry.extras.set_inner_delete(entry, inner_delete);
+            }
+        }
+        true
     }
 
     /// The response will pass in the stream: until then the session is provisional.
-    fn conclude_stream(self, mut parts: Parts, body: Body, traits: AnswerTraits) -> Response<Body> {
+    fn conclude_stream(self, mut parts: Parts, body: Body, flags: AnswerFlags) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
@@ -215,99 +221,16 @@ impl Opening {
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
         // The stream may end before its time.
         parts.headers.remove(CONTENT_LENGTH);
-        traits.never_buffer(&mut parts.headers);
-        let stream = OpeningStream::new(self.request, self.sessions, self.report_only);
-        let role = Role::OpeningStream(Box::new(stream));
-        Response::from_parts(parts, Body::new(SessionBody::new(body, in_flight, role)))
+        flags.never_buffer(&mut parts.headers);
+        let stream = OpeningStream::new(
+            body,
+            in_flight,
+            self.request,
+            self.sessions,
+            self.report_only,
+        );
+        Response::from_parts(parts, boxed(stream))
     }
-}
-
-/// A JSON answer to an `initialize` whose body has not come, or that the store must hear of.
-pub(crate) struct Unread {
-    opening: Box<Opening>,
-    parts: Parts,
-    intake: Intake,
-    read: Option<Result<Bytes, RefusalReason>>,
-}
-
-impl Unread {
-    pub(crate) async fn conclude(mut self: Box<Self>) -> Response<Body> {
-        let read = match self.read {
-            Some(read) => read,
-            None => poll_fn(|cx| self.intake.poll_take(cx)).await,
-        };
-        let opening = self.opening;
-        let (parts, body) = match opening.judge(self.parts, read) {
-            Ok(opened) => opened,
-            Err(response) => return *response,
-        };
-        let entry = opening.entry().clone();
-        let Err(unavailable) = opening.sessions.keep(&entry).await else {
-            return opening.open(parts, body);
-        };
-        let reason = unavailable.into();
-        match entry.observers().filter(|_| opening.report_only) {
-            Some(observers) => {
-                Refusal::report(reason, &observers);
-                Response::from_parts(parts, Body::from(body))
-            }
-            None => opening.request.refuse(reason, &entry),
-        }
-    }
-}
-
-/// What is kept of the request while its response is awaited.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// Its id, as it was written.
-    id: InlineBytes,
-    version: Version,
-}
-
-impl Asked {
-    /// Reads one of the inner service's messages. The response is the message without a method whose
-    /// id equals the request's, or an error without an id.
-    fn outcome(&self, body: &[u8]) -> Outcome {
-        let message = match message::read(body, Bounds::OF_ANSWERS) {
-            Ok(message) => message,
-            Err(flaw) if flaw.reason == RefusalReason::ParseError => {
-                return Outcome::Unrelated("its body is not JSON");
-            }
-            Err(_) => return Outcome::Unrelated("its body is not one JSON-RPC message"),
-        };
-        let answers = match message.id {
-            Some(id) => is_same_id(id, self.id.as_bytes()),
-            None => message.is_error,
-        };
-        match message.kind {
-            MessageKind::Response if answers && message.is_error => Outcome::Error,
-            MessageKind::Response if answers => {
-                Outcome::Result(message.protocol_version().as_deref().map(revision::known))
-            }
-            MessageKind::Response => Outcome::Unrelated("its id is not that of the request"),
-            MessageKind::Request | MessageKind::Notification => {
-                Outcome::Unrelated("its message has a method and is no response")
-            }
-        }
-    }
-
-    fn refuse(&self, reason: RefusalReason, entry: &Entry) -> Response<Body> {
-        let refusal = self.refusal(reason).told_by(entry);
-        refusal.into_response(self.version)
-    }
-
-    fn refusal(&self, reason: RefusalReason) -> Refusal {
-        Refusal::of_message(reason, Some(self.id.as_bytes()))
-    }
-}
-
-/// What a message says to an `initialize`.
-enum Outcome {
-    Error,
-    /// Opened, with this protocol version.
-    Result(Option<Cow<'static, str>>),
-    /// Nothing, and why.
-    Unrelated(&'static str),
 }
 
 /// The session id that the inner service names. Equal ones count once, be they lines or, as proxies
@@ -331,53 +254,7 @@ fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty())
 }
 
-/// Keeps the version that a result names, whatever it is, unless it is longer than any can be.
-pub(crate) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
-    let Some(version) = version else { return };
-    if version.len() > LONGEST_CLIENT_TEXT {
-        return;
-    }
-    if revision::names_modern(version.as_bytes()) {
-        observe::version_without_initialize(entry);
-    }
-    entry.keep_protocol_version(version);
-}
-
-/// What the client says of itself, fit to be shown and kept.
-pub(crate) fn client(message: &Message<'_>, registry: &Registry) -> Arc<Client> {
-    let name = message.client_name().map(clean);
-    let version = message.client_version().map(clean);
-    registry.client(name.as_deref(), version.as_deref())
-}
-
-/// Cut to what a session keeps, without control characters.
-fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return text;
-    }
-    let mut clean = String::new();
-    for letter in text.chars() {
-        let letter = if letter.is_control() {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            letter
-        };
-        if clean.len() + letter.len_utf8() > LONGEST_CLIENT_TEXT {
-            break;
-        }
-        clean.push(letter);
-    }
-    clean.into()
-}
-
-/// Ids are equal as values: an inner service may write a string with other escapes.
-fn is_same_id(one: &[u8], other: &[u8]) -> bool {
-    let value = |id| serde_json::from_slice::<serde_json::Value>(id).ok();
-    one == other || value(one).is_some_and(|one| value(other) == Some(one))
-}
-
 /// How long the body of a JSON answer may take behind its head: it holds a place.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 1 << 20;
-const LONGEST_CLIENT_TEXT: usize = 128;
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -1,5 +1,4 @@
 use std::future::poll_fn;
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -7,23 +6,25 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
-use super::admit::{Admission, Asked};
-use super::answer::{Call, not_found};
-use super::delete::Deletion;
+use super::admit::{Admission, Admitted, Identified, Named};
+use super::answer::call::Call;
+use super::body::trailers::without_session_id;
+use super::body_reader::BodyReader;
 use super::forward;
-use super::future::{Reading, ResponseFuture, State, give_back};
-use super::head::{Head, Traits};
-use super::intake::Intake;
-use super::layer::Shared;
-use super::post::{Next, Post};
-use super::reported::{Passing, Reported};
-use crate::guard::settings::Settings;
-use crate::refusal::RefusalReason;
-use crate::session::{Caller, Entry, InFlight, Watch};
+use super::future::{ResponseFuture, State};
+use super::head::HeadFlags;
+use super::next::Next;
+use super::post::Post;
+use super::refuse::Refused;
+use super::report_only::Passing;
+use super::shared::Shared;
+use super::until_ended::Waiting;
+use crate::protocol::headers::SESSION_ID;
+use crate::session::{Entry, InFlight};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
@@ -32,27 +33,13 @@ use crate::session::{Caller, Entry, InFlight, Watch};
 /// axum's body. Errors of the inner service pass through.
 #[derive(Clone, Debug)]
 pub struct SessionGuard<S> {
-    inner: S,
-    shared: Arc<Shared>,
+    pub(super) inner: S,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl<S> SessionGuard<S> {
     pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
         Self { inner, shared }
-    }
-
-    /// Has the inner service told of the end of a session that it keeps one of its own for.
-    fn set_farewell(&self, entry: &Arc<Entry>, parts: &Parts)
-    where
-        S: Service<Request<Body>> + Clone + Send + 'static,
-        S::Future: Send,
-    {
-        if self.shared.settings.end_inner_sessions && entry.inner_id().is_some() {
-            let farewell = self.shared.farewells.prepare(self.inner.clone(), parts);
-            if let Some(farewell) = farewell {
-                entry.extras.set_farewell(entry, farewell);
-            }
-        }
     }
 }
 
@@ -74,8 +61,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let body = BodyReader::new(Body::new(body), &self.shared.settings);
+        let admission = self.shared.admit(&parts);
         ResponseFuture {
-            state: self.proceed(request, None),
+            state: self.proceed(parts, body, admission),
         }
     }
 }
@@ -88,206 +78,141 @@ where
     R::Error: Into<BoxError>,
 {
     /// Sends a request on its way; the inner service is ready.
-    #[inline(never)] // so that the state is made where it stays
-    fn proceed<B>(&mut self, request: Request<B>, asked: Option<Asked>) -> State<S>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let (mut parts, body) = request.into_parts();
-        let mut body = Body::new(body);
-        let Self { inner, shared } = self;
-        let settings = &shared.settings;
-        let admission = match shared.admit(&parts, asked) {
-            Ok(admission) => admission,
-            Err((reason, session)) => {
-                if settings.lets_pass(reason) {
-                    let passing = Reported::prepare(reason, &mut parts, session, shared);
-                    let request = Request::from_parts(parts, body);
-                    return State::pass(inner.call(request), passing);
-                }
-                give_back(inner);
-                return State::refuse(reason, shared, &parts, Intake::new(body, settings));
-            }
-        };
+    fn proceed(
+        &mut self,
+        parts: Parts,
+        body: BodyReader,
+        admission: Result<Admission, Refused>,
+    ) -> State<S> {
         match admission {
-            Admission::Ask(caller) => {
-                let guard = Self::new(give_back(inner), shared.clone());
-                State::wait(guard.ask(parts, body, caller))
+            Ok(Admission::Message(admitted)) => self.read_message(parts, body, admitted),
+            Ok(Admission::Stream(session, flags)) => self.open_stream(parts, body, session, flags),
+            Ok(Admission::Delete(session, flags)) => self.delete(parts, body, session, flags),
+            Ok(Admission::AskStore(identified, id)) => {
+                State::wait(self.unready().ask_store(parts, body, identified, id))
             }
-            Admission::Read(admitted) => {
-                let mut intake = Intake::new(body, settings);
-                // It is there nearly always, and is not waited for.
-                let body = match intake.take_now() {
-                    Some(Ok(body)) => body,
-                    Some(Err(reason)) => {
-                        give_back(inner);
-                        return State::refuse(reason, shared, &parts, intake);
-                    }
-                    None => {
-                        return State::read(Reading {
-                            intake,
-                            inner: give_back(inner),
-                            parts,
-                            admitted,
-                            shared: shared.clone(),
-                        });
-                    }
-                };
-                let post = Post {
-                    shared,
-                    parts: &mut parts,
-                    admitted,
-                };
-                match post.judge(&body, inner) {
-                    // As nearly always. What is large is made where it stays.
-                    Next::Call(call) if call.in_flight.entry().is_usable() => State::Call {
-                        future: inner.call(Request::from_parts(parts, Body::from(body))),
-                        watch: Watch::default(),
-                        call: Some(call),
-                    },
-                    Next::Answer(response) => {
-                        give_back(inner);
-                        State::answer(*response, None)
-                    }
-                    next => {
-                        let request = Request::from_parts(parts, Body::from(body));
-                        State::go(inner, request, next)
-                    }
-                }
-            }
-            Admission::Stream(mut session, traits) => {
-                session.admit();
-                let call = Call::stream(session, traits, &parts, settings);
-                let rest = take_body(&mut body, &parts, settings);
-                forward::prepare_stream(&mut parts, call.in_flight.entry(), traits);
-                match rest {
-                    None => State::call(inner.call(Request::from_parts(parts, body)), call),
-                    rest => wait(inner, parts, Next::Call(call), rest),
-                }
-            }
-            Admission::Preflight => {
-                let rest = take_body(&mut body, &parts, settings);
-                forward::prepare_preflight(&mut parts);
-                let next = Next::Pass(Passing::Preflight);
-                match rest {
-                    None => State::go(inner, Request::from_parts(parts, body), next),
-                    rest => wait(inner, parts, next, rest),
-                }
-            }
-            Admission::End(session, traits) => match take_body(&mut body, &parts, settings) {
-                None => end(session, traits, parts, inner, shared),
-                Some(rest) => {
-                    let (inner, shared) = (give_back(inner), shared.clone());
-                    State::wait(end_behind(rest, session, traits, parts, inner, shared))
-                }
-            },
+            Ok(Admission::Preflight) => self.preflight(parts, body),
+            Err(refused) => self.refuse(refused, parts, body),
         }
     }
 
-    /// Asks the store for the session that a request names, then sends it on its way.
-    async fn ask(
+    fn read_message(
+        &mut self,
+        mut parts: Parts,
+        mut body: BodyReader,
+        admitted: Admitted,
+    ) -> State<S> {
+        // It is there nearly always, and is not waited for.
+        match body.read_now() {
+            Some(Ok(message)) => match self.judge(&mut parts, &message, admitted) {
+                Ok(next) => {
+                    let request = Request::from_parts(parts, Body::from(message));
+                    self.call_inner(request, next)
+                }
+                Err(response) => self.answer(*response, None),
+            },
+            Some(Err(reason)) => self.refuse(reason.into(), parts, body),
+            None => State::wait(self.unready().await_message(parts, body, admitted)),
+        }
+    }
+
+    /// Waits for a message's body.
+    async fn await_message(
+        mut self,
+        mut parts: Parts,
+        mut body: BodyReader,
+        admitted: Admitted,
+    ) -> Result<Response<Body>, S::Error> {
+        let message = match poll_fn(|cx| body.poll_read(cx)).await {
+            Ok(message) => message,
+            Err(reason) => {
+                let state = self.refuse(reason.into(), parts, body);
+                return ResponseFuture { state }.await;
+            }
+        };
+        match self.judge(&mut parts, &message, admitted) {
+            Ok(next) => {
+                let request = Request::from_parts(parts, Body::from(message));
+                self.call_when_ready(request, next, None).await
+            }
+            Err(response) => Ok(*response),
+        }
+    }
+
+    fn judge(
+        &self,
+        parts: &mut Parts,
+        message: &Bytes,
+        admitted: Admitted,
+    ) -> Result<Next, Box<Response<Body>>> {
+        let post = Post {
+            shared: &self.shared,
+            parts,
+            admitted,
+        };
+        post.judge(message, &self.inner)
+    }
+
+    fn open_stream(
+        &mut self,
+        mut parts: Parts,
+        body: BodyReader,
+        mut session: InFlight,
+        flags: HeadFlags,
+    ) -> State<S> {
+        session.admit();
+        let call = Call::stream(session, flags, &parts, &self.shared.settings);
+        let rest = body.if_must_be_dropped(&parts);
+        forward::prepare_stream(&mut parts, call.entry(), flags);
+        self.call_behind(rest, parts, Next::Call(call))
+    }
+
+    fn preflight(&mut self, mut parts: Parts, body: BodyReader) -> State<S> {
+        let rest = body.if_must_be_dropped(&parts);
+        forward::prepare_preflight(&mut parts);
+        let state = self.call_behind(rest, parts, Next::Pass(Passing::default()));
+        State::wait(async {
+            let mut response = ResponseFuture { state }.await?;
+            response.headers_mut().remove(&SESSION_ID);
+            Ok(response.map(without_session_id))
+        })
+    }
+
+    /// Calls the inner service without a body, once the rest of the request's own was dropped.
+    fn call_behind(&mut self, rest: Option<BodyReader>, parts: Parts, next: Next) -> State<S> {
+        let request = Request::from_parts(parts, Body::empty());
+        match rest {
+            None => self.call_inner(request, next),
+            Some(_) => State::wait(self.unready().call_when_ready(request, next, rest)),
+        }
+    }
+
+    /// Asks the store for the session that a request names, then sends the request on its way.
+    async fn ask_store(
         mut self,
         parts: Parts,
-        body: Body,
-        caller: Caller,
+        body: BodyReader,
+        identified: Identified,
+        id: HeaderValue,
     ) -> Result<Response<Body>, S::Error> {
-        let Shared {
-            settings, sessions, ..
-        } = &*self.shared;
-        let id = Head::read(&parts, settings.longest_id).session.named();
-        let found = match (id, &caller) {
-            (Some(id), Caller::Known(owner)) => {
-                sessions.look_up(id, &settings.scope, owner.as_ref()).await
-            }
-            _ => Ok(None),
-        };
-        if let Ok(Some(session)) = &found {
-            self.set_farewell(session.entry(), &parts);
+        let named = self.shared.ask_store(&identified, &id).await;
+        if let Named::Live(session) = &named {
+            self.set_inner_delete(session.entry(), &parts);
         }
-        let asked = Asked {
-            caller,
-            found: found.map_err(RefusalReason::from),
-        };
+        let version = identified.flags.version(&parts.headers);
+        let admission = self.shared.decide(identified, named, version);
         poll_fn(|cx| self.inner.poll_ready(cx)).await?;
-        let state = self.proceed(Request::from_parts(parts, body), Some(asked));
+        let state = self.proceed(parts, body, admission);
         ResponseFuture { state }.await
     }
-}
 
-/// Takes the body off a request that carries none inward. Returns the part that must be dropped first.
-#[inline]
-fn take_body(body: &mut Body, parts: &Parts, settings: &Settings) -> Option<Intake> {
-    if body.is_end_stream() {
-        return None;
-    }
-    let own = mem::replace(body, Body::empty());
-    Intake::new(own, settings).if_must_be_dropped(parts)
-}
-
-/// Drops the rest of a body first. The inner service is not polled ready: a slow upload must not hold a
-/// concurrency permit.
-#[cold]
-fn wait<S>(inner: &mut S, parts: Parts, next: Next, rest: Option<Intake>) -> State<S>
-where
-    S: Service<Request<Body>> + Clone,
-{
-    let request = Request::from_parts(parts, Body::empty());
-    State::ready(give_back(inner), request, next, rest)
-}
-
-/// Ends a session at its client's word.
-fn end<S, R>(
-    session: InFlight,
-    traits: Traits,
-    mut parts: Parts,
-    inner: &mut S,
-    shared: &Arc<Shared>,
-) -> State<S>
-where
-    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    let shared = shared.clone();
-    let response = match Deletion::begin(session, &shared.sessions) {
-        Ok(deletion) if deletion.entry().inner_id().is_some() => {
-            forward::prepare_stream(&mut parts, deletion.entry(), traits);
-            let answer = inner.call(Request::from_parts(parts, Body::empty()));
-            return State::wait(deletion.ask(answer, shared));
+    /// Has the inner service's own session deleted when this one ends.
+    fn set_inner_delete(&self, entry: &Arc<Entry>, parts: &Parts) {
+        if self.shared.settings.end_inner_sessions && entry.inner_id().is_some() {
+            let inner_deletes = &self.shared.inner_deletes;
+            if let Some(inner_delete) = inner_deletes.prepare(self.inner.clone(), parts) {
+                entry.extras.set_inner_delete(entry, inner_delete);
+            }
         }
-        Ok(deletion) if shared.sessions.store_sync().is_some() => {
-            give_back(inner);
-            return State::wait(async move { Ok(deletion.end_everywhere(&shared).await) });
-        }
-        Ok(deletion) => deletion.end(),
-        Err(session) => not_found(parts.version, session.entry()),
-    };
-    give_back(inner);
-    State::answer(response, None)
-}
-
-/// Ends a session once the rest of the DELETE's body was dropped. Until then the session may end by other
-/// means.
-async fn end_behind<S, R>(
-    mut rest: Intake,
-    session: InFlight,
-    traits: Traits,
-    parts: Parts,
-    mut inner: S,
-    shared: Arc<Shared>,
-) -> Result<Response<Body>, S::Error>
-where
-    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    poll_fn(|cx| rest.poll_drop(cx)).await;
-    if session.entry().inner_id().is_some() {
-        poll_fn(|cx| inner.poll_ready(cx)).await?;
     }
-    let state = end(session, traits, parts, &mut inner, &shared);
-    ResponseFuture { state }.await
 }

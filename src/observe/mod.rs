@@ -1,5 +1,4 @@
-//! What can be seen of sessions from outside: the hooks that ship, log events and metrics, and span
-//! fields.
+//! What can be seen of sessions from outside: the hooks that ship, log events and metrics.
 
 mod log;
 #[cfg(feature = "metrics")]
@@ -7,7 +6,6 @@ mod metrics;
 
 use std::sync::Arc;
 
-pub(crate) use self::log::{record, version_mismatch, version_without_initialize};
 use crate::session::SessionHook;
 
 /// The hooks that ship, and then those of the user.

@@ -66,7 +66,7 @@ pub(crate) enum SessionHeader<'a> {
     Absent,
     /// Not visible ASCII, or longer than any id that this guard may know.
     Malformed,
-    Named(&'a [u8]),
+    Named(&'a HeaderValue),
     Repeated,
 }
 
@@ -76,18 +76,8 @@ impl<'a> SessionHeader<'a> {
             Single::Repeated => Self::Repeated,
             Single::Absent => Self::Absent,
             Single::Once(id) if id.is_empty() => Self::Absent,
-            Single::Once(id) if is_well_formed(id.as_bytes(), longest) => {
-                Self::Named(id.as_bytes())
-            }
+            Single::Once(id) if is_well_formed(id.as_bytes(), longest) => Self::Named(id),
             Single::Once(_) => Self::Malformed,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn named(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Named(id) => Some(id),
-            _ => None,
         }
     }
 }
@@ -131,7 +121,7 @@ impl<'a> VersionHeader<'a> {
     }
 
     /// Takes a line in. Whether it is one bare version.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn add(&mut self, line: &'a HeaderValue) -> bool {
         if is_usual(line.as_bytes()) {
             self.add_member(line.as_bytes());

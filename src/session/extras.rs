@@ -33,21 +33,21 @@ struct Lazy {
     /// The GET streams, by their kind.
     streams: [Streams; 2],
     state: State,
-    farewell: Option<Farewell>,
+    inner_delete: Option<InnerDelete>,
 }
 
 /// Tells the inner service of a session's end.
-pub(crate) type Farewell = Box<dyn FnOnce(&Arc<Entry>) + Send>;
+pub(crate) type InnerDelete = Box<dyn FnOnce(&Arc<Entry>) + Send>;
 
 impl Extras {
-    /// Has `farewell` called at the session's end, or now where it has ended.
-    pub(crate) fn set_farewell(&self, entry: &Arc<Entry>, farewell: Farewell) {
+    /// Has `inner_delete` called at the session's end, or now where it has ended.
+    pub(crate) fn set_inner_delete(&self, entry: &Arc<Entry>, inner_delete: InnerDelete) {
         let mut lock = self.lock();
         if entry.end_reason().is_none() {
-            lock.get_or_insert_default().farewell = Some(farewell);
+            lock.get_or_insert_default().inner_delete = Some(inner_delete);
         } else {
             drop(lock);
-            farewell(entry);
+            inner_delete(entry);
         }
     }
 
@@ -142,8 +142,8 @@ impl Extras {
         let lazy = self.lock().take();
         if let Some(mut lazy) = lazy {
             lazy.bell.notify_waiters();
-            if let Some(farewell) = lazy.farewell.take() {
-                farewell(entry);
+            if let Some(inner_delete) = lazy.inner_delete.take() {
+                inner_delete(entry);
             }
             // A user's `Drop` that panics must not take the caller along, who may be another
             // client's request or the sweep.
@@ -156,7 +156,7 @@ impl Extras {
         let mut lock = self.lock();
         let is_unused = lock.as_ref().is_some_and(|lazy| {
             let is_empty = lazy.streams.iter().all(Streams::is_unused) && lazy.state.is_empty();
-            is_empty && lazy.farewell.is_none() && Arc::strong_count(&lazy.bell) == 1
+            is_empty && lazy.inner_delete.is_none() && Arc::strong_count(&lazy.bell) == 1
         });
         if is_unused {
             *lock = None;
@@ -209,13 +209,5 @@ impl Watch {
             this.rung.set(None);
         }
         Poll::Ready(())
-    }
-
-    /// Nobody waits any more: a bell that nobody else uses is given back.
-    pub(crate) fn stop(mut self: Pin<&mut Self>, extras: &Extras) {
-        if self.rung.is_some() {
-            self.as_mut().project().rung.set(None);
-            extras.tidy();
-        }
     }
 }

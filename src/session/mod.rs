@@ -24,7 +24,7 @@ pub(crate) use self::drain::Drain;
 pub use self::end_reason::EndReason;
 pub(crate) use self::entry::{Client, Entry, InFlight, Limits};
 pub use self::events::{SessionEvent, SessionHook};
-pub(crate) use self::extras::{Farewell, Watch};
+pub(crate) use self::extras::{InnerDelete, Watch};
 pub use self::handle::McpSession;
 pub(crate) use self::id::IdSource;
 pub use self::id::{Fingerprint, McpSessionId};

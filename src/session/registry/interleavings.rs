@@ -562,7 +562,7 @@ fn an_inner_service_that_names_its_session_while_that_ends_is_told_once() {
         let farewell = move |_: &Arc<Entry>| _ = said.fetch_add(1, SeqCst);
         let (ender, ended) = (registry.clone(), entry.clone());
         let ender = spawn(move || revoke(&ender, &ended));
-        entry.extras.set_farewell(&entry, Box::new(farewell));
+        entry.extras.set_inner_delete(&entry, Box::new(farewell));
         ender.join().unwrap();
         assert_eq!(farewells.load(SeqCst), 1);
     });

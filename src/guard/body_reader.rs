@@ -4,7 +4,6 @@
 //! keeps us waiting.
 
 use std::error::Error;
-use std::future::Future;
 use std::iter;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -17,39 +16,44 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http_body::Body as HttpBody;
 use http_body_util::LengthLimitError;
-use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::guard::settings::Settings;
+use super::read_deadline::ReadDeadline;
+use super::settings::Settings;
 use crate::refusal::RefusalReason;
 
 /// A body on its way in.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct BodyReader {
     body: Body,
     taken: Taken,
     limit: usize,
-    pace: Pace,
+    deadline: ReadDeadline,
 }
 
-impl Intake {
+impl BodyReader {
     /// Of a request.
     pub(crate) fn new(body: Body, settings: &Settings) -> Self {
-        let pace = Pace::new(settings.progress_timeout, settings.body_timeout);
-        Self::within(body, settings.body_limit, pace)
+        let deadline = ReadDeadline::new(settings.progress_timeout, settings.body_timeout);
+        Self::within(body, settings.body_limit, deadline)
     }
 
     /// Of an answer, which may have so many bytes and take so long.
     pub(super) fn of_answer(body: Body, limit: usize, time: Duration) -> Self {
-        Self::within(body, limit, Pace::new(time, time))
+        Self::within(body, limit, ReadDeadline::new(time, time))
     }
 
-    fn within(body: Body, limit: usize, pace: Pace) -> Self {
+    fn within(body: Body, limit: usize, deadline: ReadDeadline) -> Self {
         Self {
             body,
             taken: Taken::Nothing,
             limit,
-            pace,
+            deadline,
         }
+    }
+
+    /// The body as it came, if nothing of it was read.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
     }
 
     /// The rest of the body, where it must be read and dropped before the answer: HTTP/1 resets a
@@ -60,14 +64,14 @@ impl Intake {
         let must = parts.version <= Version::HTTP_11 && !waits && !self.body.is_end_stream();
         must.then(|| Self {
             taken: Taken::Dropped(0),
-            pace: Pace::new(DROP_TIME, DROP_TIME),
+            deadline: ReadDeadline::new(DROP_TIME, DROP_TIME),
             ..self
         })
     }
 
     /// The whole body, if it is there: nobody waits, and no timer is made.
     #[inline]
-    pub(crate) fn take_now(&mut self) -> Option<Result<Bytes, RefusalReason>> {
+    pub(crate) fn read_now(&mut self) -> Option<Result<Bytes, RefusalReason>> {
         match self.poll_frames(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(body) => Some(body),
             Poll::Pending => None,
@@ -75,10 +79,10 @@ impl Intake {
     }
 
     /// The whole body.
-    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RefusalReason>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RefusalReason>> {
         match self.poll_frames(cx) {
             Poll::Pending => self
-                .pace
+                .deadline
                 .poll_late(cx)
                 .map(|()| Err(RefusalReason::BodyLate)),
             ready => ready,
@@ -93,13 +97,7 @@ impl Intake {
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
-                    if matches!(self.taken, Taken::Nothing)
-                        && data.len() <= self.limit
-                        && self.body.is_end_stream()
-                    {
-                        return Poll::Ready(Ok(data));
-                    }
-                    self.pace.progress(data.len());
+                    self.deadline.progress(data.len());
                     self.taken.add(data);
                     if self.taken.len() > self.limit {
                         return Poll::Ready(Err(RefusalReason::BodyTooLarge));
@@ -108,7 +106,11 @@ impl Intake {
                         return Poll::Ready(Ok(self.taken.whole()));
                     }
                 }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(reason_of(&error))),
+                Poll::Ready(Some(Err(error))) => {
+                    // Nothing more can come.
+                    self.body = Body::empty();
+                    return Poll::Ready(Err(reason_of(&error)));
+                }
                 Poll::Ready(None) => return Poll::Ready(Ok(self.taken.whole())),
                 Poll::Pending => return Poll::Pending,
             }
@@ -132,11 +134,11 @@ impl Intake {
                     }
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending => return self.pace.poll_late(cx),
+                Poll::Pending => return self.deadline.poll_late(cx),
             }
         }
         cx.waker().wake_by_ref();
-        self.pace.poll_late(cx)
+        self.deadline.poll_late(cx)
     }
 }
 
@@ -183,66 +185,6 @@ impl Taken {
     }
 }
 
-/// The two clocks of a body: so long for every 16 KiB, so long in all.
-#[derive(Debug)]
-struct Pace {
-    progress_time: Duration,
-    total_time: Duration,
-    waiting: Option<Waiting>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    sleep: Pin<Box<Sleep>>,
-    started: Instant,
-    /// When the present 16 KiB began, and how much of them has come.
-    step_started: Instant,
-    step_bytes: usize,
-}
-
-impl Pace {
-    fn new(progress_time: Duration, total_time: Duration) -> Self {
-        Self {
-            progress_time,
-            total_time,
-            waiting: None,
-        }
-    }
-
-    fn progress(&mut self, bytes: usize) {
-        if let Some(waiting) = &mut self.waiting {
-            waiting.step_bytes += bytes;
-            if waiting.step_bytes >= PROGRESS {
-                waiting.step_bytes = 0;
-                waiting.step_started = Instant::now();
-                let deadline = waiting.deadline(self.progress_time, self.total_time);
-                waiting.sleep.as_mut().reset(deadline);
-            }
-        }
-    }
-
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waiting = self.waiting.get_or_insert_with(|| {
-            let now = Instant::now();
-            let deadline = now + self.progress_time.min(self.total_time);
-            let sleep = Box::pin(sleep_until(deadline));
-            Waiting {
-                sleep,
-                started: now,
-                step_started: now,
-                step_bytes: 0,
-            }
-        });
-        waiting.sleep.as_mut().poll(cx)
-    }
-}
-
-impl Waiting {
-    fn deadline(&self, progress_time: Duration, total_time: Duration) -> Instant {
-        (self.step_started + progress_time).min(self.started + total_time)
-    }
-}
-
 /// A limit of an outer layer counts like ours; anything else means that the body broke off.
 fn reason_of(error: &(dyn Error + 'static)) -> RefusalReason {
     let mut causes = iter::successors(Some(error), |error| (*error).source());
@@ -252,6 +194,5 @@ fn reason_of(error: &(dyn Error + 'static)) -> RefusalReason {
     }
 }
 
-const PROGRESS: usize = 16 << 10;
 const DROP_TIME: Duration = Duration::from_secs(2);
 const FRAMES_A_TURN: usize = 64;

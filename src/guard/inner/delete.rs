@@ -14,22 +14,22 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::forward;
-use super::head::Traits;
+use crate::guard::forward;
+use crate::guard::head::HeadFlags;
 use crate::protocol::headers::PROTOCOL_VERSION;
-use crate::session::{EndReason, Entry, Farewell, Tally};
+use crate::session::{EndReason, Entry, InnerDelete, Tally};
 use crate::sessions::Sessions;
 use crate::store_sync::StoreSync;
 
 /// The DELETEs that are under way, of all sessions of a guard.
 #[derive(Clone, Debug)]
-pub(crate) struct Farewells {
+pub(crate) struct InnerDeletes {
     places: Arc<Semaphore>,
     under_way: Arc<Tally>,
     store_sync: Option<Arc<StoreSync>>,
 }
 
-impl Farewells {
+impl InnerDeletes {
     /// Those of all guards that share their sessions are counted together.
     pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
@@ -39,8 +39,8 @@ impl Farewells {
         }
     }
 
-    /// The farewell of a session that `inner` is about to open, as an answer to this request.
-    pub(crate) fn prepare<S>(&self, inner: S, parts: &Parts) -> Option<Farewell>
+    /// The inner_delete of a session that `inner` is about to open, as an answer to this request.
+    pub(crate) fn prepare<S>(&self, inner: S, parts: &Parts) -> Option<InnerDelete>
     where
         S: Service<Request<Body>> + Send + 'static,
         S::Future: Send,
@@ -70,7 +70,7 @@ impl Farewells {
             parts.method = Method::DELETE;
             parts.uri = uri;
             parts.headers = headers(host, entry);
-            forward::attach_stream(&mut parts, entry, Traits::default());
+            forward::attach_stream(&mut parts, entry, HeadFlags::default());
             let request = Request::from_parts(parts, Body::empty());
             let held = under_way.hold();
             runtime.spawn(async move {

@@ -7,7 +7,7 @@ use crate::protocol::inline_bytes::InlineBytes;
 
 /// Whether the 404 that answers a message means that the inner session is lost. Some servers answer
 /// an unknown method or tool with a JSON-RPC error under this status.
-pub(super) fn by_message(body: &[u8], request: Option<&InlineBytes>) -> bool {
+pub(crate) fn by_message(body: &[u8], request: Option<&InlineBytes>) -> bool {
     match JsonRpcError::read(body) {
         Some(error) if error.code == METHOD_NOT_FOUND => false,
         Some(error) => error.tells_of_a_session() || !request.is_some_and(|id| error.answers(id)),
@@ -17,7 +17,7 @@ pub(super) fn by_message(body: &[u8], request: Option<&InlineBytes>) -> bool {
 
 /// Whether the 404 that answers a GET means so. To many clients, and of a server without a route for
 /// GET, it means that there is no stream.
-pub(super) fn by_stream(body: &[u8], has_streamed: bool) -> bool {
+pub(crate) fn by_stream(body: &[u8], has_streamed: bool) -> bool {
     let is_told = match JsonRpcError::read(body) {
         Some(error) if error.code == METHOD_NOT_FOUND => false,
         Some(error) if error.tells_of_a_session() => true,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use super::answer::AnswerTraits;
+use crate::guard::answer::head::AnswerFlags;
 use crate::protocol::headers::SESSION_ID;
 
 /// Takes the session id out of a frame of trailers.
@@ -23,8 +23,8 @@ pub(crate) fn strip(frame: &mut Frame<Bytes>) {
 /// Whether trailers of this body can reach a client of this version. hyper sends none behind a body of
 /// known length on HTTP/1, and on HTTP/1 none that the head does not announce.
 #[inline]
-pub(crate) fn may_follow(body: &Body, traits: AnswerTraits, version: Version) -> bool {
-    version > Version::HTTP_11 || traits.has_trailer || body.size_hint().exact().is_none()
+pub(crate) fn may_follow(body: &Body, flags: AnswerFlags, version: Version) -> bool {
+    version > Version::HTTP_11 || flags.has_trailer || body.size_hint().exact().is_none()
 }
 
 /// The same body, with trailers that name no session.

@@ -1,0 +1,185 @@
+//! A request of a live session while the inner service answers it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::BoxError;
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, Response, Version};
+use http_body::Body as HttpBody;
+use pin_project_lite::pin_project;
+
+use super::head::AnswerFlags;
+use super::{Unclear, not_found};
+use crate::guard::future::POLLED_AGAIN;
+use crate::guard::head::HeadFlags;
+use crate::guard::settings::Settings;
+use crate::guard::until_ended::{UntilEnded, Waiting};
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::refusal::{Refusal, RefusalReason};
+use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
+
+/// A request of a live session that the inner service is answering.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(super) in_flight: InFlight,
+    /// Whether it carries a message: a POST, no GET.
+    pub(super) is_message: bool,
+    /// The id of that message, if it is a request.
+    pub(super) request: Option<InlineBytes>,
+    /// The request carries `Last-Event-ID`: it resumes a stream.
+    pub(super) resumes: bool,
+    max_streams: u16,
+    /// Set on a GET that waits for its answer.
+    pub(super) place: Option<StreamPlace>,
+    pub(super) version: Version,
+}
+
+impl Call {
+    pub(crate) fn stream(
+        in_flight: InFlight,
+        flags: HeadFlags,
+        parts: &Parts,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            is_message: false,
+            ..Self::post(in_flight, None, flags, parts, settings)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn post(
+        in_flight: InFlight,
+        request_id: Option<&[u8]>,
+        flags: HeadFlags,
+        parts: &Parts,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            in_flight,
+            is_message: true,
+            request: request_id.map(InlineBytes::new),
+            resumes: flags.resumes,
+            max_streams: settings.max_streams,
+            place: None,
+            version: parts.version,
+        }
+    }
+
+    /// The answer if the call was over before the inner service answered. 404 would make one client
+    /// repeat the call, so a request gets an error of its own. A GET that had to make room gets an event
+    /// stream that is over.
+    pub(crate) fn ended(&self) -> Response<Body> {
+        let entry = self.in_flight.entry();
+        match &self.request {
+            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
+                .respond_in(entry, self.version),
+            None if self.place.is_some() && entry.is_usable() => empty_stream(),
+            None => not_found(self.version, entry),
+        }
+    }
+
+    /// What of its session's streams a GET counts as, and how many of these there may be.
+    pub(super) fn stream_limit(&self) -> (StreamKind, usize) {
+        let limit = usize::from(self.max_streams);
+        match self.resumes {
+            false => (StreamKind::Plain, limit),
+            true => (
+                StreamKind::Resumed,
+                LEAST_RESUMED.max(RESUMED_FOR_EACH * limit),
+            ),
+        }
+    }
+}
+
+impl Waiting for Call {
+    #[inline]
+    fn entry(&self) -> &Arc<Entry> {
+        self.in_flight.entry()
+    }
+
+    /// Whether the session has ended, or a GET had to make room.
+    #[inline]
+    fn is_over(&self) -> bool {
+        !self.in_flight.entry().is_usable()
+            || self.place.as_ref().is_some_and(|place| place.is_lost())
+    }
+
+    /// From now on a GET counts among the streams of its session.
+    #[inline]
+    fn wait(&mut self) {
+        if !self.is_message && self.place.is_none() {
+            let entry = self.in_flight.entry().clone();
+            let (kind, limit) = self.stream_limit();
+            self.place = Some(StreamPlace::wait(entry, kind, limit));
+        }
+    }
+}
+
+pin_project! {
+    /// Waits for the answer, or for the session's end.
+    pub(crate) struct CallFuture<F> {
+        #[pin]
+        answer: UntilEnded<F>,
+        call: Option<Call>,
+    }
+}
+
+impl<F> CallFuture<F> {
+    pub(crate) fn new(answer: F, call: Call) -> Self
+    where
+        F: Future,
+    {
+        Self {
+            answer: UntilEnded::new(answer),
+            call: Some(call),
+        }
+    }
+}
+
+impl<F, R, E> Future for CallFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    /// The answer, unless its body must be read first.
+    type Output = Result<Result<Response<Body>, Box<Unclear>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let call = this.call.as_mut().expect(POLLED_AGAIN);
+        let answer = match call.is_over() {
+            true => None,
+            false => ready!(this.answer.poll(call, cx)),
+        };
+        // An answer that came in this very poll passes even if its handler ended the
+        // session; but after a DELETE has been answered nothing does.
+        let is_deleted = call.entry().end_reason() == Some(EndReason::Deleted);
+        let call = this.call.take().expect(POLLED_AGAIN);
+        Poll::Ready(match answer {
+            Some(Err(error)) => Err(error),
+            Some(Ok(answer)) if !is_deleted => Ok(call.pass(answer)),
+            _ => Ok(Ok(call.ended())),
+        })
+    }
+}
+
+/// A client takes this for a stream that has just ended, and may open another.
+fn empty_stream() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    AnswerFlags::default().never_buffer(headers);
+    response
+}
+
+/// A client with many calls under way resumes all of their streams at once when its network is back.
+const LEAST_RESUMED: usize = 32;
+const RESUMED_FOR_EACH: usize = 4;

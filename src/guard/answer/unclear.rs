@@ -1,0 +1,80 @@
+//! Answers whose meaning only their body tells.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Response, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::Call;
+use crate::guard::body::in_flight::InFlightBody;
+
+/// An answer whose body must be read before it can be passed on.
+#[derive(Debug)]
+pub(crate) struct Unclear {
+    pub(super) call: Call,
+    pub(super) response: Response<Body>,
+    pub(super) question: Question,
+}
+
+/// What only an answer's body tells.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    /// Is a 2xx to a notification or response empty? Then it becomes 202: one client opens its
+    /// GET stream only on that.
+    IsEmpty,
+    /// Is a 404 the end of the inner service's own session, an answer, or a GET without a stream?
+    IsSessionLost,
+}
+
+impl Unclear {
+    pub(crate) async fn read(self) -> Response<Body> {
+        let (mut parts, mut body) = self.response.into_parts();
+        match self.question {
+            Question::IsEmpty => match timeout(PATIENCE, first_data(&mut body)).await {
+                // It is not empty, whatever it is.
+                Err(_) => {
+                    let body = InFlightBody::new(body, self.call.in_flight);
+                    Response::from_parts(parts, Body::new(body))
+                }
+                Ok(None) => {
+                    parts.status = StatusCode::ACCEPTED;
+                    Response::from_parts(parts, Body::empty())
+                }
+                Ok(Some(first)) => {
+                    let rest = stream::iter([first]).chain(body.into_data_stream());
+                    let body = InFlightBody::new(Body::from_stream(rest), self.call.in_flight);
+                    Response::from_parts(parts, Body::new(body))
+                }
+            },
+            Question::IsSessionLost => {
+                let read = timeout(PATIENCE, to_bytes(body, LARGEST_ERROR)).await;
+                let read = read.ok().and_then(Result::ok).unwrap_or_default();
+                match self.call.is_session_lost(&read) {
+                    true => self.call.lost(),
+                    false if self.call.is_message => Response::from_parts(parts, Body::from(read)),
+                    false => self.call.no_stream(),
+                }
+            }
+        }
+    }
+}
+
+/// The first bytes of a body, or what went wrong before them.
+async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        match body.frame().await?.map(Frame::into_data) {
+            Ok(Ok(data)) if data.is_empty() => {}
+            Ok(Ok(data)) => return Some(Ok(data)),
+            Ok(Err(_trailers)) => {}
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+const LARGEST_ERROR: usize = 64 << 10;
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,58 @@
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use super::trailers;
+use crate::session::InFlight;
+
+/// Keeps its session in use until its end.
+#[derive(Debug)]
+pub(crate) struct InFlightBody {
+    body: Body,
+    /// `None` once the body is over.
+    in_flight: Option<InFlight>,
+}
+
+impl InFlightBody {
+    pub(crate) fn new(body: Body, in_flight: InFlight) -> Self {
+        let in_flight = (!body.is_end_stream()).then(|| in_flight.into_body());
+        Self { body, in_flight }
+    }
+}
+
+impl HttpBody for InFlightBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let mut polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let (Some(Ok(frame)), Some(in_flight)) = (&mut polled, &self.in_flight) {
+            trailers::strip(frame);
+            if frame.is_data() {
+                in_flight.carried();
+            }
+        }
+        // The consumer may not ask again.
+        if !matches!(polled, Some(Ok(_))) || self.body.is_end_stream() {
+            self.in_flight = None;
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.in_flight.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.in_flight {
+            Some(_) => self.body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use super::endable::StreamEnd;
+use crate::protocol::inline_bytes::InlineBytes;
+use crate::refusal::{Refusal, RefusalReason};
+use crate::session::{Entry, InFlight, McpSession, Observers, StreamPlace};
+use crate::sync::Notify;
+
+/// Ends an event stream with its session, or to make room for a newer one.
+#[derive(Debug)]
+pub(crate) struct SessionEnd {
+    /// The id of the request that the stream answers. Without a last word four clients wait for their
+    /// timeout.
+    request: Option<InlineBytes>,
+    /// That of a GET among the streams of its session.
+    place: Option<StreamPlace>,
+    // The session is no longer in use when the observers are notified of the stream's end.
+    in_flight: InFlight,
+    _open: Option<OpenStream>,
+}
+
+impl SessionEnd {
+    /// For a stream whose end needs no last event.
+    pub(crate) fn new(in_flight: InFlight) -> Self {
+        let open = OpenStream::new(in_flight.entry());
+        Self {
+            request: None,
+            place: None,
+            in_flight: in_flight.into_body(),
+            _open: open,
+        }
+    }
+
+    /// For the stream that answers this request.
+    pub(crate) fn of_call(in_flight: InFlight, request: InlineBytes) -> Self {
+        Self {
+            request: Some(request),
+            ..Self::new(in_flight)
+        }
+    }
+
+    /// For the stream of a GET.
+    pub(crate) fn of_get(in_flight: InFlight, place: StreamPlace) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::new(in_flight)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        self.in_flight.entry()
+    }
+}
+
+impl StreamEnd for SessionEnd {
+    #[inline]
+    fn is_due(&self) -> bool {
+        !self.entry().is_usable() || self.place.as_ref().is_some_and(StreamPlace::is_evicted)
+    }
+
+    fn changed(&self) -> Arc<Notify> {
+        self.entry().extras.bell()
+    }
+
+    fn last_event(&self) -> Option<Refusal> {
+        // A stream may end while its session goes on.
+        let request = self
+            .request
+            .as_ref()
+            .filter(|_| !self.entry().is_usable())?;
+        let id = Some(request.as_bytes());
+        Some(Refusal::of_message(RefusalReason::SessionEnded, id))
+    }
+
+    #[inline]
+    fn carried(&self) {
+        self.in_flight.carried();
+    }
+
+    /// While a DELETE of the session is under way: servers end its streams before they answer that, and
+    /// a client that waits must still be told once the session ends.
+    fn holds_end(&self) -> bool {
+        self.request.is_some() && self.entry().is_deleting()
+    }
+}
+
+/// An event stream that observers were notified of. They are notified of its end when it is dropped.
+#[derive(Debug)]
+struct OpenStream {
+    observers: Arc<Observers>,
+    session: McpSession,
+}
+
+impl OpenStream {
+    fn new(entry: &Arc<Entry>) -> Option<Self> {
+        let observers = entry.observers().filter(|_| entry.is_usable())?;
+        let session = McpSession::new(entry.clone());
+        observers.stream_opened(&session);
+        Some(Self { observers, session })
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.observers.stream_closed(&self.session);
+    }
+}

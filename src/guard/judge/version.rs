@@ -1,0 +1,25 @@
+use crate::protocol::headers::VersionHeader;
+use crate::protocol::revision;
+use crate::refusal::RefusalReason;
+
+/// Rows 8 and 17: the version header must be absent, a legacy revision, or the one that the session
+/// negotiated.
+#[inline]
+pub(super) fn check_version(
+    version: VersionHeader<'_>,
+    negotiated: Option<&str>,
+) -> Result<(), RefusalReason> {
+    match version {
+        VersionHeader::Absent => Ok(()),
+        VersionHeader::Conflicting => Err(RefusalReason::ConflictingVersionHeaders),
+        VersionHeader::Named(named) => {
+            let is_known = revision::LEGACY_REVISIONS
+                .into_iter()
+                .chain(negotiated)
+                .any(|known| known.as_bytes() == named);
+            is_known
+                .then_some(())
+                .ok_or(RefusalReason::UnsupportedVersionHeader)
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::protocol::message::Message;
+use crate::session::{Client, Registry};
+
+/// What the client says of itself, fit to be shown and kept.
+pub(crate) fn client(message: &Message<'_>, registry: &Registry) -> Arc<Client> {
+    let name = message.client_name().map(clean);
+    let version = message.client_version().map(clean);
+    registry.client(name.as_deref(), version.as_deref())
+}
+
+/// Cut to what a session keeps, without control characters.
+fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text;
+    }
+    let mut clean = String::new();
+    for letter in text.chars() {
+        let letter = if letter.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            letter
+        };
+        if clean.len() + letter.len_utf8() > LONGEST_CLIENT_TEXT {
+            break;
+        }
+        clean.push(letter);
+    }
+    clean.into()
+}
+
+const LONGEST_CLIENT_TEXT: usize = 128;
