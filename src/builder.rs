@@ -16,6 +16,7 @@ use http::request::Parts;
 pub use self::eras::Eras;
 pub use self::error::{ConfigError, ConfigErrorKind};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPredicate, OriginPredicate};
+use crate::promises::defaults;
 use crate::session::SessionHook;
 use crate::session::{IdSource, Owner, OwnerResolver, OwnerSource};
 use crate::sessions::Sessions;
@@ -88,17 +89,17 @@ impl SessionGuardBuilder {
             eras: Eras::Sessions,
             is_stateless: false,
             modern_versions: Vec::new(),
-            body_limit: 4 << 20,
-            json_depth: 64,
+            body_limit: defaults::BODY_LIMIT,
+            json_depth: defaults::JSON_DEPTH,
             accept_lone_surrogates: false,
-            body_progress_timeout: Duration::from_secs(30),
-            body_timeout: Duration::from_secs(120),
-            idle_timeout: Duration::from_secs(30 * 60),
-            never_used_timeout: Duration::from_secs(5 * 60),
-            silent_stream_timeout: Duration::from_secs(24 * 60 * 60),
+            body_progress_timeout: defaults::BODY_PROGRESS_TIMEOUT,
+            body_timeout: defaults::BODY_TIMEOUT,
+            idle_timeout: defaults::IDLE_TIMEOUT,
+            never_used_timeout: defaults::NEVER_USED_TIMEOUT,
+            silent_stream_timeout: defaults::SILENT_STREAM_TIMEOUT,
             max_lifetime: None,
-            max_sessions: 10_000,
-            max_streams: 32,
+            max_sessions: defaults::MAX_SESSIONS,
+            max_streams: defaults::MAX_STREAMS,
             max_sessions_per_owner: None,
             reopen_stale: false,
             end_on_refused_delete: false,

@@ -152,6 +152,7 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | `promises` | every number that the contract promises |
 //! | `refusal` | a refusal as a response, and the table of reasons |
 //! | `protocol` | what the protocol says, read from text alone: headers, hosts, eras, messages, event streams |
 //! | `store` | what outlives the process |
@@ -201,6 +202,7 @@ mod extract;
 mod guard;
 mod log;
 mod observe;
+mod promises;
 mod protocol;
 mod refusal;
 mod session;

@@ -18,6 +18,8 @@ use http::{HeaderValue, Response, StatusCode, Version};
 
 pub use self::reason::RefusalReason;
 
+use crate::promises::RETRY_AFTER_SECONDS;
+
 /// Why the guard answered instead of the inner service; found in the extensions of its responses,
 /// so that an outer layer can count and log refusals.
 ///
@@ -200,8 +202,6 @@ impl Refusal {
         ("application/json", body)
     }
 }
-
-const RETRY_AFTER_SECONDS: u64 = 5;
 
 impl fmt::Debug for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

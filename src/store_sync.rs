@@ -32,6 +32,7 @@ use tokio::time::timeout;
 use self::lease::Lease;
 use self::outbox::{Outbox, StoreOp};
 use self::shared_lookup::SharedLookups;
+use crate::promises::EXPIRY_MARGIN;
 use crate::session::{EndReason, Entry, Limits, Observers, OnLeave, Registry, ReserveError, clock};
 use crate::store::{McpSessionStore, SessionKey, StoreError, StoreFuture};
 
@@ -281,7 +282,7 @@ fn stop(tasks: &mut Option<[JoinHandle<()>; 2]>) {
 
 /// Refreshes come at most every tenth of the idle timeout, and take a while.
 fn with_margin(limit: u64) -> Duration {
-    Duration::from_nanos(limit.saturating_add(limit / 5))
+    Duration::from_nanos(limit.saturating_add(limit / EXPIRY_MARGIN))
 }
 
 /// For a while from now on.

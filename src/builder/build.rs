@@ -9,6 +9,7 @@ use super::{Eras, SessionGuardBuilder};
 use crate::SessionGuardLayer;
 use crate::guard::settings::{Mode, Settings};
 use crate::observe;
+use crate::promises::CONFIRM_TIMEOUT;
 use crate::protocol::headers::is_well_formed;
 use crate::protocol::revision::is_version;
 use crate::session::{Limits, Scope, nanos};
@@ -37,7 +38,7 @@ impl SessionGuardBuilder {
         let limits = Limits {
             idle: nanos(self.idle_timeout),
             never_used: nanos(self.never_used_timeout),
-            unconfirmed: nanos(UNCONFIRMED),
+            unconfirmed: nanos(CONFIRM_TIMEOUT),
             silent: nanos(self.silent_stream_timeout),
             lifetime: self.max_lifetime.map(nanos),
         };
@@ -209,7 +210,5 @@ fn check_time(setting: &'static str, time: Duration) -> Result<(), ConfigError> 
     }
 }
 
-/// How long an `initialize` answered by an event stream may wait for the response (contract §1).
-const UNCONFIRMED: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_nanos(1);

@@ -19,6 +19,7 @@ use http_body_util::LengthLimitError;
 
 use super::read_deadline::ReadDeadline;
 use super::settings::Settings;
+use crate::promises::{DROP_TIMEOUT, DROPPED_BODY_LIMITS};
 use crate::refusal::RefusalReason;
 
 /// A body on its way in.
@@ -64,7 +65,7 @@ impl BodyReader {
         let must = parts.version <= Version::HTTP_11 && !waits && !self.body.is_end_stream();
         must.then(|| Self {
             taken: Taken::Dropped(0),
-            deadline: ReadDeadline::new(DROP_TIME, DROP_TIME),
+            deadline: ReadDeadline::new(DROP_TIMEOUT, DROP_TIMEOUT),
             ..self
         })
     }
@@ -124,7 +125,7 @@ impl BodyReader {
     /// client that sends a little too much gets to read why.
     pub(crate) fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_A_TURN {
-            if self.taken.len() > 2 * self.limit {
+            if self.taken.len() > DROPPED_BODY_LIMITS * self.limit {
                 return Poll::Ready(());
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
@@ -194,5 +195,4 @@ fn reason_of(error: &(dyn Error + 'static)) -> RefusalReason {
     }
 }
 
-const DROP_TIME: Duration = Duration::from_secs(2);
 const FRAMES_A_TURN: usize = 64;

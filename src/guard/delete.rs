@@ -2,7 +2,6 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
@@ -21,6 +20,7 @@ use super::future::{ResponseFuture, State};
 use super::head::HeadFlags;
 use super::service::SessionGuard;
 use super::shared::Shared;
+use crate::promises::DELETE_TIMEOUT;
 use crate::protocol::headers::SESSION_ID;
 use crate::refusal::Refusal;
 use crate::session::{Entry, InFlight};
@@ -140,7 +140,7 @@ impl Deletion {
         R: HttpBody<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        if let Ok(Ok(response)) = timeout(PATIENCE, answer).await {
+        if let Ok(Ok(response)) = timeout(DELETE_TIMEOUT, answer).await {
             let status = response.status();
             let is_refusal = status.is_client_error() && status != StatusCode::NOT_FOUND;
             if is_refusal && !shared.settings.end_on_refused_delete {
@@ -176,5 +176,3 @@ impl Drop for Deletion {
         }
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(5);

@@ -10,7 +10,6 @@ mod stream;
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
@@ -30,6 +29,7 @@ use super::body::trailers::without_session_id;
 use super::body_reader::BodyReader;
 use super::until_ended::{Waiting, until_ended};
 use crate::extract::McpMessage;
+use crate::promises::{MAX_OPENING, OPENING_TIMEOUT};
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::refusal::Refusal;
@@ -111,7 +111,7 @@ impl Opening {
             () if flags.is_encoded => self.refuse(RefusalReason::UnusableAnswer, parts, body),
             () if flags.is_event_stream => self.conclude_stream(parts, body, flags),
             () => {
-                let mut reader = BodyReader::of_answer(body, LARGEST_ANSWER, PATIENCE);
+                let mut reader = BodyReader::of_answer(body, MAX_OPENING, OPENING_TIMEOUT);
                 let read = poll_fn(|cx| reader.poll_read(cx)).await;
                 match self.judge(parts, read) {
                     // It is given once the store has the session that it opens.
@@ -254,7 +254,4 @@ fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty())
 }
 
-/// How long the body of a JSON answer may take behind its head: it holds a place.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LARGEST_ANSWER: usize = 1 << 20;
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -8,6 +8,8 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::promises::BODY_PROGRESS;
+
 /// The two clocks of a body: so long for every 16 KiB, so long in all.
 #[derive(Debug)]
 pub(super) struct ReadDeadline {
@@ -42,7 +44,7 @@ impl ReadDeadline {
         };
         let waiting = waiting.as_mut().project();
         *waiting.step_bytes += bytes;
-        if *waiting.step_bytes >= PROGRESS {
+        if *waiting.step_bytes >= BODY_PROGRESS {
             *waiting.step_bytes = 0;
             let now = Instant::now();
             let deadline = (now + self.progress_time).min(*waiting.started + self.total_time);
@@ -62,5 +64,3 @@ impl ReadDeadline {
         waiting.as_mut().project().sleep.poll(cx)
     }
 }
-
-const PROGRESS: usize = 16 << 10;

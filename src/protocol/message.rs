@@ -25,6 +25,7 @@ use std::borrow::Cow;
 use self::envelope::Envelope;
 use self::fields::Fields;
 use self::scanner::{DEEPEST, Malformed, Scanner};
+use crate::promises::MAX_MESSAGE_ID;
 use crate::refusal::RefusalReason;
 
 /// One message. All of it is text; what is only compared stays bytes, and what few need is taken
@@ -128,7 +129,7 @@ impl Bounds {
     pub(crate) fn of_requests(depth: usize) -> Self {
         Self {
             depth,
-            id: LONGEST_ID,
+            id: MAX_MESSAGE_ID,
             is_strict: true,
             accepts_lone_surrogates: false,
         }
@@ -197,8 +198,6 @@ fn check_utf_8(body: &[u8]) -> Result<(), Malformed> {
         .map(|_| ())
         .map_err(|_| Malformed)
 }
-
-const LONGEST_ID: usize = 256;
 
 #[cfg(test)]
 mod tests;

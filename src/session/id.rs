@@ -1,6 +1,7 @@
 //! Session ids: what they look like, how they are made, and what a header must look like to be
 //! worth a lookup (contract §1 "session id", row 6).
 
+use crate::promises::MAX_SESSION_ID;
 use crate::protocol::headers::is_well_formed;
 use std::borrow::Borrow;
 use std::fmt;
@@ -53,7 +54,7 @@ impl McpSessionId {
 
     /// An id that was issued before. `None` if it can not have been.
     pub(super) fn restored(text: &str) -> Option<Self> {
-        if !is_well_formed(text.as_bytes(), MAX_LENGTH) {
+        if !is_well_formed(text.as_bytes(), MAX_SESSION_ID) {
             return None;
         }
         Some(Self(match text.as_bytes().try_into() {
@@ -130,7 +131,8 @@ impl IdSource {
             return Some(McpSessionId(Repr::Uuid(text)));
         };
         let text = unless_it_panics(|| generator())?;
-        is_well_formed(text.as_bytes(), MAX_LENGTH).then(|| McpSessionId(Repr::Custom(text.into())))
+        is_well_formed(text.as_bytes(), MAX_SESSION_ID)
+            .then(|| McpSessionId(Repr::Custom(text.into())))
     }
 
     /// Whether this source may have made an id. Of others no store needs to be asked.
@@ -141,7 +143,7 @@ impl IdSource {
     /// The longest id that this source can have made, in bytes.
     pub(crate) fn longest(&self) -> usize {
         match self.0 {
-            Some(_) => MAX_LENGTH,
+            Some(_) => MAX_SESSION_ID,
             None => Hyphenated::LENGTH,
         }
     }
@@ -162,8 +164,6 @@ fn is_uuid_v4(id: &[u8]) -> bool {
         && !id.iter().any(u8::is_ascii_uppercase)
         && Uuid::try_parse_ascii(id).is_ok_and(|id| id.get_version_num() == 4)
 }
-
-const MAX_LENGTH: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -4,9 +4,9 @@ use std::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed},
 };
-use std::time::Duration;
 
 use super::{clock, nanos};
+use crate::promises::LOG_INTERVAL;
 
 /// Lets one event a minute through, the first at once.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Minutely {
         self.unwritten.fetch_add(1, Relaxed);
         let now = clock::now();
         let last = self.last.load(Acquire);
-        let is_due = last == 0 || now.saturating_sub(last) >= nanos(MINUTE);
+        let is_due = last == 0 || now.saturating_sub(last) >= nanos(LOG_INTERVAL);
         // One of those that come at once writes it.
         let writes = is_due
             && self
@@ -34,10 +34,10 @@ impl Minutely {
     }
 }
 
-const MINUTE: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::advance;
 
     use super::*;
@@ -47,7 +47,7 @@ mod tests {
         let minutely = Minutely::default();
         assert_eq!(minutely.note(), Some(1));
         assert_eq!((minutely.note(), minutely.note()), (None, None));
-        advance(MINUTE - Duration::from_nanos(1)).await;
+        advance(LOG_INTERVAL - Duration::from_nanos(1)).await;
         assert_eq!(minutely.note(), None);
         advance(Duration::from_nanos(1)).await;
         assert_eq!(minutely.note(), Some(4));

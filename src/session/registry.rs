@@ -22,6 +22,7 @@ use super::scope::Scope;
 use super::state::{Phase, State};
 use super::tally::Tally;
 use super::{EndReason, McpSession, clock};
+use crate::promises::ID_ATTEMPTS;
 use crate::session::{Observers, SessionStats};
 use crate::sync::atomic::{
     AtomicU64, AtomicUsize,
@@ -400,5 +401,3 @@ pub(crate) enum ReserveError {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-const ID_ATTEMPTS: usize = 4;

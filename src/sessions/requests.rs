@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Sessions;
+use crate::promises::DRAIN_NOTIFY_TIMEOUT;
 use crate::session::{
     Drain, EndReason, Entry, InFlight, NewEntry, Observers, Owner, Registry, ReserveError, Scope,
     Slot, clock,
@@ -108,7 +109,7 @@ impl Sessions {
         let _ = timeout(patience, self.registry.emptied()).await;
         self.drain().finish();
         if let Some(store_sync) = &self.store_sync {
-            let _ = timeout(NOTIFY_TIME, store_sync.refresh(&self.registry)).await;
+            let _ = timeout(DRAIN_NOTIFY_TIMEOUT, store_sync.refresh(&self.registry)).await;
         }
         for entry in self.registry.all() {
             self.registry
@@ -121,7 +122,7 @@ impl Sessions {
                 let _ = store_sync.flush().await;
             }
         };
-        let _ = timeout(NOTIFY_TIME, notified).await;
+        let _ = timeout(DRAIN_NOTIFY_TIMEOUT, notified).await;
     }
 
     /// How far the drain of these sessions is.
@@ -141,6 +142,3 @@ impl Sessions {
         self.store_sync.as_ref()
     }
 }
-
-/// How long a drain waits, after its deadline, until the store and the inner services know.
-const NOTIFY_TIME: Duration = Duration::from_secs(5);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::McpSessionStore;
+use crate::promises::defaults;
 
 /// A store, and how a guard uses it; given to
 /// [`SessionGuardBuilder::store`](crate::SessionGuardBuilder::store). A store alone has the defaults.
@@ -36,9 +37,9 @@ impl StoreOptions {
     pub fn new(store: impl McpSessionStore) -> Self {
         Self {
             store: Arc::new(store),
-            lease: Duration::from_secs(5),
-            grace: Duration::from_secs(30),
-            timeout: Duration::from_secs(2),
+            lease: defaults::STORE_LEASE,
+            grace: defaults::STORE_GRACE,
+            timeout: defaults::STORE_TIMEOUT,
             node_name: None,
         }
     }

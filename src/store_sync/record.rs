@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::log::TARGET;
+use crate::promises::{MAX_CLIENT_TEXT, MAX_RECORD};
 use crate::session::{Client, Owner, Scope};
 
 /// A session as another process, or this one after a restart, gets to know it.
@@ -41,13 +42,13 @@ impl Record {
             "inner": inner_id.map(|id| STANDARD_NO_PAD.encode(id.as_bytes())),
         })
         .to_string();
-        (text.len() <= LARGEST).then(|| text.into_bytes())
+        (text.len() <= MAX_RECORD).then(|| text.into_bytes())
     }
 
     /// Reads what a store has kept. `None` if this is not what [`encode`](Self::encode) writes: of
     /// another version, damaged, or somebody's else.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
-        if value.len() > LARGEST {
+        if value.len() > MAX_RECORD {
             return None;
         }
         let value: Value = serde_json::from_slice(value).ok()?;
@@ -94,7 +95,7 @@ pub(super) fn read(value: &[u8], scope: &Scope) -> Option<Record> {
 fn text(value: &Value) -> Option<Option<&str>> {
     match value {
         Value::Null => Some(None),
-        Value::String(text) if text.len() <= LONGEST_TEXT => {
+        Value::String(text) if text.len() <= MAX_CLIENT_TEXT => {
             (!text.chars().any(char::is_control)).then_some(Some(text))
         }
         _ => None,
@@ -118,9 +119,6 @@ fn wall_clock() -> Duration {
 
 /// Changes whenever an older reader would misread what is written.
 const SCHEMA: u64 = 1;
-const LARGEST: usize = 8 << 10;
-/// Names and versions are cut to this length when a session opens.
-const LONGEST_TEXT: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::{StoreSync, key, late};
+use crate::promises::REFRESHES_PER_IDLE_TIMEOUT;
 use crate::session::{EndReason, Entry, Registry, clock};
 use crate::store::Refresh;
 
@@ -30,7 +31,7 @@ impl StoreSync {
     /// Between two looks at what is in use. A session that was used for the first time in the last
     /// moment expires a fifth of the limit later.
     fn pause(&self) -> Duration {
-        let shortest = self.limits.idle.min(self.limits.never_used) / 10;
+        let shortest = self.limits.idle.min(self.limits.never_used) / REFRESHES_PER_IDLE_TIMEOUT;
         Duration::from_nanos(shortest).max(SHORTEST_PAUSE)
     }
 
@@ -39,7 +40,7 @@ impl StoreSync {
     pub(crate) async fn refresh(self: &Arc<Self>, registry: &Arc<Registry>) {
         let now = clock::now();
         let mut due = registry.snapshot();
-        due.retain(|entry| entry.is_due(now, self.limits.idle / 10));
+        due.retain(|entry| entry.is_due(now, self.limits.idle / REFRESHES_PER_IDLE_TIMEOUT));
         for due in due.chunks(AT_ONCE) {
             self.refresh_some(registry, due, now).await;
         }

@@ -20,6 +20,7 @@ use crate::guard::future::POLLED_AGAIN;
 use crate::guard::head::HeadFlags;
 use crate::guard::settings::Settings;
 use crate::guard::until_ended::{UntilEnded, Waiting};
+use crate::promises::{MIN_RESUMED_STREAMS, RESUMED_PER_STREAM};
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
@@ -92,7 +93,7 @@ impl Call {
             false => (StreamKind::Plain, limit),
             true => (
                 StreamKind::Resumed,
-                LEAST_RESUMED.max(RESUMED_FOR_EACH * limit),
+                MIN_RESUMED_STREAMS.max(RESUMED_PER_STREAM * limit),
             ),
         }
     }
@@ -179,7 +180,3 @@ fn empty_stream() -> Response<Body> {
     AnswerFlags::default().never_buffer(headers);
     response
 }
-
-/// A client with many calls under way resumes all of their streams at once when its network is back.
-const LEAST_RESUMED: usize = 32;
-const RESUMED_FOR_EACH: usize = 4;

@@ -1,7 +1,5 @@
 //! Answers whose meaning only their body tells.
 
-use std::time::Duration;
-
 use axum::body::{Body, to_bytes};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -12,6 +10,7 @@ use tokio::time::timeout;
 
 use super::Call;
 use crate::guard::body::in_flight::InFlightBody;
+use crate::promises::{MAX_UNCLEAR_ANSWER, UNCLEAR_ANSWER_TIMEOUT};
 
 /// An answer whose body must be read before it can be passed on.
 #[derive(Debug)]
@@ -35,7 +34,8 @@ impl Unclear {
     pub(crate) async fn read(self) -> Response<Body> {
         let (mut parts, mut body) = self.response.into_parts();
         match self.question {
-            Question::IsEmpty => match timeout(PATIENCE, first_data(&mut body)).await {
+            Question::IsEmpty => match timeout(UNCLEAR_ANSWER_TIMEOUT, first_data(&mut body)).await
+            {
                 // It is not empty, whatever it is.
                 Err(_) => {
                     let body = InFlightBody::new(body, self.call.in_flight);
@@ -52,7 +52,8 @@ impl Unclear {
                 }
             },
             Question::IsSessionLost => {
-                let read = timeout(PATIENCE, to_bytes(body, LARGEST_ERROR)).await;
+                let read =
+                    timeout(UNCLEAR_ANSWER_TIMEOUT, to_bytes(body, MAX_UNCLEAR_ANSWER)).await;
                 let read = read.ok().and_then(Result::ok).unwrap_or_default();
                 match self.call.is_session_lost(&read) {
                     true => self.call.lost(),
@@ -75,6 +76,3 @@ async fn first_data(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
         }
     }
 }
-
-const LARGEST_ERROR: usize = 64 << 10;
-const PATIENCE: Duration = Duration::from_secs(5);

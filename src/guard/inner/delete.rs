@@ -3,7 +3,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use http::header::HOST;
@@ -16,6 +15,7 @@ use tower_service::Service;
 
 use crate::guard::forward;
 use crate::guard::head::HeadFlags;
+use crate::promises::{INNER_DELETE_TIMEOUT, INNER_DELETES_AT_ONCE, MAX_INNER_DELETES};
 use crate::protocol::headers::PROTOCOL_VERSION;
 use crate::session::{EndReason, Entry, InnerDelete, Tally};
 use crate::sessions::Sessions;
@@ -33,7 +33,7 @@ impl InnerDeletes {
     /// Those of all guards that share their sessions are counted together.
     pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Arc::new(Semaphore::new(INNER_DELETES_AT_ONCE)),
             under_way: sessions.registry().farewells().clone(),
             store_sync: sessions.store_sync().cloned(),
         }
@@ -63,7 +63,7 @@ impl InnerDeletes {
             // that it does not keep up, its own timeouts must do.
             let knows = entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
             let goes_on_elsewhere = store_sync.is_some_and(|sync| sync.goes_on_elsewhere(entry));
-            if knows || goes_on_elsewhere || under_way.len() >= MOST {
+            if knows || goes_on_elsewhere || under_way.len() >= MAX_INNER_DELETES {
                 return;
             }
             let (mut parts, ()) = Request::new(()).into_parts();
@@ -76,7 +76,7 @@ impl InnerDeletes {
             runtime.spawn(async move {
                 let _held = held;
                 let _place = places.acquire_owned().await;
-                let _ = timeout(PATIENCE, ask(inner, request)).await;
+                let _ = timeout(INNER_DELETE_TIMEOUT, ask(inner, request)).await;
             });
         }))
     }
@@ -99,8 +99,3 @@ fn headers(host: Option<HeaderValue>, entry: &Entry) -> HeaderMap {
     }
     headers
 }
-
-const AT_ONCE: usize = 32;
-/// Of those that wait for a place and those that have one.
-const MOST: usize = 1024;
-const PATIENCE: Duration = Duration::from_secs(5);

@@ -23,6 +23,7 @@ use crate::guard::body::boxed;
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::trailers;
 use crate::guard::future::POLLED_AGAIN;
+use crate::promises::MAX_LISTENERS;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
 
@@ -131,8 +132,10 @@ pub(crate) struct Listener(Arc<AtomicUsize>);
 impl Listener {
     /// `None` beyond the limit.
     pub(crate) fn take(open: &Arc<AtomicUsize>) -> Option<Self> {
-        open.fetch_update(AcqRel, Acquire, |open| (open < MOST).then_some(open + 1))
-            .ok()?;
+        open.fetch_update(AcqRel, Acquire, |open| {
+            (open < MAX_LISTENERS).then_some(open + 1)
+        })
+        .ok()?;
         Some(Self(open.clone()))
     }
 }
@@ -171,5 +174,3 @@ impl StreamEnd for DrainEnd {
         false
     }
 }
-
-const MOST: usize = 1024;

@@ -7,6 +7,7 @@ use axum::body::Body;
 use http::{Response, Version};
 
 use crate::guard::span;
+use crate::promises::MAX_CLIENT_TEXT;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::message::{self, Bounds, MessageKind};
 use crate::protocol::revision;
@@ -75,7 +76,7 @@ fn is_same_id(one: &[u8], other: &[u8]) -> bool {
 /// Keeps the version that a result names, whatever it is, unless it is longer than any can be.
 pub(super) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
     let Some(version) = version else { return };
-    if version.len() > LONGEST_VERSION {
+    if version.len() > MAX_CLIENT_TEXT {
         return;
     }
     if revision::names_modern(version.as_bytes()) {
@@ -83,5 +84,3 @@ pub(super) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>
     }
     entry.keep_protocol_version(version);
 }
-
-const LONGEST_VERSION: usize = 128;

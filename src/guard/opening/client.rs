@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::promises::MAX_CLIENT_TEXT;
 use crate::protocol::message::Message;
 use crate::session::{Client, Registry};
 
@@ -13,7 +14,7 @@ pub(crate) fn client(message: &Message<'_>, registry: &Registry) -> Arc<Client> 
 
 /// Cut to what a session keeps, without control characters.
 fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
-    if text.len() <= LONGEST_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if text.len() <= MAX_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text;
     }
     let mut clean = String::new();
@@ -23,12 +24,10 @@ fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
         } else {
             letter
         };
-        if clean.len() + letter.len_utf8() > LONGEST_CLIENT_TEXT {
+        if clean.len() + letter.len_utf8() > MAX_CLIENT_TEXT {
             break;
         }
         clean.push(letter);
     }
     clean.into()
 }
-
-const LONGEST_CLIENT_TEXT: usize = 128;

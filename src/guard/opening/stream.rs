@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::LARGEST_ANSWER;
 use super::asked::{Asked, Outcome, keep_version};
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::session_end::SessionEnd;
 use crate::guard::body::trailers;
+use crate::promises::MAX_OPENING;
 use crate::protocol::sse::{EventReader, Tail};
 use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry, InFlight, Watch};
@@ -210,7 +210,7 @@ impl Unanswered {
             }
             Some(_) => drop(entry.leave(EndReason::Abandoned)),
             None => {
-                if self.passed > LARGEST_ANSWER {
+                if self.passed > MAX_OPENING {
                     entry.leave(EndReason::Unconfirmed);
                 }
                 return Some(Seen::Bytes(frame));

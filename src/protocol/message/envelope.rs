@@ -6,7 +6,8 @@ use super::fields::Fields;
 use super::judged::{self, Found};
 use super::scanner::{Malformed, Scanner};
 use super::string::Quoted;
-use super::{Bounds, Claim, LONGEST_ID, Message, MessageKind};
+use super::{Bounds, Claim, Message, MessageKind};
+use crate::promises::MAX_MESSAGE_ID;
 use crate::refusal::RefusalReason;
 
 /// A document, read but not judged.
@@ -192,7 +193,7 @@ impl<'a> Envelope<'a> {
         let is_number = |id: &&[u8]| matches!(id, [b'-' | b'0'..=b'9', ..]);
         let number = self.id.filter(is_number);
         self.valid_id
-            .or(number.filter(|number| number.len() <= LONGEST_ID))
+            .or(number.filter(|number| number.len() <= MAX_MESSAGE_ID))
     }
 
     #[inline(always)]

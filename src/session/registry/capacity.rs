@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Registry, ReserveError, lock};
+use crate::promises::RECLAIM_INTERVAL;
 use crate::session::{EndReason, Entry, Owner, clock};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
@@ -40,7 +41,7 @@ impl Registry {
     fn reclaim(&self) -> bool {
         let now = clock::now();
         let last = self.last_reclaim.load(Acquire);
-        if (last == 0 || now.saturating_sub(last) >= RECLAIM_PAUSE)
+        if (last == 0 || now.saturating_sub(last) >= clock::nanos(RECLAIM_INTERVAL))
             && self
                 .last_reclaim
                 .compare_exchange(last, now.max(1), AcqRel, Acquire)
@@ -98,5 +99,3 @@ impl Registry {
         }
     }
 }
-
-const RECLAIM_PAUSE: u64 = 1_000_000_000;
