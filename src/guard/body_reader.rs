@@ -33,6 +33,7 @@ pub(crate) struct BodyReader {
 
 impl BodyReader {
     /// Of a request.
+    #[inline]
     pub(crate) fn new(body: Body, settings: &Settings) -> Self {
         let deadline = ReadDeadline::new(settings.progress_timeout, settings.body_timeout);
         Self::within(body, settings.body_limit, deadline)
@@ -154,6 +155,7 @@ enum Taken {
 }
 
 impl Taken {
+    #[inline]
     fn add(&mut self, data: Bytes) {
         match self {
             Self::Nothing => *self = Self::One(data),
@@ -177,6 +179,7 @@ impl Taken {
         }
     }
 
+    #[inline]
     fn whole(&mut self) -> Bytes {
         match std::mem::replace(self, Self::Nothing) {
             Self::Nothing | Self::Dropped(_) => Bytes::new(),

@@ -11,9 +11,9 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::answer::call::{Call, CallFuture};
+use super::answer::call::CallFuture;
 use super::body_reader::BodyReader;
-use super::modern::call::{ModernCall, ModernFuture};
+use super::modern::call::ModernFuture;
 use super::report_only::{PassFuture, Passing};
 
 pin_project! {
@@ -100,18 +100,6 @@ impl<S: Service<Request<Body>>> State<S> {
     pub(super) fn answer(response: Response<Body>, rest: Option<BodyReader>) -> Self {
         Self::Answer {
             answer: Some((response, rest)),
-        }
-    }
-
-    pub(super) fn call(answer: S::Future, call: Call) -> Self {
-        Self::Call {
-            future: CallFuture::new(answer, call),
-        }
-    }
-
-    pub(super) fn modern(answer: S::Future, call: ModernCall) -> Self {
-        Self::Modern {
-            future: ModernFuture::new(answer, call),
         }
     }
 

@@ -9,10 +9,10 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
-use super::answer::call::Call;
+use super::answer::call::{Call, CallFuture};
 use super::body_reader::BodyReader;
 use super::future::{ResponseFuture, State};
-use super::modern::call::ModernCall;
+use super::modern::call::{ModernCall, ModernFuture};
 use super::opening::Opening;
 use super::report_only::Passing;
 use super::service::SessionGuard;
@@ -53,8 +53,12 @@ where
         match next {
             // Its session has ended, or it had to make room.
             Next::Call(call) if call.is_over() => self.answer(call.ended(), None),
-            Next::Call(call) => State::call(self.inner.call(request), call),
-            Next::Modern(call) => State::modern(self.inner.call(request), call),
+            Next::Call(call) => State::Call {
+                future: CallFuture::new(self.inner.call(request), call),
+            },
+            Next::Modern(call) => State::Modern {
+                future: ModernFuture::new(self.inner.call(request), call),
+            },
             Next::Pass(passing) => State::pass(self.inner.call(request), passing),
             Next::Open(opening) if opening.is_over() => self.answer(opening.ended(), None),
             Next::Open(opening) => State::wait(opening.conclude(self.inner.call(request))),

@@ -30,6 +30,7 @@ pin_project! {
 }
 
 impl ReadDeadline {
+    #[inline]
     pub(super) fn new(progress_time: Duration, total_time: Duration) -> Self {
         Self {
             progress_time,
@@ -38,6 +39,7 @@ impl ReadDeadline {
         }
     }
 
+    #[inline]
     pub(super) fn progress(&mut self, bytes: usize) {
         let Some(waiting) = &mut self.waiting else {
             return;
