@@ -54,8 +54,8 @@ cases! {
 
 /// There is nobody who could bring one about.
 const OF_ENDS: [&str; 2] = [
-    "every_end_is_told_before_the_sign_of_life_behind_it",
-    "signs_of_life_come_three_times_a_lease_and_are_fresh",
+    "every_end_is_told_before_the_heartbeat_behind_it",
+    "heartbeats_come_three_times_a_lease_and_are_fresh",
 ];
 
 async fn check(name: &str) {
