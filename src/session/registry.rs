@@ -32,6 +32,7 @@ use crate::sync::{Mutex, MutexGuard};
 
 use self::by_owner::ByOwner;
 use self::clients::Clients;
+#[cfg(any(fuzzing, feature = "_internals"))]
 pub(crate) use self::expiry::sweep_gently;
 use self::map::Map;
 use self::never_used::NeverUsed;
