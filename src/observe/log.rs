@@ -1,5 +1,6 @@
-//! Log events and span fields, by `tracing`. Of a session they show its fingerprint, never its id;
-//! of a request nothing that the client wrote but its method, and that only in a span that asks.
+//! Log events and span fields, through `tracing`. They show the fingerprint of a session, never its
+//! id. Of the text of a request they show the method alone, and only in a span that declares a field
+//! for it.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::log::TARGET;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Entry, SessionEvent, SessionHook};
 
-/// Logs what happens, under the target `mcp_session_guard`.
+/// A hook that logs session events under the target `mcp_session_guard`.
 pub(super) struct Log;
 
 impl SessionHook for Log {
@@ -42,21 +43,21 @@ impl SessionHook for Log {
     }
 }
 
-/// Anybody can be refused as often as they like, so that is told quietly, unless it is the
-/// server's own trouble.
+/// Logs a refusal. The level is DEBUG, because a client can cause any number of refusals, and WARN if
+/// the server is at fault.
 fn log_refusal(refusal: &Refusal) {
     let reason = refusal.reason();
     let status = refusal.status().as_u16();
     if refusal.is_only_reported() {
         info!(target: TARGET, %reason, status, "request would be refused");
-    } else if is_own_trouble(reason) {
+    } else if is_server_fault(reason) {
         warn!(target: TARGET, %reason, status, "request refused");
     } else {
         debug!(target: TARGET, %reason, status, "request refused");
     }
 }
 
-fn is_own_trouble(reason: RefusalReason) -> bool {
+fn is_server_fault(reason: RefusalReason) -> bool {
     matches!(
         reason,
         RefusalReason::OwnerUnresolved
@@ -65,7 +66,7 @@ fn is_own_trouble(reason: RefusalReason) -> bool {
     )
 }
 
-/// Fills the fields of the current span that a layer outside has declared empty.
+/// Fills the fields of the current span that an outer layer declared empty.
 pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
     if LevelFilter::current() == LevelFilter::OFF {
         return;
@@ -88,16 +89,17 @@ pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
     }
 }
 
-/// A client names another version than the one that its session negotiated.
+/// Logs that a request names another protocol version than its session negotiated.
 pub(crate) fn version_mismatch(entry: &Entry) {
     debug!(target: TARGET, session = %entry.id.fingerprint(), "request names another protocol version than was negotiated");
 }
 
-/// The inner service opened a session under a version that has none.
+/// Logs that the inner service opened a session under a protocol version without `initialize`.
 pub(crate) fn version_without_initialize(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
 }
 
-/// No method that MCP knows comes near it; logs are not for whole documents.
+/// The longest method that a span shows, in bytes. No method of MCP comes near it, and a log is no
+/// place for whole documents.
 const LONGEST_METHOD: usize = 128;
 const SESSION: &str = "mcp.session.fingerprint";
