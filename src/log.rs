@@ -1,4 +1,4 @@
-//! Where log events go, by `tracing`.
+//! The `tracing` target of the crate's log events.
 
-/// The target of every event.
+/// The target of every log event.
 pub(crate) const TARGET: &str = "mcp_session_guard";

@@ -1,4 +1,4 @@
-//! The sessions of a guard: this process's registry, and the store that it may have.
+//! The sessions of a guard: the registry of this process, and the store if there is one.
 
 #[cfg(any(fuzzing, feature = "_internals"))]
 pub(crate) mod fuzzing;
@@ -15,15 +15,15 @@ use crate::session::{
 use crate::store::StoreError;
 use crate::store_sync::{StoreSettings, StoreSync};
 
-/// The sessions of a guard: to count them, look at them, and end them.
+/// The sessions of a guard, to count, inspect and end them.
 ///
-/// Cheap to clone; every clone, and every layer cloned from the same guard, sees the same
-/// sessions. Where guards [share](crate::SessionGuardLayer::with_sessions) theirs, these are all
-/// of them; [`McpSession::scope`] tells them apart.
+/// Cheap to clone. Every clone, and every layer cloned from the same guard, sees the same sessions.
+/// If several guards [share](crate::SessionGuardLayer::with_sessions) their sessions, these are the
+/// sessions of all of them; [`McpSession::scope`] tells them apart.
 #[derive(Clone)]
 pub struct Sessions {
     registry: Arc<Registry>,
-    /// Only where there is a store.
+    /// `None` without a store.
     store_sync: Option<Arc<StoreSync>>,
 }
 
@@ -58,32 +58,32 @@ impl Sessions {
         }
     }
 
-    /// How many sessions are open, of those that this process knows. An `initialize` that the inner service has not answered yet is
-    /// no session, though it counts against the limit.
+    /// Returns the number of open sessions that this process knows. An `initialize` that the inner
+    /// service has not answered yet is not included, although it counts against the session limit.
     #[must_use]
     pub fn len(&self) -> usize {
         self.registry.open()
     }
 
-    /// Whether no session is open.
+    /// Returns whether no session is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The open session with this id.
+    /// Returns the open session with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<McpSession> {
         self.registry.get(id.as_bytes()).map(McpSession::new)
     }
 
-    /// What has happened so far, in numbers.
+    /// Returns the counters of what has happened so far.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
         self.registry.stats()
     }
 
-    /// All open sessions, in no order. Allocates one list; requests go on meanwhile.
+    /// Returns all open sessions, in no order. Allocates one list; requests continue meanwhile.
     #[must_use]
     pub fn snapshot(&self) -> Vec<McpSession> {
         self.registry
@@ -93,21 +93,21 @@ impl Sessions {
             .collect()
     }
 
-    /// Ends the session with this id. `false` if there is none.
+    /// Ends the session with this id. Returns `false` if there is none.
     pub fn end(&self, id: &str) -> bool {
         self.get(id).is_some_and(|session| session.end())
     }
 
-    /// Ends every session of `owner`, those that are just opening included, and tells how many
-    /// there were.
+    /// Ends every session of `owner`, including those that are still opening, and returns their
+    /// number.
     ///
-    /// With a [store](crate::SessionGuardBuilder::store) those of other processes end too, though
-    /// they are not counted; [`flush`](Self::flush) tells when.
+    /// With a [store](crate::SessionGuardBuilder::store) the owner's sessions on other nodes end too,
+    /// but are not counted; [`flush`](Self::flush) waits for them.
     ///
-    /// Revoke what the owner authenticates with first: a request that has passed authentication
-    /// already may open one more session.
+    /// First revoke the credentials of the owner: a request that has already passed authentication
+    /// may open one more session.
     pub fn end_owner(&self, owner: &Owner) -> usize {
-        // Told first: what it ends must not be loaded again.
+        // The outbox comes first, so that no lookup restores a session that ends here.
         if let Some(store_sync) = &self.store_sync {
             store_sync.end_owner(owner.to_text());
             store_sync.wake();
@@ -115,17 +115,18 @@ impl Sessions {
         self.revoke(&self.registry.of(owner))
     }
 
-    /// Waits until the [store](crate::SessionGuardBuilder::store) knows of every end so far; ready at
-    /// once where there is none.
+    /// Waits until the [store](crate::SessionGuardBuilder::store) has recorded every end so far.
+    /// Returns at once without a store.
     ///
     /// # Errors
     ///
-    /// The store failed meanwhile. It is told again until it succeeds, as long as this process lives;
-    /// where all of an owner's sessions are to end, those that open elsewhere until then end too.
+    /// The store failed meanwhile. The guard retries as long as this process lives. If it retries to
+    /// end all sessions of an owner, the sessions that this owner opens elsewhere until then end too.
     pub async fn flush(&self) -> Result<(), StoreError> {
         match &self.store_sync {
             Some(store_sync) => {
-                // An end may have come from outside the runtime, before the first request.
+                // A session may have ended outside the runtime, before the first request started the
+                // outbox.
                 store_sync.wake();
                 store_sync.flush().await
             }
@@ -133,8 +134,8 @@ impl Sessions {
         }
     }
 
-    /// Ends every session that this process knows, those that are just opening included, and tells how
-    /// many there were.
+    /// Ends every session that this process knows, including those that are still opening, and
+    /// returns their number.
     pub fn end_all(&self) -> usize {
         self.revoke(&self.registry.all())
     }
@@ -155,7 +156,7 @@ impl fmt::Debug for Sessions {
     }
 }
 
-/// What [`Sessions`] are made with.
+/// The settings of [`Sessions`].
 pub(crate) struct SessionsSettings {
     pub(crate) ids: IdSource,
     pub(crate) limits: Limits,

@@ -1,13 +1,13 @@
-//! Keeps one registry in sync with its store: what it asks, what it writes, and what it hears.
+//! Keeps one registry in sync with its store: lookups, writes, and ends on other nodes.
 //!
 //! | file | does |
 //! |---|---|
-//! | `lease` | says how long a session that is known here is served without a lookup |
+//! | `lease` | decides how long a known session is served without a lookup |
 //! | `shared_lookup` | looks up a session, once for all requests that wait for it |
-//! | `keep`, `record` | writes a session that opens, and reads what was written |
+//! | `keep`, `record` | write the record of a session that opens, and read records |
 //! | `refresh` | keeps the records of sessions in use from expiring |
-//! | `outbox` | what the store is still to be told, tried until it succeeds |
-//! | `watch` | listens to the ends that other nodes bring about |
+//! | `outbox` | holds the operations that the store has not carried out, and retries them |
+//! | `watch` | subscribes to ends on other nodes |
 
 mod keep;
 mod lease;
@@ -36,25 +36,25 @@ use crate::promises::EXPIRY_MARGIN;
 use crate::session::{EndReason, Entry, Limits, Observers, OnLeave, Registry, ReserveError, clock};
 use crate::store::{McpSessionStore, SessionKey, StoreError, StoreFuture};
 
-/// What a registry's store is set up with.
+/// The settings of a registry's store.
 #[derive(Clone)]
 pub(crate) struct StoreSettings {
     pub(crate) store: Arc<dyn McpSessionStore>,
     pub(crate) lease: Duration,
     pub(crate) grace: Duration,
     pub(crate) timeout: Duration,
-    /// The name of this process.
+    /// The name of this node.
     pub(crate) node: String,
 }
 
-/// What a store says of a session.
+/// The answer of a store about a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StoreVerdict {
-    /// It is in the registry now, unless it ended at this very moment.
+    /// The session is open. It is in the registry now, unless it ended at this very moment.
     Good,
-    /// There is none.
+    /// The store does not know the session.
     Unknown,
-    /// The store cannot tell, or there is no place for it.
+    /// The store cannot answer, or the registry has no slot for the session.
     Unclear(ReserveError),
 }
 
@@ -69,10 +69,10 @@ pub(crate) struct StoreSync {
     observers: Arc<Observers>,
     /// Whether no other process uses the store while this one does.
     is_alone: bool,
-    /// Until when the store, which has kept a caller waiting for nothing, is not asked.
+    /// The time until which nothing calls the store, because a call timed out.
     down_until: AtomicU64,
-    /// Until when no session opens, because the store could not keep one. It may be full, and still answer
-    /// for those that it has.
+    /// The time until which no session opens, because the store could not write one. A full store may
+    /// still answer for the sessions that it has.
     closed_until: AtomicU64,
     lookups: SharedLookups,
     outbox: Arc<Outbox>,
@@ -111,54 +111,55 @@ impl StoreSync {
         })
     }
 
-    /// What the registry calls with each session that leaves it, before the session is out of the map: a
-    /// request that misses it there must not load it again.
+    /// Returns the callback for each session that leaves the registry. The registry calls it before
+    /// it removes the session from the map: a request that misses the session there must not load it
+    /// again.
     pub(crate) fn on_leave(self: Arc<Self>) -> OnLeave {
         Box::new(move |entry, reason| {
-            if entry.is_stored() && self.is_for_all(entry, reason) {
+            if entry.is_stored() && self.ends_everywhere(entry, reason) {
                 self.end(entry);
             }
         })
     }
 
-    /// The name of this process.
+    /// Returns the name of this node.
     pub(crate) fn node(&self) -> &Arc<String> {
         &self.node
     }
 
-    /// Whether a session that is known here may be served without a lookup.
-    #[inline] // on the way of each request
+    /// Returns whether a session that this process knows may be served without a lookup.
+    #[inline] // called for each request
     pub(crate) fn is_verified(&self, entry: &Entry, now: u64) -> bool {
         self.lease.is_verified(entry, now)
     }
 
-    /// Whether there is no point in asking the store.
+    /// Returns whether nothing calls the store for now, because a call timed out.
     fn is_down(&self) -> bool {
         clock::now() < self.down_until.load(Acquire)
     }
 
-    /// Whether there is no point in letting a session open.
+    /// Returns whether no session opens for now, because the store is down or could not write one.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_down() || clock::now() < self.closed_until.load(Acquire)
     }
 
-    /// Ends a session wherever it is known.
+    /// Ends a session on every node.
     pub(crate) fn end(&self, entry: &Entry) {
         let key = key(entry);
         self.outbox.add(StoreOp::Remove(key.clone()));
         self.lookups.invalidate(&key);
     }
 
-    /// Whether a session that ends here ends everywhere. What another process may have in use
-    /// expires in the store if that is not so.
-    fn is_for_all(&self, entry: &Entry, reason: EndReason) -> bool {
+    /// Returns whether a session that ends here ends on every node. If not, another node may use it,
+    /// and its record expires in the store.
+    fn ends_everywhere(&self, entry: &Entry, reason: EndReason) -> bool {
         match reason {
             EndReason::Abandoned
             | EndReason::Deleted
             | EndReason::Lifetime
             | EndReason::Revoked
             | EndReason::Unconfirmed => true,
-            // What others have opened may be in use there.
+            // Another node may use a session that it opened.
             EndReason::Evicted | EndReason::InnerLost => {
                 self.is_alone || entry.opened_on() == Some(self.node.as_str())
             }
@@ -170,34 +171,36 @@ impl StoreSync {
         }
     }
 
-    /// Whether a session has ended for this process only: others may have it in use, with its inner session.
+    /// Returns whether a session has ended on this node only: other nodes may use it, with its inner
+    /// session.
     pub(crate) fn goes_on_elsewhere(&self, entry: &Entry) -> bool {
         let reason = entry.end_reason().filter(|_| entry.is_stored());
         reason.is_some_and(|reason| {
-            reason != EndReason::EndedElsewhere && !self.is_for_all(entry, reason)
+            reason != EndReason::EndedElsewhere && !self.ends_everywhere(entry, reason)
         })
     }
 
-    /// Ends all of an owner's sessions, wherever they are.
+    /// Ends all sessions of an owner, on every node.
     pub(crate) fn end_owner(&self, owner: String) {
         self.outbox.add(StoreOp::RemoveOwner(owner));
         self.lookups.invalidate_all();
     }
 
-    /// Waits until the store knows of a session's end.
+    /// Waits until the store has recorded the end of a session. Fails after the time limit of a call.
     pub(crate) async fn removed(&self, entry: &Entry) -> Result<(), ReserveError> {
         let key = key(entry);
-        timeout(self.timeout, self.outbox.without(&key))
+        timeout(self.timeout, self.outbox.until_removed(&key))
             .await
             .map_err(|_| ReserveError::StoreDown)
     }
 
-    /// Waits until the store knows of everything that has ended here so far.
+    /// Waits until the store has recorded all ends on this node so far.
     pub(crate) async fn flush(&self) -> Result<(), StoreError> {
         self.outbox.flush().await
     }
 
-    /// Asks the store, with patience, and remembers where that was in vain.
+    /// Calls the store with a time limit. A call that times out keeps later calls from the store for
+    /// [`BACK_OFF`].
     async fn call<T>(&self, answer: StoreFuture<'_, T>) -> Result<T, ()> {
         if self.is_down() {
             return Err(());
@@ -209,25 +212,26 @@ impl StoreSync {
                 Err(())
             }
             Err(_) => {
-                // So that not everybody waits in vain.
-                leave_alone(&self.down_until);
-                self.observers.store_failed(&late());
+                // Other requests should not wait for a store that does not answer.
+                back_off(&self.down_until);
+                self.observers.store_failed(&timed_out());
                 Err(())
             }
         }
     }
 
-    /// When a session expires that no second message has used.
+    /// Returns how long the store keeps the record of a session that was never used.
     fn until_used(&self) -> Duration {
         with_margin(self.limits.never_used.min(self.limits.idle))
     }
 
-    /// When a session expires that is in use.
+    /// Returns how long the store keeps the record of a session in use.
     fn until_idle(&self) -> Duration {
         with_margin(self.limits.idle)
     }
 
-    /// There are sessions: ends must be heard, refreshes written, and the outbox sent.
+    /// Starts the background tasks unless they run. They receive ends, refresh records and send the
+    /// outbox.
     pub(crate) fn wake(self: &Arc<Self>) {
         let mut tasks = lock(&self.tasks);
         let is_awake = |tasks: &[JoinHandle<()>; 2]| tasks.iter().all(|task| !task.is_finished());
@@ -240,18 +244,18 @@ impl StoreSync {
             let observers = self.observers.clone();
             let sync = Arc::downgrade(self);
             let sending = outbox::run(outbox, store, self.timeout, observers, sync);
-            let tending = tend(Arc::downgrade(self));
-            *tasks = Some([runtime.spawn(tending), runtime.spawn(sending)]);
+            let watching = watch_and_refresh(Arc::downgrade(self));
+            *tasks = Some([runtime.spawn(watching), runtime.spawn(sending)]);
         }
     }
 }
 
 impl Drop for StoreSync {
     fn drop(&mut self) {
-        // What the store does not know yet it is still told.
+        // The other task still sends what is in the outbox.
         self.outbox.close();
-        if let Some([tending, _]) = lock(&self.tasks).take() {
-            tending.abort();
+        if let Some([watching, _]) = lock(&self.tasks).take() {
+            watching.abort();
         }
     }
 }
@@ -265,11 +269,11 @@ impl fmt::Debug for StoreSync {
     }
 }
 
-async fn tend(store_sync: Weak<StoreSync>) {
+async fn watch_and_refresh(store_sync: Weak<StoreSync>) {
     futures_util::future::join(watch::run(store_sync.clone()), refresh::run(store_sync)).await;
 }
 
-/// Under what a store keeps a session.
+/// Returns the key of a session in the store.
 fn key(entry: &Entry) -> SessionKey {
     SessionKey::new(entry.scope.name(), entry.id.as_str())
 }
@@ -280,17 +284,18 @@ fn stop(tasks: &mut Option<[JoinHandle<()>; 2]>) {
     }
 }
 
-/// Refreshes come at most every tenth of the idle timeout, and take a while.
+/// Adds a fifth to a limit, because refreshes come at most every tenth of the idle timeout and take a
+/// while.
 fn with_margin(limit: u64) -> Duration {
     Duration::from_nanos(limit.saturating_add(limit / EXPIRY_MARGIN))
 }
 
-/// For a while from now on.
-fn leave_alone(until: &AtomicU64) {
-    until.fetch_max(clock::now().saturating_add(PAUSE), AcqRel);
+/// Moves `until` to [`BACK_OFF`] from now.
+fn back_off(until: &AtomicU64) {
+    until.fetch_max(clock::now().saturating_add(BACK_OFF), AcqRel);
 }
 
-fn late() -> StoreError {
+fn timed_out() -> StoreError {
     StoreError::new("it did not answer in time")
 }
 
@@ -298,5 +303,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long a store that has kept somebody waiting in vain is left alone.
-const PAUSE: u64 = 500_000_000;
+/// How long the guard does not use a store that failed, in nanoseconds.
+const BACK_OFF: u64 = 500_000_000;

@@ -1,4 +1,5 @@
-//! What threads meet by: std's, tokio's and the map's, or loom's where every interleaving is explored.
+//! The crate's synchronization primitives: those of std, tokio and the session map, or instrumented
+//! ones when loom explores every interleaving.
 
 #[cfg(not(all(test, interleave)))]
 pub(crate) use foldhash::fast::RandomState;
@@ -10,12 +11,12 @@ pub(crate) use tokio::sync::Notify;
 pub(crate) use tokio::sync::futures::{Notified, OwnedNotified};
 
 #[cfg(all(test, interleave))]
-pub(crate) use self::explored::{Notified, Notify, OwnedNotified, RandomState};
+pub(crate) use self::instrumented::{Notified, Notify, OwnedNotified, RandomState};
 #[cfg(all(test, interleave))]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
 
 #[cfg(all(test, interleave))]
-mod explored {
+mod instrumented {
     use std::future::Future;
     use std::hash::{BuildHasher, DefaultHasher};
     use std::marker::PhantomData;
@@ -26,8 +27,8 @@ mod explored {
     use loom::sync::atomic::{AtomicUsize, Ordering::AcqRel};
     use pin_project_lite::pin_project;
 
-    /// Hashes alike in every run, with a step before: a look into a map begins with it, and loom can
-    /// not look into that.
+    /// Builds hashers that hash alike in every run, with a loom step for each. Every lookup in a map
+    /// begins with one, and loom cannot see into the map.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct RandomState {
         steps: Arc<AtomicUsize>,
@@ -42,18 +43,18 @@ mod explored {
         }
     }
 
-    /// tokio's bell, with a step before each thing that it does: loom can not look into it.
+    /// tokio's `Notify`, with a loom step before each operation: loom cannot see into tokio.
     #[derive(Debug, Default)]
     pub(crate) struct Notify {
         steps: AtomicUsize,
-        bell: Arc<tokio::sync::Notify>,
+        inner: Arc<tokio::sync::Notify>,
     }
 
     pin_project! {
         pub(crate) struct Notified<'a> {
-            rings: Option<Arc<Notify>>,
+            notify: Option<Arc<Notify>>,
             #[pin]
-            rung: tokio::sync::futures::OwnedNotified,
+            inner: tokio::sync::futures::OwnedNotified,
             borrows: PhantomData<&'a ()>,
         }
     }
@@ -63,14 +64,14 @@ mod explored {
     impl Notify {
         pub(crate) fn notify_waiters(&self) {
             self.steps.fetch_add(1, AcqRel);
-            self.bell.notify_waiters();
+            self.inner.notify_waiters();
         }
 
         pub(crate) fn notified(&self) -> Notified<'_> {
             self.steps.fetch_add(1, AcqRel);
             Notified {
-                rings: None,
-                rung: self.bell.clone().notified_owned(),
+                notify: None,
+                inner: self.inner.clone().notified_owned(),
                 borrows: PhantomData,
             }
         }
@@ -78,8 +79,8 @@ mod explored {
         pub(crate) fn notified_owned(self: Arc<Self>) -> OwnedNotified {
             self.steps.fetch_add(1, AcqRel);
             Notified {
-                rung: self.bell.clone().notified_owned(),
-                rings: Some(self),
+                inner: self.inner.clone().notified_owned(),
+                notify: Some(self),
                 borrows: PhantomData,
             }
         }
@@ -90,10 +91,10 @@ mod explored {
 
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
             let this = self.project();
-            if let Some(bell) = this.rings {
-                bell.steps.fetch_add(1, AcqRel);
+            if let Some(notify) = this.notify {
+                notify.steps.fetch_add(1, AcqRel);
             }
-            this.rung.poll(cx)
+            this.inner.poll(cx)
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Log events, by `tracing`. Of a session they show its fingerprint, never its id; of a request nothing
-//! that the client wrote.
+//! Log events and span fields, through `tracing`. They show the fingerprint of a session, never its
+//! id. Of the text of a request they show the method alone, and only in a span that declares a field
+//! for it.
 
 use tracing::{debug, info, warn};
 
@@ -7,7 +8,7 @@ use crate::log::TARGET;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{SessionEvent, SessionHook};
 
-/// Logs what happens, under the target `mcp_session_guard`.
+/// A hook that logs session events under the target `mcp_session_guard`.
 pub(super) struct Log;
 
 impl SessionHook for Log {
@@ -37,21 +38,21 @@ impl SessionHook for Log {
     }
 }
 
-/// Anybody can be refused as often as they like, so that is told quietly, unless it is the
-/// server's own trouble.
+/// Logs a refusal. The level is DEBUG, because a client can cause any number of refusals, and WARN if
+/// the server is at fault.
 fn log_refusal(refusal: &Refusal) {
     let reason = refusal.reason();
     let status = refusal.status().as_u16();
     if refusal.is_only_reported() {
         info!(target: TARGET, %reason, status, "request would be refused");
-    } else if is_own_trouble(reason) {
+    } else if is_server_fault(reason) {
         warn!(target: TARGET, %reason, status, "request refused");
     } else {
         debug!(target: TARGET, %reason, status, "request refused");
     }
 }
 
-fn is_own_trouble(reason: RefusalReason) -> bool {
+fn is_server_fault(reason: RefusalReason) -> bool {
     matches!(
         reason,
         RefusalReason::OwnerUnresolved

@@ -1,6 +1,8 @@
-//! Metrics on the facade `metrics` (feature `metrics`). Names follow OpenTelemetry's conventions for
-//! MCP where these know the thing: `mcp.server.session.duration` with `mcp.protocol.version`, whose
-//! values are the revisions that have sessions and `other`. No other label but a reason.
+//! Metrics, through the facade `metrics` (feature `metrics`).
+//!
+//! Names follow OpenTelemetry's conventions for MCP where those define the metric:
+//! `mcp.server.session.duration` with `mcp.protocol.version`, whose values are the revisions with
+//! sessions and `other`. The only other label is `reason`.
 
 use metrics::{
     Counter, Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -10,19 +12,19 @@ use metrics::{
 use crate::protocol::revision::LEGACY_REVISIONS;
 use crate::session::{SessionEvent, SessionHook};
 
-/// Hands every event on to the recorder that is installed.
+/// A hook that passes every event to the installed recorder.
 pub(super) struct Metrics(());
 
 impl Metrics {
-    /// Tells the recorder, if there is one already, what the metrics mean.
+    /// Describes the metrics to the recorder, if one is installed already.
     pub(super) fn described() -> Self {
         describe_gauge!(OPEN, Unit::Count, "Sessions that are open.");
         describe_counter!(OPENED, Unit::Count, "Sessions opened.");
-        describe_counter!(RESTORED, Unit::Count, "Sessions taken over from a store.");
+        describe_counter!(RESTORED, Unit::Count, "Sessions restored from a store.");
         describe_counter!(
             STORE_FAILED,
             Unit::Count,
-            "Calls of the store that failed or came too late."
+            "Calls to the store that failed or timed out."
         );
         describe_counter!(ENDED, Unit::Count, "Sessions ended, by reason.");
         describe_histogram!(DURATION, Unit::Seconds, "How long sessions were open.");
@@ -31,9 +33,9 @@ impl Metrics {
         describe_counter!(
             REPORTED,
             Unit::Count,
-            "Requests that report-only mode let pass, by the reason to refuse them."
+            "Requests that report-only mode let pass, by the reason for a refusal."
         );
-        // So that they are there before anything happens.
+        // A scrape shows these metrics before the first event.
         open().increment(0);
         gauge!(STREAMS).increment(0);
         opened().increment(0);
@@ -81,12 +83,13 @@ impl SessionHook for Metrics {
     }
 }
 
-/// By a literal, so that its key is hashed when this is compiled, not at each opening.
+/// The counter of opened sessions. Its name is a literal, so the key is hashed at compile time, not
+/// at each opening.
 fn opened() -> Counter {
     counter!("mcp.server.session.opened")
 }
 
-/// Likewise.
+/// The gauge of open sessions. Its name is a literal for the same reason.
 fn open() -> Gauge {
     gauge!("mcp.server.session.active")
 }

@@ -1,4 +1,4 @@
-//! What can be seen of sessions from outside: the hooks that ship, log events and metrics.
+//! The built-in hooks, which log and count session events, and the fields of spans.
 
 mod log;
 #[cfg(feature = "metrics")]
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::session::SessionHook;
 
-/// The hooks that ship, and then those of the user.
+/// Returns the built-in hooks, followed by those of the user.
 pub(crate) fn hooks(users: Vec<Arc<dyn SessionHook>>) -> Vec<Arc<dyn SessionHook>> {
     let mut hooks: Vec<Arc<dyn SessionHook>> = vec![Arc::new(log::Log)];
     #[cfg(feature = "metrics")]

@@ -1,4 +1,4 @@
-//! The one clock of the sessions: nanoseconds since the process first asked, fit for an atomic.
+//! The clock of all sessions. It counts nanoseconds in a `u64`, so that a time fits into an atomic.
 //!
 //! It follows tokio's clock, so a test that pauses tokio's time pauses the sessions too.
 
@@ -7,30 +7,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Now, in nanoseconds. 63 bits last for 292 years.
+/// Returns the current time, in nanoseconds. 63 bits last for 292 years.
 pub(crate) fn now() -> u64 {
     at(Instant::now())
 }
 
-/// A moment in the unit of [`now`].
+/// Converts an instant into the unit of [`now`].
 pub(crate) fn at(moment: Instant) -> u64 {
     match moment.checked_duration_since(*EPOCH) {
         Some(since) => ORIGIN + since.as_nanos() as u64,
-        // A paused clock may have stopped before anybody asked.
+        // A test may have paused the clock before the first use of `EPOCH`.
         None => ORIGIN.saturating_sub(nanos(EPOCH.duration_since(moment))),
     }
 }
 
-/// A duration in the unit of [`now`].
+/// Converts a duration into the unit of [`now`].
 pub(crate) fn nanos(duration: Duration) -> u64 {
     let whole = duration.as_secs().saturating_mul(1_000_000_000);
     whole.saturating_add(u64::from(duration.subsec_nanos()))
 }
 
-// Read from the real clock: a paused one may already stand in the future of other tests'.
+// Read from the real clock: the paused clock of one test may be ahead of the clocks of others.
 #[allow(clippy::disallowed_types)]
 static EPOCH: LazyLock<Instant> = LazyLock::new(|| Instant::from_std(std::time::Instant::now()));
 
+/// The time at [`EPOCH`], the first use in this process. It leaves room for sessions that are older.
 const ORIGIN: u64 = 1 << 63;
 
 #[cfg(test)]

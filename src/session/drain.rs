@@ -1,5 +1,5 @@
-//! The end of a guard (contract §5 "Drain"): no session opens any more, and at the deadline
-//! everything that would keep a server from shutting down ends.
+//! The drain of a guard (contract §5 "Drain"): no session opens any more, and at the deadline the
+//! guard ends everything that would keep a server from shutting down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use crate::sync::atomic::{
 };
 use crate::sync::{Notified, Notify};
 
-/// How far the drain of a registry is.
+/// The progress of a registry's drain.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
-    /// When it will be over, in the unit of [`clock::now`]; 0 while nobody drains.
+    /// The deadline, in the unit of [`clock::now`]; 0 before the drain begins.
     deadline: AtomicU64,
     is_over: AtomicBool,
-    /// Calls, with their event streams, that are tied to no session.
+    /// The calls without a session, with their event streams.
     calls: Arc<Tally>,
-    /// Rung when it is over.
-    bell: Arc<Notify>,
-    /// Rung when a session that it waits for is gone.
-    gone: Notify,
+    /// Notified when the drain is over.
+    over: Arc<Notify>,
+    /// Notified when a session frees its slot during the drain.
+    slot_freed: Notify,
 }
 
 impl Drain {
-    /// From now on no session opens. Of several deadlines the earliest counts.
-    pub(crate) fn begin(&self, patience: Duration) {
-        let deadline = clock::now().saturating_add(clock::nanos(patience));
+    /// Begins the drain: from now on no session opens. The earliest of several deadlines applies.
+    pub(crate) fn begin(&self, time_limit: Duration) {
+        let deadline = clock::now().saturating_add(clock::nanos(time_limit));
         let _ = self.deadline.fetch_update(AcqRel, Acquire, |set| {
             (set == 0 || deadline < set).then_some(deadline)
         });
@@ -39,38 +39,38 @@ impl Drain {
         self.deadline.load(Acquire) != 0
     }
 
-    /// The deadline has passed: whoever waits is told.
+    /// Marks the drain as over and notifies all waiters.
     pub(crate) fn finish(&self) {
         self.is_over.store(true, Release);
-        self.bell.notify_waiters();
+        self.over.notify_waiters();
     }
 
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Acquire)
     }
 
-    /// How long until the deadline, in whole seconds, rounded up; at least 1.
+    /// Returns the seconds until the deadline, rounded up; at least 1.
     pub(crate) fn seconds_left(&self) -> u64 {
         let left = self.deadline.load(Acquire).saturating_sub(clock::now());
         Duration::from_nanos(left).as_secs_f64().ceil().max(1.0) as u64
     }
 
-    /// A session is gone.
-    pub(super) fn look(&self) {
+    /// Notifies the drain, if there is one, that a slot was freed.
+    pub(super) fn notify_slot_freed(&self) {
         if self.is_draining() {
-            self.gone.notify_waiters();
+            self.slot_freed.notify_waiters();
         }
     }
 
-    pub(super) fn gone(&self) -> Notified<'_> {
-        self.gone.notified()
+    pub(super) fn slot_freed(&self) -> Notified<'_> {
+        self.slot_freed.notified()
     }
 
     pub(crate) fn bell(&self) -> Arc<Notify> {
-        self.bell.clone()
+        self.over.clone()
     }
 
-    /// The calls, with their event streams, that are tied to no session.
+    /// Returns the counter of calls without a session. A call counts until its event stream ends.
     pub(crate) fn calls(&self) -> &Arc<Tally> {
         &self.calls
     }

@@ -1,10 +1,10 @@
-//! Every reason for which a session ends, one row each.
+//! The reasons for which a session ends, one row each.
 
 use std::fmt;
 
 macro_rules! end_reasons {
     ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
-        /// Why a session ended.
+        /// The reason why a session ended.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
         #[non_exhaustive]
         #[repr(u8)]
@@ -15,7 +15,7 @@ macro_rules! end_reasons {
         impl EndReason {
             pub(crate) const ALL: &[Self] = &[$(Self::$reason,)*];
 
-            /// The reason's name in logs and metrics, in snake case.
+            /// Returns the name of the reason in logs and metrics, in snake case.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -27,34 +27,37 @@ macro_rules! end_reasons {
 }
 
 end_reasons! {
-    /// The answer to `initialize` did not reach the client whole, or was none that opens a session.
+    /// The client did not receive the whole answer to `initialize`, or the answer opened no session.
     Abandoned = "abandoned",
     /// The client sent DELETE.
     Deleted = "deleted",
-    /// The server shut down and the [drain](crate::SessionGuardLayer::drain)'s time was over.
+    /// The server shut down, and the deadline of the [drain](crate::SessionGuardLayer::drain) passed.
     Drained = "drained",
-    /// Another process has ended it, or the [store](crate::SessionGuardBuilder::store) does not know
-    /// it any more.
+    /// Another node ended the session, or the [store](crate::SessionGuardBuilder::store) no longer
+    /// knows it.
     EndedElsewhere = "ended_elsewhere",
-    /// It made room for another: the limit of sessions was reached and this was the oldest that was
-    /// never used, or its owner's limit and this had been idle longest.
+    /// The guard evicted the session to make room for another. At the session limit it evicts the
+    /// oldest session that was never used; at the limit of an owner, the owner's session that has
+    /// been idle longest.
     Evicted = "evicted",
-    /// The guard itself is gone: no layer, service or [`Sessions`](crate::Sessions) of it is left.
+    /// The guard was dropped: no layer, service or [`Sessions`](crate::Sessions) of it is left.
     GuardDropped = "guard_dropped",
-    /// The server shut down, and the session goes on elsewhere: its
+    /// The server shut down and released the session, which may live on elsewhere: its
     /// [store](crate::SessionGuardBuilder::store) keeps it.
     HandedOver = "handed_over",
-    /// No request or response for the idle timeout.
+    /// No request or response body was in flight for the idle timeout.
     Idle = "idle",
-    /// The inner service has lost its own session: it answered 404 for its id.
+    /// The inner service lost its own session: it answered 404 for the id of that session.
     InnerLost = "inner_lost",
-    /// The absolute lifetime was over.
+    /// The session reached its absolute lifetime.
     Lifetime = "lifetime",
-    /// No second message came in time.
+    /// The client sent no second message in time.
     NeverUsed = "never_used",
-    /// Ended through [`McpSession::end`](crate::McpSession::end) or [`Sessions`](crate::Sessions).
+    /// The server called [`McpSession::end`](crate::McpSession::end) or a method of
+    /// [`Sessions`](crate::Sessions).
     Revoked = "revoked",
-    /// `initialize` was answered by an event stream that did not carry the response in time.
+    /// The inner service answered `initialize` with an event stream that did not carry the response
+    /// in time.
     Unconfirmed = "unconfirmed",
 }
 
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_end_reason_survives_the_state_word() {
+    fn every_end_reason_is_read_back_from_the_state_word() {
         for &reason in EndReason::ALL {
             assert_eq!(EndReason::from_code(reason as u8), reason);
         }

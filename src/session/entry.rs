@@ -1,7 +1,7 @@
-//! One session's record: its state machine and its clocks, in atomics only.
+//! The entry of one session: its state machine and its clocks, in atomics only.
 //!
-//! "Nothing is in flight and the clock ran out" and "it ends" are one step on the state word, so a
-//! request that begins in between wins or loses, never both.
+//! One step on the state word checks that nothing is in flight and ends the session. A request that
+//! begins at the same moment therefore either keeps the session or comes too late.
 
 mod clocks;
 mod in_flight;
@@ -29,7 +29,7 @@ use crate::sync::atomic::{
 pub(crate) use self::clocks::Limits;
 pub(crate) use self::in_flight::InFlight;
 
-/// One session, shared by the registry, its handles and whatever is in flight for it.
+/// One session, shared by the registry, its handles and everything in flight for it.
 pub(crate) struct Entry {
     pub(crate) id: McpSessionId,
     pub(crate) client: Arc<Client>,
@@ -37,53 +37,54 @@ pub(crate) struct Entry {
     pub(crate) scope: Scope,
     /// The inner service's own session id, never shown outside.
     inner_id: OnceLock<Box<HeaderValue>>,
-    /// The version in the result of `initialize`, whatever it is.
+    /// The version in the result of `initialize`, known or not.
     protocol_version: OnceLock<Cow<'static, str>>,
     pub(crate) extras: Extras,
-    /// The name of the process that opened it, where there is a store.
+    /// The name of the node that opened the session; `None` without a store.
     opened_on: Option<Arc<String>>,
-    /// When the store last vouched for it, [`UNSTORED`] where it does not know it, 0 where that is
-    /// in doubt.
+    /// The time when the store last confirmed the session; [`UNSTORED`] if the store does not know
+    /// it, 0 if it is unverified.
     verified: AtomicU64,
-    /// When the store was last told that it is in use.
+    /// The time when the store last learned that the session is in use.
     refreshed: AtomicU64,
-    registry: Weak<dyn Home>,
-    /// Phase, flags, end reason, requests in flight and a count of beginnings: see [`State`].
+    registry: Weak<dyn EntryRegistry>,
+    /// Phase, flags, end reason, number of requests in flight and number of beginnings: see
+    /// [`State`].
     state: AtomicU64,
-    /// When the session opened.
+    /// The time when the session opened.
     opened: AtomicU64,
-    /// When the last admitted request or response body ended.
+    /// The time when the last admitted request or response body ended.
     last: AtomicU64,
-    /// How many of those in flight are response bodies that were wrapped to tell their end.
+    /// The number of response bodies in flight. Each was wrapped, so that its end is seen.
     bodies: AtomicU32,
-    /// When one of these bodies last carried a byte, or [`SINCE`].
+    /// The time when one of these bodies last carried a byte, or [`clocks::BYTE_CARRIED`].
     last_byte: AtomicU64,
 }
 
-/// What the client said of itself in `initialize`, kept once for all sessions that say the same.
+/// The client of a session, as it named itself in `initialize`. All sessions of one client share it.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 pub(crate) struct Client {
     pub(crate) name: Option<Box<str>>,
     pub(crate) version: Option<Box<str>>,
 }
 
-/// Where an entry is registered: the one thing that it knows of the modules above it.
-pub(crate) trait Home: Send + Sync {
-    /// Ends the session, whatever it is in the middle of. `false` if it had ended before.
+/// The registry of an entry: all that an entry knows of the modules above it.
+pub(crate) trait EntryRegistry: Send + Sync {
+    /// Ends the session in any phase. Returns `false` if it had already ended.
     fn end(&self, entry: &Arc<Entry>, reason: EndReason) -> bool;
 
     fn observers(&self) -> &Arc<Observers>;
 }
 
 impl Entry {
-    /// A record for an `initialize` that is on its way.
+    /// Creates the entry for an `initialize` in progress.
     pub(crate) fn reserved(
         id: McpSessionId,
         client: Arc<Client>,
         owner: Option<Owner>,
         scope: Scope,
         opened_on: Option<Arc<String>>,
-        registry: Weak<dyn Home>,
+        registry: Weak<dyn EntryRegistry>,
     ) -> Self {
         let now = clock::now();
         Self {
@@ -106,14 +107,15 @@ impl Entry {
         }
     }
 
-    /// The inner service named a session of its own in its answer to `initialize`.
+    /// Stores the id of the inner session, which the inner service set in its answer to `initialize`.
     pub(crate) fn keep_inner_id(&self, id: HeaderValue) {
         let _ = self.inner_id.set(Box::new(id));
     }
 
-    /// The answer to `initialize` came: from now on the id is good. `None` if it ended meanwhile.
+    /// Opens the session when the inner service has answered `initialize`: from now on the id is
+    /// valid. Returns `None` if the session ended meanwhile.
     ///
-    /// The answer's own body counts as in flight; nothing else can be yet.
+    /// The body of the answer counts as in flight; nothing else can be in flight yet.
     pub(crate) fn open(self: &Arc<Self>, phase: Phase) -> Option<InFlight> {
         let now = clock::now();
         for clock in [&self.opened, &self.last, &self.last_byte] {
@@ -133,8 +135,8 @@ impl Entry {
         })
     }
 
-    /// The record of a session that opened before, elsewhere or in an earlier life, comes back: from
-    /// now on the id is good here. `false` if it ended meanwhile.
+    /// Restores a session that another process opened, or this one before a restart: from now on the
+    /// id is valid here. Returns `false` if the session ended meanwhile.
     pub(crate) fn resume(&self) -> bool {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
@@ -145,18 +147,18 @@ impl Entry {
             .is_ok()
     }
 
-    /// It opened so long ago.
+    /// Sets how long ago the session opened, in nanoseconds.
     pub(crate) fn set_age(&self, age: u64) {
         let opened = clock::now().saturating_sub(age);
         self.opened.store(opened, Relaxed);
     }
 
-    /// The result names this version.
+    /// Stores the protocol version that the result of `initialize` names.
     pub(crate) fn keep_protocol_version(&self, protocol_version: Cow<'static, str>) {
         let _ = self.protocol_version.set(protocol_version);
     }
 
-    /// The client has the result: a provisional session is live.
+    /// Confirms the session, because the client has the result: a provisional session becomes live.
     pub(crate) fn confirm(self: &Arc<Self>) {
         let confirmed = self.state.fetch_update(AcqRel, Acquire, |word| {
             let state = State(word);
@@ -170,17 +172,18 @@ impl Entry {
         }
     }
 
-    /// All have been told that the session opened. Why it has ended meanwhile, if it has.
-    pub(crate) fn mark_told(&self) -> Option<EndReason> {
-        State(self.state.fetch_or(State::TOLD, AcqRel)).end_reason()
+    /// Records that all observers were notified of the opening. Returns why the session has ended
+    /// meanwhile, if it has.
+    pub(crate) fn mark_announced(&self) -> Option<EndReason> {
+        State(self.state.fetch_or(State::ANNOUNCED, AcqRel)).end_reason()
     }
 
-    /// Who is told what happens to it; `None` if the guard is gone.
+    /// Returns the observers of the session; `None` if the guard was dropped.
     pub(crate) fn observers(&self) -> Option<Arc<Observers>> {
         Some(self.registry.upgrade()?.observers().clone())
     }
 
-    /// A request names this session. `None` if its id is not good.
+    /// Begins a request of the session. Returns `None` if the id is not valid.
     pub(crate) fn begin(self: Arc<Self>) -> Option<InFlight> {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
@@ -195,14 +198,14 @@ impl Entry {
         })
     }
 
-    /// Whether this is a session of the scope and owner that ask for it. Nobody's sessions are
-    /// nobody's only.
+    /// Returns whether the session belongs to this scope and owner. An anonymous session matches
+    /// anonymous callers only.
     #[inline]
     pub(crate) fn belongs_to(&self, scope: &Scope, owner: Option<&Owner>) -> bool {
         self.scope == *scope && self.owner.as_ref() == owner
     }
 
-    /// Ends the session. `None` if it had ended before; else the state that it was in.
+    /// Ends the session and returns the state before; `None` if it had already ended.
     pub(crate) fn end(&self, reason: EndReason) -> Option<State> {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
@@ -213,92 +216,94 @@ impl Entry {
             .map(State)
     }
 
-    /// Ends the session if no second message has come. `None` if one has, or it had ended.
-    pub(crate) fn end_unused(&self, reason: EndReason) -> Option<State> {
+    /// Ends the session if it was never used. Returns the state before; `None` if a second message
+    /// came or the session had already ended.
+    pub(crate) fn end_never_used(&self, reason: EndReason) -> Option<State> {
         self.state
             .fetch_update(AcqRel, Acquire, |word| {
                 let state = State(word);
-                let is_unused = state.is_usable() && !state.is_used();
-                is_unused.then(|| state.ended(reason).0)
+                let is_never_used = state.is_usable() && !state.is_used();
+                is_never_used.then(|| state.ended(reason).0)
             })
             .ok()
             .map(State)
     }
 
-    /// Ends the session and takes it out of its registry. `false` if it had ended before.
+    /// Ends the session and removes it from its registry. Returns `false` if it had already ended.
     pub(crate) fn leave(self: &Arc<Self>, reason: EndReason) -> bool {
         self.registry
             .upgrade()
             .is_some_and(|registry| registry.end(self, reason))
     }
 
-    /// Claims the one DELETE that may be under way; `false` if another has it.
+    /// Claims the one DELETE that may be under way. Returns `false` if another has claimed it or the
+    /// session is not open.
     pub(crate) fn begin_delete(&self) -> bool {
         let before = State(self.state.fetch_or(State::DELETING, AcqRel));
         before.is_usable() && before.0 & State::DELETING == 0
     }
 
-    /// The DELETE was refused by the inner service: another may be tried.
+    /// Allows another DELETE, because the inner service refused this one.
     pub(crate) fn cancel_delete(&self) {
         self.state.fetch_and(!State::DELETING, AcqRel);
         self.extras.ring();
     }
 
-    /// The inner service may not have heard the client's DELETE.
+    /// Records that the inner service may not have received the DELETE of the client.
     pub(crate) fn mark_unheard(&self) {
-        self.state.fetch_or(State::UNHEARD, AcqRel);
+        self.state.fetch_or(State::DELETE_UNANSWERED, AcqRel);
     }
 
-    /// Whether the inner service knows of the end by the client's DELETE.
+    /// Returns whether the inner service knows of the end from the DELETE of the client.
     pub(crate) fn is_delete_heard(&self) -> bool {
-        self.state.load(Acquire) & (State::DELETING | State::UNHEARD) == State::DELETING
+        self.state.load(Acquire) & (State::DELETING | State::DELETE_UNANSWERED) == State::DELETING
     }
 
-    /// The inner service has answered a GET with an event stream.
+    /// Records that the inner service answered a GET with an event stream.
     pub(crate) fn mark_streamed(&self) {
         if !self.has_streamed() {
             self.state.fetch_or(State::STREAMED, AcqRel);
         }
     }
 
-    /// Whether the inner service has ever answered a GET with an event stream.
+    /// Returns whether the inner service has ever answered a GET with an event stream.
     pub(crate) fn has_streamed(&self) -> bool {
         self.state.load(Acquire) & State::STREAMED != 0
     }
 
-    /// Whether a DELETE is under way, or has ended the session.
+    /// Returns whether a DELETE is under way or has ended the session.
     pub(crate) fn is_deleting(&self) -> bool {
         self.state.load(Acquire) & State::DELETING != 0
     }
 
-    /// Whether the id is good: provisional or live.
-    #[inline] // asked for each frame of a stream
+    /// Returns whether the id is valid: the session is provisional or live.
+    #[inline] // called for each frame of a stream
     pub(crate) fn is_usable(&self) -> bool {
         State(self.state.load(Acquire)).is_usable()
     }
 
-    /// Whether a second message has come.
+    /// Returns whether a second message has come.
     pub(crate) fn is_used(&self) -> bool {
         State(self.state.load(Acquire)).is_used()
     }
 
-    /// How many requests and response bodies are in flight.
+    /// Returns the number of requests and response bodies in flight.
     pub(crate) fn in_flight(&self) -> u64 {
         State(self.state.load(Acquire)).in_flight()
     }
 
-    /// Why the session ended, if it has.
+    /// Returns why the session ended, if it has.
     #[inline]
     pub(crate) fn end_reason(&self) -> Option<EndReason> {
         State(self.state.load(Acquire)).end_reason()
     }
 
-    /// When the session opened.
+    /// Returns when the session opened.
     pub(crate) fn opened(&self) -> u64 {
         self.opened.load(Relaxed)
     }
 
-    /// When the last admitted request or response body ended.
+    /// Returns when the last admitted request or response body ended.
     pub(crate) fn last(&self) -> u64 {
         self.last.load(Relaxed)
     }
@@ -307,7 +312,7 @@ impl Entry {
         self.opened_on.as_deref().map(String::as_str)
     }
 
-    /// The version in the result of `initialize`.
+    /// Returns the version in the result of `initialize`, once it came.
     #[inline]
     pub(crate) fn negotiated(&self) -> Option<&Cow<'static, str>> {
         self.protocol_version.get()
@@ -336,12 +341,14 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The store does not know the session: it is this process's only, and needs no check.
+/// The value of [`Entry::verified`] for a session that the store does not know. The session belongs
+/// to this process only and needs no check.
 const UNSTORED: u64 = u64::MAX;
+
 #[cfg(test)]
 impl Entry {
-    /// One without a registry.
-    pub(crate) fn alone(id: &str, owner: Option<Owner>) -> Arc<Self> {
+    /// Creates an entry without a registry.
+    pub(crate) fn without_registry(id: &str, owner: Option<Owner>) -> Arc<Self> {
         use super::registry::Registry;
         let id = McpSessionId::restored(id).expect("the id is well formed");
         let (client, registry) = (Arc::default(), Weak::<Registry>::new());

@@ -1,21 +1,24 @@
+//! The events of sessions, and the hook that observes them.
+
 use std::time::Duration;
 
 use super::{EndReason, McpSession};
 use crate::refusal::Refusal;
 use crate::store::StoreError;
 
-/// Is told what happens to sessions; given to
-/// [`SessionGuardBuilder::hook`](crate::SessionGuardBuilder::hook), most often as a closure.
+/// Observes the events of sessions. Passed to
+/// [`SessionGuardBuilder::hook`](crate::SessionGuardBuilder::hook), usually as a closure.
 ///
 /// # Contract
 ///
-/// - Called on the thread on which it happens, most often that of a request: it must not block.
-/// - No lock is held: it may call back into [`Sessions`](crate::Sessions) and the session.
-/// - Of every session you are told once that it opened (or was restored), first of all; once that it
-///   ended; and in
-///   between, at most once, that it is confirmed, and of its streams. A stream's close may come after
-///   the session's end, and so may whatever happens at the same moment on another thread.
-/// - A panic is caught and changes nothing.
+/// - The guard calls the hook on the thread on which the event happens, usually that of a request.
+///   The hook must not block.
+/// - The guard holds no lock during the call, so the hook may call back into
+///   [`Sessions`](crate::Sessions) and the session.
+/// - Of every session the hook receives one `Opened` or `Restored` event first, and one `Ended` event.
+///   In between it receives at most one `Confirmed` event, and the events of the session's streams.
+///   `StreamClosed` may follow after `Ended`, and so may an event of the same moment on another thread.
+/// - The guard catches a panic, which changes nothing.
 ///
 /// ```
 /// use mcp_session_guard::{SessionEvent, SessionGuardLayer};
@@ -32,12 +35,12 @@ use crate::store::StoreError;
 /// # Ok::<(), mcp_session_guard::ConfigError>(())
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can not be told of sessions",
+    message = "`{Self}` cannot observe sessions",
     label = "not a `SessionHook`",
-    note = "write `|event: &SessionEvent<'_>| {{ .. }}`, with its type: closures take it from here"
+    note = "write the closure as `|event: &SessionEvent<'_>| {{ .. }}`: the compiler cannot infer this type"
 )]
 pub trait SessionHook: Send + Sync + 'static {
-    /// Something happened.
+    /// Handles one event.
     fn on_event(&self, event: &SessionEvent<'_>);
 }
 
@@ -47,18 +50,18 @@ impl<F: Fn(&SessionEvent<'_>) + Send + Sync + 'static> SessionHook for F {
     }
 }
 
-/// What a [`SessionHook`] is told.
+/// An event that a [`SessionHook`] receives.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum SessionEvent<'a> {
-    /// The inner service has opened a session; its id is about to go out.
+    /// The inner service opened a session. The guard is about to send the id to the client.
     #[non_exhaustive]
     Opened {
         /// The session.
         session: &'a McpSession,
     },
-    /// A session that another process has opened, or this one in an earlier life, goes on here: the
-    /// [store](crate::SessionGuardBuilder::store) knew it.
+    /// The guard restored a session from the [store](crate::SessionGuardBuilder::store). Another
+    /// process opened it, or this one before a restart.
     #[non_exhaustive]
     Restored {
         /// The session.
@@ -67,40 +70,40 @@ pub enum SessionEvent<'a> {
     /// The [store](crate::SessionGuardBuilder::store) failed, or did not answer in time.
     #[non_exhaustive]
     StoreFailed {
-        /// What went wrong.
+        /// The error of the store.
         error: &'a StoreError,
     },
-    /// The client has the answer to `initialize` whole.
+    /// The client received the whole answer to `initialize`.
     #[non_exhaustive]
     Confirmed {
         /// The session.
         session: &'a McpSession,
     },
-    /// An event stream of the session has begun: of a GET, or the answer to a POST.
+    /// An event stream of the session began: the answer to a GET or to a POST.
     #[non_exhaustive]
     StreamOpened {
         /// The session.
         session: &'a McpSession,
     },
-    /// An event stream of the session is over, however it ended.
+    /// An event stream of the session ended, for any reason.
     #[non_exhaustive]
     StreamClosed {
         /// The session.
         session: &'a McpSession,
     },
-    /// A request was refused; or would have been, see
+    /// The guard refused a request, or would have: see
     /// [`Refusal::is_only_reported`](crate::Refusal::is_only_reported).
     #[non_exhaustive]
     Refused {
         /// The refusal.
         refusal: &'a Refusal,
     },
-    /// A session that had opened has ended.
+    /// A session that had opened ended.
     #[non_exhaustive]
     Ended {
-        /// The session; its state is gone.
+        /// The session. Its state is already dropped.
         session: &'a McpSession,
-        /// Why.
+        /// Why it ended.
         reason: EndReason,
         /// How long it was open.
         lived: Duration,

@@ -1,5 +1,5 @@
-//! What few sessions need, allocated by the first use: the bell that tells of the end, the lists of
-//! GET streams, the user's state, the word that the inner service awaits.
+//! Rarely used state of a session, allocated on first use: the end notifier, the lists of GET
+//! streams, the state of the user, the callback that sends the inner DELETE.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -22,15 +22,16 @@ type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 #[derive(Default)]
 pub(crate) struct Extras {
     lazy: Mutex<Option<Box<Lazy>>>,
-    /// Open GET streams up to this number had to make room, by their kind.
+    /// The open GET streams that were evicted are those up to this number, by kind.
     evicted: [AtomicU32; 2],
 }
 
 #[derive(Default)]
 struct Lazy {
-    /// Rung when the session ends, one of its GET streams has to, or a DELETE was refused.
+    /// Notified when the session ends, one of its GET streams is evicted, or the inner service
+    /// refused a DELETE.
     bell: Arc<Notify>,
-    /// The GET streams, by their kind.
+    /// The GET streams, by kind.
     streams: [Streams; 2],
     state: State,
     inner_delete: Option<InnerDelete>,
@@ -51,18 +52,19 @@ impl Extras {
         }
     }
 
-    /// Adds a GET whose answer has not begun. Beyond `limit` the oldest of these is removed and notified.
+    /// Adds a GET whose answer has not begun. Beyond `limit`, removes the oldest of these and
+    /// notifies it.
     pub(super) fn add_waiting(&self, kind: StreamKind, limit: usize) -> u32 {
         self.with_streams(kind, |streams| streams.wait(limit))
     }
 
-    /// Adds an open GET stream in place of the GET that `waited`. Beyond `limit` the oldest is removed and
-    /// notified.
+    /// Adds an open GET stream in place of the GET that `waited`. Beyond `limit`, removes the oldest
+    /// stream and notifies it.
     pub(super) fn add_stream(&self, kind: StreamKind, waited: Option<u32>, limit: usize) -> u32 {
         self.with_streams(kind, |streams| streams.open(waited, limit))
     }
 
-    /// Adds a stream, and wakes the watchers if another had to make room.
+    /// Adds a stream, and wakes the watchers if it evicted another.
     fn with_streams(&self, kind: StreamKind, add: impl FnOnce(&mut Streams) -> (u32, Gone)) -> u32 {
         let mut lock = self.lock();
         let lazy = lock.get_or_insert_default();
@@ -78,27 +80,27 @@ impl Extras {
         number
     }
 
-    /// Whether a GET whose answer has not begun has its place still.
+    /// Returns whether a GET whose answer has not begun still has its place.
     pub(super) fn waits(&self, kind: StreamKind, number: u32) -> bool {
         let lock = self.lock();
         let lazy = lock.as_ref();
         lazy.is_some_and(|lazy| lazy.streams[kind as usize].waits(number))
     }
 
-    /// Up to which number open streams had to make room.
+    /// Returns the number up to which open streams were evicted.
     #[inline]
     pub(super) fn evicted(&self, kind: StreamKind) -> &AtomicU32 {
         &self.evicted[kind as usize]
     }
 
-    /// The stream is over, however it ended.
+    /// Removes a stream that has ended.
     pub(super) fn remove_stream(&self, kind: StreamKind, number: u32) {
         if let Some(lazy) = &mut *self.lock() {
             lazy.streams[kind as usize].remove(number);
         }
     }
 
-    /// How many plain GET streams are open.
+    /// Returns the number of open plain GET streams.
     pub(crate) fn streams(&self) -> usize {
         let lock = self.lock();
         let lazy = lock.as_ref();
@@ -107,15 +109,15 @@ impl Extras {
         })
     }
 
-    /// The value of this type, if the session holds one.
+    /// Returns the value of this type, if the session has one.
     pub(crate) fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let value = self.lock().as_ref()?.state.get(&TypeId::of::<T>())?.clone();
         value.downcast().ok()
     }
 
-    /// Keeps `value` unless there is one of its type, and returns the one that is kept.
+    /// Stores `value` unless there is one of its type, and returns the stored value.
     ///
-    /// An ended session keeps nothing.
+    /// An ended session stores nothing.
     pub(crate) fn state_or_insert<T: Any + Send + Sync>(&self, entry: &Entry, value: T) -> Arc<T> {
         let value = Arc::new(value);
         let mut lock = self.lock();
@@ -128,30 +130,30 @@ impl Extras {
             .entry(TypeId::of::<T>())
             .or_insert_with(|| value.clone())
             .clone();
-        // A value that is not kept may call back into the session when it is dropped.
+        // A value that is not stored may call back into the session when it is dropped.
         drop(lock);
         kept.downcast().unwrap_or(value)
     }
 
-    /// The session has ended: the state goes, and whoever watches is told.
+    /// Drops the state of a session that has ended, and notifies the watchers.
     ///
-    /// The caller has marked the end before, so that a watcher who comes too late for the bell
-    /// sees the mark.
+    /// The caller has already marked the end, so that a watcher who misses the notification sees the
+    /// mark.
     pub(crate) fn close(&self, entry: &Arc<Entry>) {
-        // Taken out first: wakers run, and values are dropped, without the lock.
+        // Taken out first, so that wakers run and values are dropped without the lock.
         let lazy = self.lock().take();
         if let Some(mut lazy) = lazy {
             lazy.bell.notify_waiters();
             if let Some(inner_delete) = lazy.inner_delete.take() {
                 inner_delete(entry);
             }
-            // A user's `Drop` that panics must not take the caller along, who may be another
-            // client's request or the sweep.
+            // A panic in a user's `Drop` must not unwind into the caller, which may be the request of
+            // another client or the sweep.
             let _ = unless_it_panics(|| drop(lazy));
         }
     }
 
-    /// Gives back what nobody uses any more.
+    /// Frees the lazy part if nothing uses it.
     pub(crate) fn tidy(&self) {
         let mut lock = self.lock();
         let is_unused = lock.as_ref().is_some_and(|lazy| {
@@ -163,7 +165,7 @@ impl Extras {
         }
     }
 
-    /// Has whoever watches look again.
+    /// Makes all watchers check again.
     pub(crate) fn ring(&self) {
         let bell = self.lock().as_ref().map(|lazy| lazy.bell.clone());
         if let Some(bell) = bell {
@@ -181,7 +183,7 @@ impl Extras {
 }
 
 pin_project! {
-    /// Waits until something is over. Costs nothing until first polled.
+    /// Waits until something is over. Costs nothing until the first poll.
     #[derive(Default)]
     pub(crate) struct Watch {
         #[pin]
@@ -190,7 +192,7 @@ pin_project! {
 }
 
 impl Watch {
-    /// Ready once `is_over` holds, which is asked again whenever the bell rings.
+    /// Returns `Ready` once `is_over` holds. Checks it again at each notification of the bell.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
         bell: impl Fn() -> Arc<Notify>,
@@ -200,8 +202,8 @@ impl Watch {
         let mut this = self.project();
         while !is_over() {
             let Some(rung) = this.rung.as_mut().as_pin_mut() else {
-                // `Notified` hears `notify_waiters` from its creation on, so the look at
-                // `is_over` after it misses nothing.
+                // `Notified` receives `notify_waiters` from its creation on, so a check of `is_over`
+                // after that misses nothing.
                 this.rung.set(Some(bell().notified_owned()));
                 continue;
             };

@@ -1,4 +1,4 @@
-//! What handlers and operators hold of a session.
+//! The handle of a session, for handlers and operators.
 
 use std::any::Any;
 use std::fmt;
@@ -14,17 +14,17 @@ use super::extras::Watch;
 use super::id::{Fingerprint, McpSessionId};
 use super::owner::Owner;
 
-/// One session: its id, what is known of it, the state that handlers keep in it, and its end.
+/// A handle to one session: its id, its properties, the state that handlers store in it, and its end.
 ///
-/// In a handler it is an extractor; elsewhere take it from the request's extensions with
-/// [`from_extensions`](Self::from_extensions) or from [`Sessions`](crate::Sessions). In a tool of rmcp extract
-/// `Extension(parts): Extension<http::request::Parts>` and ask `parts.extensions`. A handle neither keeps its
-/// session alive nor frees it: a session ends by the rules of the guard, and its handles then
-/// tell [why](Self::end_reason).
+/// In a handler it is an extractor. Elsewhere take it from the request's extensions with
+/// [`from_extensions`](Self::from_extensions), or from [`Sessions`](crate::Sessions). In a tool of
+/// rmcp, extract `Extension(parts): Extension<http::request::Parts>` and use `parts.extensions`. A
+/// handle does not keep its session alive, and dropping it does not end the session. After the end,
+/// its handles return [the reason](Self::end_reason).
 ///
-/// While `initialize` is handled the session is not open yet: the id is known,
-/// [`protocol_version`](Self::protocol_version) is `None`, and if the answer opens no session
-/// everything kept in it is dropped.
+/// While `initialize` is handled, the session is not open yet: the id is known,
+/// [`protocol_version`](Self::protocol_version) is `None`, and if the answer opens no session, the
+/// guard drops everything stored in it.
 #[derive(Clone)]
 pub struct McpSession {
     entry: Arc<Entry>,
@@ -35,68 +35,69 @@ impl McpSession {
         Self { entry }
     }
 
-    /// The id that the client sends in `Mcp-Session-Id`.
+    /// Returns the id that the client sends in `Mcp-Session-Id`.
     #[must_use]
     pub fn id(&self) -> &McpSessionId {
         &self.entry.id
     }
 
-    /// A short keyed hash of the id, for logs and pages: it tells sessions apart and nothing of the
-    /// id, and differs from process to process.
+    /// Returns a short keyed hash of the id, for logs and pages. It tells sessions apart without
+    /// revealing the id, and differs from process to process.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.entry.id.fingerprint()
     }
 
-    /// The protocol version that the answer to `initialize` named; `None` before it came, or if
-    /// it named none.
+    /// Returns the protocol version that the answer to `initialize` named; `None` before the answer,
+    /// or if it named none.
     #[must_use]
     pub fn protocol_version(&self) -> Option<&str> {
         self.entry.protocol_version()
     }
 
-    /// `clientInfo.name` of `initialize`, cut to 128 bytes, control characters replaced.
+    /// Returns `clientInfo.name` of `initialize`, cut to 128 bytes, with control characters replaced.
     #[must_use]
     pub fn client_name(&self) -> Option<&str> {
         self.entry.client.name.as_deref()
     }
 
-    /// `clientInfo.version` of `initialize`, cut to 128 bytes, control characters replaced.
+    /// Returns `clientInfo.version` of `initialize`, cut to 128 bytes, with control characters
+    /// replaced.
     #[must_use]
     pub fn client_version(&self) -> Option<&str> {
         self.entry.client.version.as_deref()
     }
 
-    /// Whose session it is; `None` is nobody's. Always `None` where the guard asks for no
-    /// [owner](crate::SessionGuardBuilder::owner).
+    /// Returns the owner of the session; `None` for an anonymous session. Always `None` if the guard
+    /// does not resolve an [owner](crate::SessionGuardBuilder::owner).
     #[must_use]
     pub fn owner(&self) -> Option<&Owner> {
         self.entry.owner.as_ref()
     }
 
-    /// The [scope](crate::SessionGuardBuilder::scope) of the guard that opened it; empty where
-    /// that has none.
+    /// Returns the [scope](crate::SessionGuardBuilder::scope) of the guard that opened the session;
+    /// empty if the guard has none.
     #[must_use]
     pub fn scope(&self) -> &str {
         self.entry.scope.name()
     }
 
-    /// The [name](crate::store::StoreOptions::node_name) of the process that opened it; `None` where
-    /// the guard has no [store](crate::SessionGuardBuilder::store). Where the inner service keeps
-    /// sessions of its own, that process has them: send requests there.
+    /// Returns the [name](crate::store::StoreOptions::node_name) of the node that opened the session;
+    /// `None` if the guard has no [store](crate::SessionGuardBuilder::store). If the inner service
+    /// has sessions of its own, they are on that node: send requests there.
     #[must_use]
     pub fn opened_on(&self) -> Option<&str> {
         self.entry.opened_on()
     }
 
-    /// How long ago the session opened.
+    /// Returns how long ago the session opened.
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_nanos(clock::now().saturating_sub(self.entry.opened()))
     }
 
-    /// How long ago the last request or response body of the session ended; zero while one is in
-    /// flight.
+    /// Returns how long ago the last request or response body of the session ended; zero while one is
+    /// in flight.
     #[must_use]
     pub fn idle(&self) -> Duration {
         match self.entry.in_flight() {
@@ -105,29 +106,29 @@ impl McpSession {
         }
     }
 
-    /// How many requests and response bodies of the session are in flight.
+    /// Returns the number of requests and response bodies of the session in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         usize::try_from(self.entry.in_flight()).unwrap_or(usize::MAX)
     }
 
-    /// How many GET event streams are open, resumptions not counted.
+    /// Returns the number of open GET event streams, without resumed ones.
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.entry.extras.streams()
     }
 
-    /// The session's value of type `T`, if a handler has put one there.
+    /// Returns the session's value of type `T`, if a handler stored one.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.entry.extras.state()
     }
 
-    /// The session's value of type `T`, made by `init` where there is none.
+    /// Returns the session's value of type `T`, and stores the result of `init` if there is none.
     ///
-    /// A session holds one value per type; it is dropped when the session ends (a clone of the
-    /// `Arc` lives on). `init` runs without a lock: when two requests come at once both may run
-    /// it, and one result is dropped. After the end nothing is kept.
+    /// A session stores one value per type and drops it when it ends (a clone of the `Arc` lives on).
+    /// `init` runs without a lock: two requests at the same time may both run it, and one result is
+    /// dropped. An ended session stores nothing.
     pub fn state_or_insert_with<T: Any + Send + Sync>(&self, init: impl FnOnce() -> T) -> Arc<T> {
         match self.state() {
             Some(value) => value,
@@ -135,24 +136,25 @@ impl McpSession {
         }
     }
 
-    /// Ends the session: its id is unknown from now on and its streams end. `false` if it had
-    /// ended before.
+    /// Ends the session: its id becomes unknown and its streams end. Returns `false` if it had
+    /// already ended.
     pub fn end(&self) -> bool {
         self.entry.leave(EndReason::Revoked)
     }
 
-    /// Why the session ended; `None` while it has not.
+    /// Returns why the session ended; `None` if it has not.
     #[must_use]
     pub fn end_reason(&self) -> Option<EndReason> {
         self.entry.end_reason()
     }
 
-    /// Resolves when the session has ended, with the reason.
+    /// Resolves with the reason when the session has ended.
     ///
-    /// The future is not tied to the handle: move it into a task that frees what belongs to the
-    /// session, spawned where `initialize` is handled so that there is one. An `initialize` that
-    /// opened no session ends as [`Abandoned`](EndReason::Abandoned). The session's state is gone
-    /// when the future resolves; where the state itself is all that must be freed, its `Drop` does.
+    /// The future does not borrow the handle. Move it into a task that frees what belongs to the
+    /// session. Spawn that task where `initialize` is handled, so that there is one. An `initialize`
+    /// that opened no session ends as [`Abandoned`](EndReason::Abandoned). The state of the session
+    /// is already dropped when the future resolves. If only the state must be freed, its `Drop` is
+    /// enough.
     pub fn ended(&self) -> impl Future<Output = EndReason> + Send + 'static + use<> {
         let entry = self.entry.clone();
         async move {
@@ -164,7 +166,7 @@ impl McpSession {
                     .map(drop)
             })
             .await;
-            // The watch ends with the reason set.
+            // The watch ends only after the reason is set.
             entry.end_reason().unwrap_or(EndReason::Revoked)
         }
     }

@@ -1,5 +1,5 @@
-//! Session ids: what they look like, how they are made, and what a header must look like to be
-//! worth a lookup (contract §1 "session id", row 6).
+//! Session ids: their format, how they are generated, and the check of a header before a lookup
+//! (contract §1 "session id", row 6).
 
 use crate::promises::MAX_SESSION_ID;
 use crate::protocol::headers::is_well_formed;
@@ -14,30 +14,29 @@ use uuid::fmt::Hyphenated;
 
 use crate::unwind::unless_it_panics;
 
-/// The id of a session as it travels in `Mcp-Session-Id`.
+/// The id of a session, as sent in `Mcp-Session-Id`.
 ///
-/// An id is a bearer secret: whoever knows it may speak in the session. `Debug` therefore shows
-/// nothing of it; call [`as_str`](Self::as_str) where you really need the text.
+/// An id is a bearer secret: a client that knows it can act in the session. `Debug` therefore reveals
+/// nothing of it; call [`as_str`](Self::as_str) where you need the text.
 #[derive(Clone)]
 pub struct McpSessionId(Repr);
 
 #[derive(Clone)]
 enum Repr {
-    /// What the guard makes by itself, or is as long: kept in place, so that a lookup follows no
-    /// pointer.
+    /// An id as long as a UUID, stored in place so that a lookup follows no pointer.
     Uuid([u8; Hyphenated::LENGTH]),
     Custom(Arc<str>),
 }
 
 impl McpSessionId {
-    /// The id as text: 1 to 128 characters of visible ASCII (0x21 to 0x7E).
+    /// Returns the id as text: 1 to 128 characters of visible ASCII (0x21 to 0x7E).
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // A hyphenated UUID is ASCII, so the default is never taken.
+        // An id is ASCII, so the default is never used.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
-    /// A short keyed hash of the id, for logs and pages. The key is drawn anew by every process.
+    /// Returns a short keyed hash of the id, for logs and pages. Every process draws a new key.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
@@ -45,14 +44,14 @@ impl McpSessionId {
     }
 
     pub(crate) fn to_header(&self) -> HeaderValue {
-        // Visible ASCII is a valid header value, and no id is made of anything else.
+        // An id is visible ASCII, and visible ASCII is a valid header value.
         let mut value = HeaderValue::from_bytes(self.as_bytes())
             .unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
     }
 
-    /// An id that was issued before. `None` if it can not have been.
+    /// Returns an id that was issued before; `None` if no guard can have issued it.
     pub(super) fn restored(text: &str) -> Option<Self> {
         if !is_well_formed(text.as_bytes(), MAX_SESSION_ID) {
             return None;
@@ -97,7 +96,7 @@ impl fmt::Debug for McpSessionId {
     }
 }
 
-/// What stands for a session id where the id itself must not be shown. `Display` writes 16
+/// A hash that replaces a session id where the id itself must not appear. `Display` writes 16
 /// hexadecimal digits.
 #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Fingerprint(u64);
@@ -114,7 +113,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Where new ids come from: UUID v4 in lower case, unless the user brought a generator.
+/// The generator of new ids: UUID v4 in lower case, unless the user provided another.
 #[derive(Clone, Default)]
 pub(crate) struct IdSource(Option<Arc<dyn Fn() -> String + Send + Sync>>);
 
@@ -123,7 +122,7 @@ impl IdSource {
         Self(Some(Arc::new(generator)))
     }
 
-    /// A new id; `None` where the user's generator panicked or made no valid id.
+    /// Returns a new id; `None` if the user's generator panicked or returned an invalid id.
     pub(crate) fn next(&self) -> Option<McpSessionId> {
         let Some(generator) = &self.0 else {
             let mut text = [0; Hyphenated::LENGTH];
@@ -135,12 +134,12 @@ impl IdSource {
             .then(|| McpSessionId(Repr::Custom(text.into())))
     }
 
-    /// Whether this source may have made an id. Of others no store needs to be asked.
-    pub(crate) fn may_have_made(&self, id: &[u8]) -> bool {
+    /// Returns whether this source may have generated the id. No other id needs a lookup in a store.
+    pub(crate) fn may_have_generated(&self, id: &[u8]) -> bool {
         self.0.is_some() || is_uuid_v4(id)
     }
 
-    /// The longest id that this source can have made, in bytes.
+    /// Returns the length of the longest id that this source can generate, in bytes.
     pub(crate) fn longest(&self) -> usize {
         match self.0 {
             Some(_) => MAX_SESSION_ID,
@@ -158,7 +157,7 @@ impl fmt::Debug for IdSource {
     }
 }
 
-/// In the one spelling in which the guard issues it.
+/// Returns whether the id is a UUID v4 in the spelling that the guard issues.
 fn is_uuid_v4(id: &[u8]) -> bool {
     id.len() == Hyphenated::LENGTH
         && !id.iter().any(u8::is_ascii_uppercase)
@@ -170,16 +169,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_of_our_own_is_a_hyphenated_lower_case_uuid_v4() {
+    fn a_default_id_is_a_hyphenated_lower_case_uuid_v4() {
         let id = IdSource::default().next().unwrap();
         let parsed = Uuid::parse_str(id.as_str()).unwrap();
         assert_eq!(parsed.get_version_num(), 4);
         assert_eq!(parsed.hyphenated().to_string(), id.as_str());
-        assert!(IdSource::default().may_have_made(id.as_bytes()));
+        assert!(IdSource::default().may_have_generated(id.as_bytes()));
     }
 
     #[test]
-    fn ids_that_no_guard_makes_are_known_as_such() {
+    fn an_id_of_another_form_cannot_have_been_generated() {
         let source = IdSource::default();
         for other in [
             "",
@@ -189,13 +188,13 @@ mod tests {
             "2f7a1c0c-5d3b-1c2e-9a7b-0d1e2f3a4b5c",
             "2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5g",
         ] {
-            assert!(!source.may_have_made(other.as_bytes()), "{other}");
+            assert!(!source.may_have_generated(other.as_bytes()), "{other}");
         }
-        assert!(source.may_have_made(b"2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c"));
+        assert!(source.may_have_generated(b"2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c"));
     }
 
     #[test]
-    fn a_generator_that_panics_or_makes_no_visible_ascii_yields_no_id() {
+    fn a_generator_that_panics_or_returns_an_invalid_id_yields_no_id() {
         for text in ["", "a b", "ä", "a\u{7f}", &"x".repeat(129)] {
             let text = text.to_owned();
             assert!(IdSource::custom(move || text.clone()).next().is_none());
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing_of_an_id() {
+    fn debug_reveals_nothing_of_an_id() {
         let id = IdSource::custom(|| "secret".to_owned()).next().unwrap();
         assert_eq!(format!("{id:?}"), "McpSessionId(..)");
     }

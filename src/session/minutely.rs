@@ -1,4 +1,4 @@
-//! Log lines that come once a minute, with a count of what they stand for.
+//! A limit of one log line a minute, with a count of the events that the line stands for.
 
 use std::sync::atomic::{
     AtomicU64,
@@ -8,29 +8,29 @@ use std::sync::atomic::{
 use super::{clock, nanos};
 use crate::promises::LOG_INTERVAL;
 
-/// Lets one event a minute through, the first at once.
+/// Lets one event a minute through, beginning with the first.
 #[derive(Debug, Default)]
 pub(super) struct Minutely {
-    /// When the last line was written; zero: never.
+    /// The time when the last line was written; 0 if none was.
     last: AtomicU64,
-    unwritten: AtomicU64,
+    unlogged: AtomicU64,
 }
 
 impl Minutely {
-    /// An event happened. How many have since the last line, this one included, if it is time for the
-    /// next.
-    pub(super) fn note(&self) -> Option<u64> {
-        self.unwritten.fetch_add(1, Relaxed);
+    /// Counts an event. If the next line is due, returns the number of events since the last line,
+    /// this one included.
+    pub(super) fn count(&self) -> Option<u64> {
+        self.unlogged.fetch_add(1, Relaxed);
         let now = clock::now();
         let last = self.last.load(Acquire);
         let is_due = last == 0 || now.saturating_sub(last) >= nanos(LOG_INTERVAL);
-        // One of those that come at once writes it.
-        let writes = is_due
+        // One of several events at the same moment writes the line.
+        let is_writer = is_due
             && self
                 .last
                 .compare_exchange(last, now, AcqRel, Acquire)
                 .is_ok();
-        writes.then(|| self.unwritten.swap(0, AcqRel))
+        is_writer.then(|| self.unlogged.swap(0, AcqRel))
     }
 }
 
@@ -43,14 +43,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_event_is_written_at_once_and_then_one_a_minute_with_a_count() {
+    async fn the_first_event_is_logged_at_once_and_then_one_a_minute_with_a_count() {
         let minutely = Minutely::default();
-        assert_eq!(minutely.note(), Some(1));
-        assert_eq!((minutely.note(), minutely.note()), (None, None));
+        assert_eq!(minutely.count(), Some(1));
+        assert_eq!((minutely.count(), minutely.count()), (None, None));
         advance(LOG_INTERVAL - Duration::from_nanos(1)).await;
-        assert_eq!(minutely.note(), None);
+        assert_eq!(minutely.count(), None);
         advance(Duration::from_nanos(1)).await;
-        assert_eq!(minutely.note(), Some(4));
-        assert_eq!(minutely.note(), None);
+        assert_eq!(minutely.count(), Some(4));
+        assert_eq!(minutely.count(), None);
     }
 }

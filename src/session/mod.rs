@@ -1,4 +1,4 @@
-//! What the guard knows of sessions, in this process: the registry and the handles to it.
+//! The sessions of this process: the registry and the handles to it.
 
 pub(crate) mod clock;
 mod drain;

@@ -1,4 +1,4 @@
-//! The observers of a registry's sessions: the hooks, and a count of everything.
+//! The observers of a registry's sessions: the hooks and the counters.
 //!
 //! Each observer is notified exactly once per event, after it happened, with no lock held.
 
@@ -21,8 +21,8 @@ use crate::unwind::unless_it_panics;
 pub(crate) struct Observers {
     pub(crate) counters: Counters,
     hooks: Vec<Arc<dyn SessionHook>>,
-    /// Answers to `initialize` that opened no session.
-    fruitless: Minutely,
+    /// Limits the warnings about answers to `initialize` that opened no session.
+    no_session_warnings: Minutely,
 }
 
 impl Observers {
@@ -30,66 +30,66 @@ impl Observers {
         Self {
             counters: Counters::default(),
             hooks,
-            fruitless: Minutely::default(),
+            no_session_warnings: Minutely::default(),
         }
     }
 
     pub(crate) fn opened(&self, session: &McpSession) {
         self.counters.opened();
-        self.tell(&SessionEvent::Opened { session });
+        self.notify(&SessionEvent::Opened { session });
     }
 
-    /// The inner service's answer to `initialize` opened no session and is no error either, so the operator
-    /// should see why.
+    /// Warns that the inner service's answer to `initialize` opened no session although it is no
+    /// error, so that the operator sees why.
     pub(crate) fn opened_none(&self, why: &'static str) {
-        if let Some(count) = self.fruitless.note() {
-            // Nothing of the answer is shown.
+        if let Some(count) = self.no_session_warnings.count() {
+            // The log shows nothing of the answer.
             warn!(target: TARGET, why, count, "the inner service answered initialize with JSON that opens no session");
         }
     }
 
     pub(crate) fn restored(&self, session: &McpSession) {
         self.counters.restored();
-        self.tell(&SessionEvent::Restored { session });
+        self.notify(&SessionEvent::Restored { session });
     }
 
     pub(crate) fn store_failed(&self, error: &StoreError) {
         self.counters.store_failed();
-        self.tell(&SessionEvent::StoreFailed { error });
+        self.notify(&SessionEvent::StoreFailed { error });
     }
 
     pub(crate) fn confirmed(&self, session: &McpSession) {
-        self.tell(&SessionEvent::Confirmed { session });
+        self.notify(&SessionEvent::Confirmed { session });
     }
 
     pub(crate) fn stream_opened(&self, session: &McpSession) {
         self.counters.stream_opened();
-        self.tell(&SessionEvent::StreamOpened { session });
+        self.notify(&SessionEvent::StreamOpened { session });
     }
 
     pub(crate) fn stream_closed(&self, session: &McpSession) {
         self.counters.stream_closed();
-        self.tell(&SessionEvent::StreamClosed { session });
+        self.notify(&SessionEvent::StreamClosed { session });
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
         self.counters.refused(refusal);
-        self.tell(&SessionEvent::Refused { refusal });
+        self.notify(&SessionEvent::Refused { refusal });
     }
 
     pub(crate) fn ended(&self, session: &McpSession, reason: EndReason) {
         self.counters.ended(reason);
         let lived = session.age();
-        self.tell(&SessionEvent::Ended {
+        self.notify(&SessionEvent::Ended {
             session,
             reason,
             lived,
         });
     }
 
-    /// A hook that panics must not take the caller along, who may be another client's request or
-    /// the sweep; the next one is told all the same.
-    fn tell(&self, event: &SessionEvent<'_>) {
+    /// Notifies every hook. A panic in a hook must not unwind into the caller, which may be the
+    /// request of another client or the sweep, and does not keep the next hook from being notified.
+    fn notify(&self, event: &SessionEvent<'_>) {
         for hook in &self.hooks {
             let _ = unless_it_panics(|| hook.on_event(event));
         }

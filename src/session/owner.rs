@@ -1,4 +1,4 @@
-//! Whose a session is, and who sends a request (contract §5).
+//! The owner of a session and the caller of a request (contract §5).
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 
 use crate::unwind::unless_it_panics;
 
-/// Whose a session is.
+/// The owner of a session.
 ///
-/// Take what stays the same as long as the user does: issuer and subject of a token, or the key of
-/// an account. Never the token itself, which changes whenever it is refreshed and would lose the
-/// user's session, and never the id of a client program alone, which all of its users share.
+/// Use a key that stays the same as long as the user does: issuer and subject of a token, or the key
+/// of an account. Do not use the token itself: it changes whenever it is refreshed, and the user
+/// would lose the session. Do not use the id of a client program alone: all users of the program
+/// share it.
 ///
-/// `Debug` and `Display` show it; it is no secret, but it may be personal.
+/// `Debug` and `Display` show the owner. It is not a secret, but it may be personal data.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Owner(Arc<Name>);
 
@@ -26,8 +27,8 @@ struct Name {
 }
 
 impl Owner {
-    /// An owner known by one key of any form. An empty key is no owner: requests for which a
-    /// resolver makes one are answered 500.
+    /// Creates an owner from one key of any form. An empty key is invalid: the guard answers 500 if a
+    /// resolver returns it.
     #[must_use]
     pub fn new(key: impl Into<Box<str>>) -> Self {
         Self(Arc::new(Name {
@@ -36,8 +37,8 @@ impl Owner {
         }))
     }
 
-    /// The owner whom `issuer` knows as `subject`: the claims `iss` and `sub` of a token. Neither
-    /// may be empty.
+    /// Creates the owner whom `issuer` knows as `subject`: the claims `iss` and `sub` of a token.
+    /// Neither may be empty.
     #[must_use]
     pub fn from_issuer_subject(issuer: impl Into<Box<str>>, subject: impl Into<Box<str>>) -> Self {
         Self(Arc::new(Name {
@@ -46,19 +47,19 @@ impl Owner {
         }))
     }
 
-    /// Who vouches for the subject; `None` for an owner known by one key.
+    /// Returns the issuer; `None` for an owner with one key.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
         self.0.issuer.as_deref()
     }
 
-    /// The subject, or the key.
+    /// Returns the subject, or the key.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.0.subject
     }
 
-    /// The owner as a store names it: equal for equal owners.
+    /// Returns the owner as text for a store. Equal owners have equal texts.
     pub(crate) fn to_text(&self) -> String {
         match self.issuer() {
             Some(issuer) => json!([issuer, self.subject()]),
@@ -67,7 +68,7 @@ impl Owner {
         .to_string()
     }
 
-    /// The owner whom [`to_text`](Self::to_text) has named so.
+    /// Parses a text of [`to_text`](Self::to_text); `None` if it is invalid.
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let names: Value = serde_json::from_str(text).ok()?;
         let owner = match names.as_array()?.as_slice() {
@@ -98,31 +99,32 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// Tells who sends a request; given to
-/// [`SessionGuardBuilder::owner`](crate::SessionGuardBuilder::owner), most often as a closure.
+/// Resolves the owner of a request. Passed to
+/// [`SessionGuardBuilder::owner`](crate::SessionGuardBuilder::owner), usually as a closure.
 ///
 /// # Contract
 ///
-/// - Called once a request, before any session is looked up, on the thread that serves the request:
-///   it must not block. What takes time (introspection, a database) belongs into an authentication
-///   layer outside the guard, which leaves its result in the request's extensions.
-/// - Everything in `request` that no outer layer has put there is the client's own word. Headers
-///   prove nothing unless somebody has checked them.
-/// - `Ok(None)` is nobody: an anonymous request opens and uses anonymous sessions only.
-/// - An error, a panic and an empty owner are answered 500, whatever session the request names; they
-///   are never taken for nobody. What the error says is not shown to the client.
+/// - The guard calls the resolver once per request, before it looks up a session, on the thread that
+///   serves the request. The resolver must not block. Slow work (introspection, a database) belongs
+///   in an authentication layer outside the guard, which leaves its result in the request's
+///   extensions.
+/// - Everything in `request` that no outer layer has added comes from the client. A header proves
+///   nothing unless a layer has checked it.
+/// - `Ok(None)` is an anonymous request, which opens and uses anonymous sessions only.
+/// - The guard answers an error, a panic and an empty owner with 500, for any session that the
+///   request names. It never treats them as anonymous. The client does not see the error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can not tell whose a request is",
+    message = "`{Self}` cannot resolve the owner of a request",
     label = "not an `OwnerResolver`",
-    note = "write `|request: &http::request::Parts| -> Result<Option<Owner>, axum::BoxError> {{ .. }}`, with its types: closures take them from here",
-    note = "for a value in the request's extensions there is `owner_from_extension`"
+    note = "write the closure as `|request: &http::request::Parts| -> Result<Option<Owner>, axum::BoxError> {{ .. }}`: the compiler cannot infer these types",
+    note = "to use a value in the request's extensions, call `owner_from_extension`"
 )]
 pub trait OwnerResolver: Send + Sync + 'static {
-    /// Who sends `request`; `None` is nobody.
+    /// Returns the owner of `request`; `None` for an anonymous request.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the resolver from knowing.
+    /// The resolver cannot resolve the owner.
     fn resolve(&self, request: &Parts) -> Result<Option<Owner>, BoxError>;
 }
 
@@ -135,7 +137,7 @@ where
     }
 }
 
-/// How requests come by their owner.
+/// The resolver of owners, and whether every request must have one.
 #[derive(Clone, Default)]
 pub(crate) struct OwnerSource {
     pub(crate) resolver: Option<Arc<dyn OwnerResolver>>,
@@ -166,12 +168,12 @@ impl fmt::Debug for OwnerSource {
     }
 }
 
-/// Who sends a request.
+/// The caller of a request.
 #[derive(Debug)]
 pub(crate) enum Caller {
-    /// `None` is nobody, where nobody may have sessions.
+    /// The owner; `None` for an anonymous request where these are allowed.
     Known(Option<Owner>),
-    /// Nobody, where owners are required.
+    /// An anonymous request where an owner is required.
     Missing,
     /// The resolver failed.
     Unresolved,
@@ -182,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_read_as_a_store_names_it() {
+    fn an_owner_is_parsed_from_its_text_and_from_no_other() {
         for owner in [
             Owner::new("a\"b"),
             Owner::from_issuer_subject("https://login.example", "a"),

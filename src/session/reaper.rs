@@ -1,7 +1,7 @@
-//! The one background task of a registry: it ends sessions whose clocks ran out.
+//! The background task of a registry, which ends expired sessions.
 //!
-//! It starts with the first session, stops when none is left, and dies with its registry or its
-//! runtime; the next session then starts another.
+//! It starts with the first session and stops when none is left. It also ends with its registry or
+//! its runtime; the next session then starts another.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::entry::Limits;
 
-/// The task's place in the registry.
+/// The background task of one registry.
 #[derive(Debug)]
 pub(crate) struct Reaper {
     pause: Duration,
@@ -37,13 +37,13 @@ impl Reaper {
         }
     }
 
-    /// How long the task sleeps between two sweeps.
+    /// Returns how long the task sleeps between two sweeps.
     pub(crate) fn pause(&self) -> Duration {
         self.pause
     }
 
-    /// Starts the task unless it runs: a session opened. Without a runtime sessions still expire, when they are
-    /// next asked for.
+    /// Starts the task unless it runs, because a session opened. Without a runtime, sessions still
+    /// expire when they are next looked up.
     pub(crate) fn wake<F>(&self, run: impl FnOnce() -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -57,14 +57,15 @@ impl Reaper {
         }
     }
 
-    /// Whether the task may end: nothing is left to sweep, and no session opens at this moment.
-    pub(crate) fn rest(&self, is_empty: impl FnOnce() -> bool) -> bool {
+    /// Lets the task stop if nothing is left to sweep, and returns whether it may. Holds the lock
+    /// meanwhile, so that a session that opens at this moment starts another task.
+    pub(crate) fn stop_if(&self, is_empty: impl FnOnce() -> bool) -> bool {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        let may_rest = is_empty();
-        if may_rest {
+        let may_stop = is_empty();
+        if may_stop {
             *task = None;
         }
-        may_rest
+        may_stop
     }
 }
 

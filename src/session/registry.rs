@@ -1,4 +1,4 @@
-//! The registry: the only owner of the map, of its slots, and of the one way out.
+//! The registry, the only owner of the map and of its slots. Every session leaves through it.
 
 mod by_owner;
 mod capacity;
@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
 use super::drain::Drain;
-use super::entry::{Client, Entry, Home, Limits};
+use super::entry::{Client, Entry, EntryRegistry, Limits};
 use super::id::{IdSource, McpSessionId};
 use super::owner::Owner;
 use super::reaper::Reaper;
@@ -38,37 +38,37 @@ use self::map::Map;
 use self::never_used::NeverUsed;
 pub(crate) use self::slot::Slot;
 
-/// All sessions of one guard, or of several that share them.
+/// All sessions of one guard, or of several guards that share them.
 pub(crate) struct Registry {
-    /// An id is one session's only, whatever the scope: what a guard of another scope asks for is
-    /// compared after the lookup.
+    /// An id belongs to one session only, whatever the scope. Scopes are compared after the lookup.
     map: Map,
     ids: IdSource,
     limits: Limits,
     max_sessions: usize,
     max_per_owner: usize,
-    /// Reserved, provisional and live.
+    /// The number of slots that reserved, provisional and live sessions take.
     taken: AtomicUsize,
-    /// Provisional and live.
+    /// The number of provisional and live sessions.
     open: AtomicUsize,
-    /// Sessions that no second message has used yet, oldest first: the first to go when full.
+    /// Sessions without a second message, oldest first. The registry evicts these at the session
+    /// limit.
     never_used: Mutex<NeverUsed>,
     clients: Mutex<Clients>,
     by_owner: Mutex<ByOwner>,
     drain: Arc<Drain>,
-    /// Inner services that are being told of a session's end.
+    /// The inner DELETEs that have not finished.
     farewells: Arc<Tally>,
-    /// When a full registry last looked for expired sessions.
+    /// The time when a full registry last began a pass over the map to end expired sessions.
     last_reclaim: AtomicU64,
-    /// The part of the map at which that look goes on.
+    /// The part of the map at which that pass continues.
     next_reclaim: AtomicUsize,
     reaper: Reaper,
     observers: Arc<Observers>,
-    /// Called with each session that leaves, before the map forgets it.
+    /// Called with each session that leaves, before the map removes it.
     on_leave: Option<OnLeave>,
 }
 
-/// What a registry is built with.
+/// The settings of a [`Registry`].
 pub(crate) struct RegistrySettings {
     pub(crate) ids: IdSource,
     pub(crate) limits: Limits,
@@ -78,7 +78,7 @@ pub(crate) struct RegistrySettings {
     pub(crate) on_leave: Option<OnLeave>,
 }
 
-/// What [`RegistrySettings::on_leave`] is.
+/// The type of [`RegistrySettings::on_leave`].
 pub(crate) type OnLeave = Box<dyn Fn(&Entry, EndReason) + Send + Sync>;
 
 impl Registry {
@@ -92,7 +92,7 @@ impl Registry {
             on_leave,
         } = settings;
         Self {
-            map: Map::of_so_many(max_sessions),
+            map: Map::with_capacity(max_sessions),
             ids,
             limits,
             max_sessions,
@@ -112,13 +112,13 @@ impl Registry {
         }
     }
 
-    /// The client of this name and version, kept once for all its sessions.
+    /// Returns the client with this name and version, which all its sessions share.
     pub(crate) fn client(&self, name: Option<&str>, version: Option<&str>) -> Arc<Client> {
         lock(&self.clients).intern(name, version)
     }
 
-    /// Takes a place for a session that is about to open, with a new id. `opened_on` names this process
-    /// where there is a store. The place is released when the [`Slot`] is dropped before the session opened.
+    /// Reserves a slot for a session that is about to open, with a new id. `opened_on` names this
+    /// node, if there is a store. Dropping the [`Slot`] before the session opens frees it.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         new: NewEntry,
@@ -127,11 +127,11 @@ impl Registry {
         if self.drain.is_draining() {
             return Err(ReserveError::Draining);
         }
-        self.take(new, opened_on, || self.ids.next(), EndReason::Abandoned)
+        self.reserve_slot(new, opened_on, || self.ids.next(), EndReason::Abandoned)
     }
 
-    /// Takes a place for a session that has this id already: it opened in another process, or earlier. The
-    /// place is released when the [`Slot`] is dropped before the session [goes on](Slot::resume).
+    /// Reserves a slot for a session that already has this id: it opened in another process, or in
+    /// this one before a restart. Dropping the [`Slot`] before [`Slot::resume`] frees it.
     pub(crate) fn reserve_again(
         self: &Arc<Self>,
         id: &str,
@@ -142,28 +142,29 @@ impl Registry {
             return Err(ReserveError::Draining);
         }
         let mut id = McpSessionId::restored(id);
-        self.take(new, Some(opened_on), || id.take(), EndReason::HandedOver)
+        self.reserve_slot(new, Some(opened_on), || id.take(), EndReason::HandedOver)
     }
 
-    /// Takes a place, for a session with the first of the `ids` that is free; `unless_opened` is why
-    /// it ends where it does not open.
-    fn take(
+    /// Reserves a slot for a session with the first free id of `ids`. A session that does not open
+    /// ends with `reason_if_dropped`.
+    fn reserve_slot(
         self: &Arc<Self>,
         new: NewEntry,
         opened_on: Option<&Arc<String>>,
         ids: impl FnMut() -> Option<McpSessionId>,
-        unless_opened: EndReason,
+        reason_if_dropped: EndReason,
     ) -> Result<Slot, ReserveError> {
         let NewEntry {
             client,
             owner,
             scope,
         } = new;
-        // Before a place is taken: an owner who has enough must not push out others' sessions.
+        // The limit of the owner comes first: an owner who has reached it must not evict sessions of
+        // others.
         if let Some(owner) = &owner {
             self.make_room_for(owner)?;
         }
-        if !self.take_place() && !self.make_room() {
+        if !self.take_slot() && !self.make_room() {
             return Err(ReserveError::Full);
         }
         let reserved = |id| {
@@ -171,94 +172,97 @@ impl Registry {
             let (client, owner, scope) = (client.clone(), owner.clone(), scope.clone());
             Entry::reserved(id, client, owner, scope, opened_on.cloned(), registry)
         };
-        let slot = self.place(ids, reserved, unless_opened);
+        let slot = self.register(ids, reserved, reason_if_dropped);
         if slot.is_err() {
             self.taken.fetch_sub(1, AcqRel);
-            self.drain.look();
+            self.drain.notify_slot_freed();
         }
-        // Whoever ended everything while this one was put into the map may have missed it.
+        // A drain that ended all sessions meanwhile may have missed this one.
         slot.and_then(|slot| match self.drain.is_over() {
             true => Err(ReserveError::Draining),
             false => Ok(slot),
         })
     }
 
-    /// Finds an id that is free, and room among the owner's sessions.
-    fn place(
+    /// Registers an entry under a free id, within the limit of its owner.
+    fn register(
         self: &Arc<Self>,
         mut ids: impl FnMut() -> Option<McpSessionId>,
         reserved: impl Fn(McpSessionId) -> Entry,
-        unless_opened: EndReason,
+        reason_if_dropped: EndReason,
     ) -> Result<Slot, ReserveError> {
         for _ in 0..ID_ATTEMPTS {
             let Some(id) = ids() else { break };
             let entry = Arc::new(reserved(id));
-            // Listed first: whoever takes the entry out of the map takes it off the list.
+            // Listed first, because a thread that removes the entry from the map also removes it from
+            // the list.
             self.list_for_owner(&entry)?;
-            // Never overwritten: a generator that repeats itself must not hand over a session.
+            // Never overwritten: a generator that repeats an id must not hand over a session.
             if self.map.add(&entry) {
                 if entry.end_reason().is_some() {
-                    // Its owner's sessions were ended while it stood on the owner's list alone.
+                    // The sessions of its owner ended while it was on the owner's list but not in the
+                    // map.
                     self.map.remove(&entry);
                 }
                 return Ok(Slot {
                     registry: self.clone(),
                     entry,
-                    unless_opened: Some(unless_opened),
+                    reason_if_dropped: Some(reason_if_dropped),
                 });
             }
             self.unlist(&entry);
             if entry.end(EndReason::Abandoned).is_none() {
-                // Whoever has ended it meanwhile has given the place back.
+                // The thread that ended it meanwhile has freed the slot.
                 self.taken.fetch_add(1, AcqRel);
             }
         }
         Err(ReserveError::NoId)
     }
 
-    /// Whether this registry may have issued such an id: one of another form needs no lookup in a store.
+    /// Returns whether this registry may have issued this id. An id of another form needs no lookup
+    /// in a store.
     pub(crate) fn may_have_issued(&self, id: &[u8]) -> bool {
-        self.ids.may_have_made(id)
+        self.ids.may_have_generated(id)
     }
 
-    /// The open session with this id.
+    /// Returns the open session with this id.
     pub(crate) fn get(&self, id: &[u8]) -> Option<Arc<Entry>> {
         self.get_at(id, clock::now())
     }
 
-    /// The same, at this moment of [`clock::now`].
+    /// Returns the open session with this id at the moment `now` of [`clock::now`].
     pub(crate) fn get_at(&self, id: &[u8], now: u64) -> Option<Arc<Entry>> {
         let entry = self.find(id)?;
         self.end_if_expired(&entry, now);
         entry.is_usable().then_some(entry)
     }
 
-    /// The session with this id, whatever it is in the middle of.
+    /// Returns the session with this id, in any phase.
     pub(crate) fn find(&self, id: &[u8]) -> Option<Arc<Entry>> {
         self.map.find(id)
     }
 
-    /// All open sessions.
+    /// Returns all open sessions.
     pub(crate) fn snapshot(&self) -> Vec<Arc<Entry>> {
         self.map.all(Entry::is_usable)
     }
 
-    /// All sessions, those that are just opening included.
+    /// Returns all sessions, including those that are still opening.
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
         self.map.all(|_| true)
     }
 
-    /// All sessions of an owner, those that are just opening included.
+    /// Returns all sessions of an owner, including those that are still opening.
     pub(crate) fn of(&self, owner: &Owner) -> Vec<Arc<Entry>> {
         lock(&self.by_owner).of(owner)
     }
 
-    /// How many sessions are open.
+    /// Returns the number of open sessions.
     pub(crate) fn open(&self) -> usize {
         self.open.load(Acquire)
     }
 
-    /// What has happened so far.
+    /// Returns the counters of what has happened so far.
     pub(crate) fn stats(&self) -> SessionStats {
         let open = self.open();
         let opening = self.taken.load(Acquire).saturating_sub(open);
@@ -269,13 +273,14 @@ impl Registry {
         &self.observers
     }
 
-    /// Whether nothing is open or about to be.
+    /// Returns whether no session is open or opening.
     pub(crate) fn is_empty(&self) -> bool {
-        // Not a mere look, which could miss somebody who has just left and not seen the drain.
+        // A read-modify-write, because a plain load could miss a session that has just left without
+        // seeing the drain.
         self.taken.fetch_add(0, AcqRel) == 0
     }
 
-    /// The longest id that a session of this registry can have, in bytes.
+    /// Returns the length of the longest id that a session of this registry can have, in bytes.
     pub(crate) fn longest_id(&self) -> usize {
         self.ids.longest()
     }
@@ -284,14 +289,14 @@ impl Registry {
         &self.drain
     }
 
-    /// Waits until nothing is open any more, and no call is under way.
+    /// Waits until no session is open or opening, and no call is under way.
     pub(crate) async fn emptied(&self) {
         let calls = self.drain.calls();
         loop {
             calls.emptied().await;
-            let gone = self.drain.gone();
+            let slot_freed = self.drain.slot_freed();
             if !self.is_empty() {
-                gone.await;
+                slot_freed.await;
             } else if calls.is_empty() {
                 return;
             }
@@ -302,19 +307,20 @@ impl Registry {
         &self.farewells
     }
 
-    /// A session opened: sweeps must be under way.
+    /// Starts the reaper unless it runs, because a session opened.
     fn wake_reaper(self: &Arc<Self>) {
         let task = || expiry::reap(Arc::downgrade(self), self.reaper.pause());
         self.reaper.wake(task);
     }
 
-    /// Ends a session, whatever it is in the middle of. `false` if it had ended before.
+    /// Ends a session in any phase. Returns `false` if it had already ended.
     pub(crate) fn end(&self, entry: &Arc<Entry>, reason: EndReason) -> bool {
         let before = entry.end(reason);
         self.leave(entry, before)
     }
 
-    /// The one way out of the registry, for whoever moved the entry to its end from `before`.
+    /// Removes a session that has ended; the only way out of the registry. The caller passes
+    /// `before`, the state before the end, if the caller ended the session.
     fn leave(&self, entry: &Arc<Entry>, before: Option<State>) -> bool {
         let Some(before) = before else { return false };
         if let (Some(on_leave), Some(reason)) = (&self.on_leave, entry.end_reason()) {
@@ -327,22 +333,22 @@ impl Registry {
             self.open.fetch_sub(1, AcqRel);
         }
         entry.extras.close(entry);
-        self.tell_end(entry, before);
-        self.drain.look();
+        self.notify_end(entry, before);
+        self.drain.notify_slot_freed();
         true
     }
 
-    /// A session of whose opening nobody has been told has no end to be told of; whoever is telling
-    /// of it will see the end.
-    fn tell_end(&self, entry: &Arc<Entry>, before: State) {
-        if let (true, Some(reason)) = (before.is_told(), entry.end_reason()) {
+    /// Notifies the observers of the end, if they were notified of the opening. Otherwise the thread
+    /// that announces the opening will see the end.
+    fn notify_end(&self, entry: &Arc<Entry>, before: State) {
+        if let (true, Some(reason)) = (before.is_announced(), entry.end_reason()) {
             let session = McpSession::new(entry.clone());
             self.observers.ended(&session, reason);
         }
     }
 }
 
-impl Home for Registry {
+impl EntryRegistry for Registry {
     fn end(&self, entry: &Arc<Entry>, reason: EndReason) -> bool {
         self.end(entry, reason)
     }
@@ -353,12 +359,12 @@ impl Home for Registry {
 }
 
 impl Drop for Registry {
-    /// Streams end and waiters are told, however long they outlive the guard.
+    /// Ends all sessions, so that streams end and waiters wake even if they outlive the guard.
     fn drop(&mut self) {
-        for place in &self.map.all(|_| true) {
-            if let Some(before) = place.end(place.reason_without_us(EndReason::GuardDropped)) {
-                place.extras.close(place);
-                self.tell_end(place, before);
+        for entry in &self.map.all(|_| true) {
+            if let Some(before) = entry.end(entry.shutdown_reason(EndReason::GuardDropped)) {
+                entry.extras.close(entry);
+                self.notify_end(entry, before);
             }
         }
     }
@@ -375,7 +381,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-/// Who opens a session, and under which guard.
+/// The client, owner and scope of a new session.
 #[derive(Debug)]
 pub(crate) struct NewEntry {
     pub(crate) client: Arc<Client>,
@@ -383,22 +389,22 @@ pub(crate) struct NewEntry {
     pub(crate) scope: Scope,
 }
 
-/// Why [`Registry::reserve`] found no place.
+/// The reason why [`Registry::reserve`] found no slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ReserveError {
     /// The server is shutting down.
     Draining,
-    /// The limit is reached and every session is in use.
+    /// The session limit is reached, and every session is in use.
     Full,
-    /// The generator made no valid id that is free.
+    /// The generator returned no valid id that is free.
     NoId,
-    /// The owner has as many sessions as one may have, and all are in use.
+    /// The owner's limit is reached, and all sessions of the owner are in use.
     OwnerFull,
-    /// The store can not be reached.
+    /// The store cannot be reached.
     StoreDown,
 }
 
-/// Nothing that these locks guard can be left half done, so a panic elsewhere spoils nothing.
+/// Locks a mutex, even a poisoned one: a panic leaves nothing half done under these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,8 @@
+//! The scope of a guard.
+
 use std::sync::Arc;
 
-/// The part of a shared registry that one guard sees: its sessions' name, kept as a thin pointer
+/// The name that one guard gives to its sessions in a shared registry. Stored as a thin pointer,
 /// because every session has one.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Scope(Option<Arc<String>>);

@@ -8,13 +8,13 @@
 //! ```
 //!
 //! - *Reserved*: the inner service has not answered `initialize`.
-//! - *Provisional*: an event stream may still carry the answer. The id is good already.
-//! - *Live*: the client has the answer, or gets it as a whole.
-//! - *Ended*: for one [reason](EndReason), and for good.
+//! - *Provisional*: an event stream may still carry the answer. The id is already valid.
+//! - *Live*: the client has the answer, or receives it as a whole.
+//! - *Ended*: the session is over for one [reason](EndReason), permanently.
 
 use super::EndReason;
 
-/// Where a session is in its life.
+/// The phase of a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Phase {
     Reserved,
@@ -25,8 +25,8 @@ pub(crate) enum Phase {
 
 /// The state word: phase (2 bits), flags, end reason (8 bits), in flight (24), beginnings (24).
 ///
-/// Beginnings are counted so that a request which came and went between two looks is seen. More
-/// than 2^24 requests of one session at once would need more memory than a machine has.
+/// Beginnings are counted so that a check notices a request that began and ended since the last
+/// check. More than 2^24 requests of one session at once would need more memory than a machine has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct State(pub(super) u64);
 
@@ -35,11 +35,11 @@ impl State {
     pub(super) const USED: u64 = 1 << 2;
     pub(super) const DELETING: u64 = 1 << 3;
     pub(super) const CONFIRMED: u64 = 1 << 4;
-    /// All have been told that the session opened.
-    pub(super) const TOLD: u64 = 1 << 5;
-    /// The client left before the inner service had answered its DELETE.
-    pub(super) const UNHEARD: u64 = 1 << 6;
-    /// The inner service has answered a GET with an event stream.
+    /// All observers were notified of the opening.
+    pub(super) const ANNOUNCED: u64 = 1 << 5;
+    /// The client left before the inner service answered its DELETE.
+    pub(super) const DELETE_UNANSWERED: u64 = 1 << 6;
+    /// The inner service answered a GET with an event stream.
     pub(super) const STREAMED: u64 = 1 << 7;
     pub(super) const REASON_SHIFT: u32 = 8;
     pub(super) const IN_FLIGHT_SHIFT: u32 = 16;
@@ -83,8 +83,8 @@ impl State {
         self.0 & Self::USED != 0
     }
 
-    pub(super) fn is_told(self) -> bool {
-        self.0 & Self::TOLD != 0
+    pub(super) fn is_announced(self) -> bool {
+        self.0 & Self::ANNOUNCED != 0
     }
 
     pub(super) fn is_confirmed(self) -> bool {

@@ -1,31 +1,33 @@
+//! Counters of what happens to the sessions of a registry.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::EndReason;
 use crate::refusal::{Refusal, RefusalReason};
 
-/// What has happened to the sessions of a guard since it was built, at one moment. Cheap: numbers
-/// are read one by one, so under load they may be a request apart.
+/// Counters of what has happened to the sessions of a guard since it was built. Cheap to read: the
+/// numbers are read one by one, so under load they may differ by a request.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SessionStats {
-    /// Sessions that are open.
+    /// Open sessions.
     pub open: usize,
     /// `initialize` requests that the inner service has not answered yet.
     pub opening: usize,
-    /// Event streams of sessions that are open: GET streams, resumed ones, and answers to POST.
+    /// Open event streams of sessions: GET streams, resumed ones, and answers to POST.
     pub open_streams: usize,
     /// Sessions opened so far.
     pub opened: u64,
-    /// Sessions taken over from a [store](crate::SessionGuardBuilder::store) so far.
+    /// Sessions restored from a [store](crate::SessionGuardBuilder::store) so far.
     pub restored: u64,
-    /// How often the [store](crate::SessionGuardBuilder::store) failed or did not answer in time.
+    /// Calls to the [store](crate::SessionGuardBuilder::store) that failed or timed out so far.
     pub store_failures: u64,
     /// Sessions ended so far, by reason; reasons that have not occurred are absent.
     pub ended: BTreeMap<EndReason, u64>,
     /// Requests refused so far, by reason; reasons that have not occurred are absent.
     pub refused: BTreeMap<RefusalReason, u64>,
-    /// Requests that report-only mode let pass so far, by the reason to refuse them.
+    /// Requests that report-only mode let pass so far, by the reason for a refusal.
     pub reported: BTreeMap<RefusalReason, u64>,
 }
 

@@ -1,5 +1,5 @@
-//! The GET streams of a session. Plain ones and resumptions (`Last-Event-ID`) have a limit each, and
-//! make room for newer ones of their own kind alone.
+//! The GET streams of a session. Plain streams and resumed ones (`Last-Event-ID`) have one limit
+//! each, and a new stream evicts streams of its own kind only.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::sync::Arc;
 use super::entry::Entry;
 use crate::sync::atomic::Ordering::Acquire;
 
-/// What a GET asks for.
+/// The kind of stream that a GET asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum StreamKind {
     Plain,
-    /// A stream that broke off, from the last event on that its client has.
+    /// A stream that broke off, from the event after the last one that the client received.
     Resumed,
 }
 
-/// Which streams had to make room for a new one.
+/// The streams that a new stream evicted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Gone {
     None,
@@ -25,7 +25,7 @@ pub(super) enum Gone {
     Open(u32),
 }
 
-/// The streams of one kind, the oldest first.
+/// The streams of one kind, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     /// GETs whose answer has not begun.
@@ -35,32 +35,32 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    /// Adds a GET that waits for its answer. Beyond the limit the oldest of those that wait makes room.
-    /// Open streams stay until the answer comes, because it may be no stream.
+    /// Adds a GET that waits for its answer. Beyond the limit, evicts the oldest waiting GET. Open
+    /// streams stay until the answer comes, because the answer may not be a stream.
     pub(super) fn wait(&mut self, limit: usize) -> (u32, Gone) {
         let number = self.next();
-        let gone = self.drop_waiting(limit.saturating_sub(1));
+        let evicted = self.evict_waiting(limit.saturating_sub(1));
         self.waiting.push_back(number);
-        (number, gone)
+        (number, evicted)
     }
 
-    /// A stream has begun, of the GET that `waited` if it did.
+    /// Adds a stream that has begun. `waited` is the number of its GET, if that waited.
     pub(super) fn open(&mut self, waited: Option<u32>, limit: usize) -> (u32, Gone) {
         if let Some(waited) = waited {
             self.remove(waited);
         }
         let number = self.next();
         self.open.push_back(number);
-        let mut gone = self.drop_waiting(limit);
-        // More than one where another guard of the same sessions has a higher limit.
+        let mut evicted = self.evict_waiting(limit);
+        // More than one, if another guard of the same sessions has a higher limit.
         while self.open.len() > limit {
-            gone = self.open.pop_front().map_or(gone, Gone::Open);
+            evicted = self.open.pop_front().map_or(evicted, Gone::Open);
         }
-        (number, gone)
+        (number, evicted)
     }
 
-    /// Removes the oldest GETs that wait until at most `limit` streams are left, or none waits.
-    fn drop_waiting(&mut self, limit: usize) -> Gone {
+    /// Removes the oldest waiting GETs until at most `limit` streams are left, or none waits.
+    fn evict_waiting(&mut self, limit: usize) -> Gone {
         let excess = self.len().saturating_sub(limit).min(self.waiting.len());
         self.waiting.drain(..excess);
         match excess {
@@ -78,17 +78,18 @@ impl Streams {
         self.open.retain(|open| *open != number);
     }
 
-    /// How many wait or are open.
+    /// Returns the number of waiting and open streams.
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.open.len()
     }
 
-    /// How many are open.
+    /// Returns the number of open streams.
     pub(super) fn open_len(&self) -> usize {
         self.open.len()
     }
 
-    /// Whether there has never been one: numbers must not begin anew.
+    /// Returns whether there has never been a stream. Numbers must not start again, so a used list
+    /// must stay.
     pub(super) fn is_unused(&self) -> bool {
         self.last == 0
     }
@@ -99,7 +100,7 @@ impl Streams {
     }
 }
 
-/// A GET's place among the streams of its session, given back on drop.
+/// The place of a GET among the streams of its session, freed on drop.
 #[derive(Debug)]
 pub(crate) struct StreamPlace {
     entry: Arc<Entry>,
@@ -108,7 +109,7 @@ pub(crate) struct StreamPlace {
 }
 
 impl StreamPlace {
-    /// For a GET whose answer has not begun.
+    /// Adds a GET whose answer has not begun.
     pub(crate) fn wait(entry: Arc<Entry>, kind: StreamKind, limit: usize) -> Self {
         let number = entry.extras.add_waiting(kind, limit);
         Self {
@@ -118,7 +119,7 @@ impl StreamPlace {
         }
     }
 
-    /// For a stream that has begun. `waited` is the place of its GET, if it waited.
+    /// Adds a stream that has begun. `waited` is the place of its GET, if that waited.
     pub(crate) fn open(
         entry: Arc<Entry>,
         kind: StreamKind,
@@ -134,12 +135,12 @@ impl StreamPlace {
         }
     }
 
-    /// Whether the GET, whose answer has not begun, had to make room.
+    /// Returns whether this GET, whose answer has not begun, was evicted.
     pub(crate) fn is_lost(&self) -> bool {
         !self.entry.extras.waits(self.kind, self.number)
     }
 
-    /// Whether the open stream had to make room. Asked for every frame, so without the lock.
+    /// Returns whether this open stream was evicted. Called for every frame, so it takes no lock.
     #[inline]
     pub(crate) fn is_evicted(&self) -> bool {
         self.number <= self.entry.extras.evicted(self.kind).load(Acquire)
@@ -157,42 +158,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beyond_the_limit_the_oldest_that_waits_goes_and_open_streams_stay() {
+    fn beyond_the_limit_the_oldest_waiting_get_is_evicted_and_open_streams_stay() {
         let mut streams = Streams::default();
         let (first, _) = streams.open(None, 2);
-        let (second, gone) = streams.open(None, 2);
-        assert_eq!(gone, Gone::None);
-        let (waiting, gone) = streams.wait(2);
-        assert_eq!(gone, Gone::None);
+        let (second, evicted) = streams.open(None, 2);
+        assert_eq!(evicted, Gone::None);
+        let (waiting, evicted) = streams.wait(2);
+        assert_eq!(evicted, Gone::None);
         assert!(streams.waits(waiting));
-        let (newer, gone) = streams.wait(2);
-        assert_eq!(gone, Gone::Waiting);
+        let (newer, evicted) = streams.wait(2);
+        assert_eq!(evicted, Gone::Waiting);
         assert!(!streams.waits(waiting) && streams.waits(newer));
         assert_eq!(streams.open_len(), 2);
-        let (_, gone) = streams.open(Some(newer), 2);
-        assert_eq!(gone, Gone::Open(first));
+        let (_, evicted) = streams.open(Some(newer), 2);
+        assert_eq!(evicted, Gone::Open(first));
         streams.remove(second);
         assert_eq!(streams.open_len(), 1);
     }
 
     #[test]
-    fn a_lower_limit_ends_as_many_of_the_oldest_as_are_too_many() {
+    fn a_lower_limit_evicts_the_oldest_streams_beyond_it() {
         let mut streams = Streams::default();
         for _ in 0..8 {
             streams.open(None, 8);
         }
         let (waiting, _) = streams.wait(20);
-        let (newest, gone) = streams.open(None, 2);
+        let (newest, evicted) = streams.open(None, 2);
         assert_eq!(
-            gone,
+            evicted,
             Gone::Open(newest - 3),
-            "the oldest seven, and the number that waits"
+            "the oldest seven are evicted; the waiting GET has a number too"
         );
         assert_eq!((streams.open_len(), streams.waits(waiting)), (2, false));
     }
 
     #[test]
-    fn numbers_go_on_when_no_stream_is_left() {
+    fn numbers_continue_after_the_last_stream_has_ended() {
         let mut streams = Streams::default();
         assert!(streams.is_unused());
         let (number, _) = streams.open(None, 2);
@@ -202,12 +203,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_begins_at_once_takes_the_place_of_the_oldest_that_waits() {
+    fn a_stream_that_begins_at_once_evicts_the_oldest_waiting_get() {
         let mut streams = Streams::default();
         let waiting = [streams.wait(2).0, streams.wait(2).0];
         assert!(waiting.iter().all(|number| streams.waits(*number)));
-        let (_, gone) = streams.open(None, 2);
-        assert_eq!(gone, Gone::Waiting);
+        let (_, evicted) = streams.open(None, 2);
+        assert_eq!(evicted, Gone::Waiting);
         assert!(!streams.waits(waiting[0]) && streams.waits(waiting[1]));
     }
 }

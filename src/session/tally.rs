@@ -1,4 +1,4 @@
-//! A count of things that somebody may wait for until none is left.
+//! A counter that can be awaited until it is zero.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use crate::sync::atomic::{
     Ordering::{AcqRel, Acquire},
 };
 
-/// How many there are.
+/// Counts calls or tasks, and lets a caller wait until none is left.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     count: AtomicUsize,
-    /// Rung when the last one is gone.
-    bell: Notify,
+    /// Notified when the count reaches zero.
+    emptied: Notify,
 }
 
 impl Tally {
-    /// Counts one more, until it is dropped.
+    /// Counts one more until the returned token is dropped.
     pub(crate) fn hold(self: &Arc<Self>) -> Held {
         self.count.fetch_add(1, AcqRel);
         Held(self.clone())
@@ -31,26 +31,26 @@ impl Tally {
         self.len() == 0
     }
 
-    /// Waits until none is left.
+    /// Waits until the count is zero.
     pub(crate) async fn emptied(&self) {
         loop {
-            let rung = self.bell.notified();
+            let notified = self.emptied.notified();
             if self.is_empty() {
                 return;
             }
-            rung.await;
+            notified.await;
         }
     }
 }
 
-/// One of them.
+/// Counts as one in a [`Tally`] until dropped.
 #[derive(Debug)]
 pub(crate) struct Held(Arc<Tally>);
 
 impl Drop for Held {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, AcqRel) == 1 {
-            self.0.bell.notify_waiters();
+            self.0.emptied.notify_waiters();
         }
     }
 }

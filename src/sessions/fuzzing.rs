@@ -1,4 +1,4 @@
-//! What benches see of the registry. Not built otherwise.
+//! Access to the registry for benchmarks. Not compiled otherwise.
 #![allow(missing_docs)]
 
 use std::sync::Arc;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 use super::{Found, Sessions};
 use crate::session::{Entry, Scope, sweep_gently};
 
-/// The size of a session's record.
+/// The size of a session's entry, in bytes.
 pub const ENTRY_BYTES: usize = size_of::<Entry>();
 
-/// What a request costs that names a session: from its id to the end of its answer.
+/// Does the work of one request with a session id, from the lookup to the end of the answer. Returns
+/// whether the session is open.
 pub fn touch(sessions: &Sessions, id: &[u8]) -> bool {
     match sessions.begin(id, &Scope::default(), None) {
         Found::Session(mut session) => {
@@ -20,7 +21,7 @@ pub fn touch(sessions: &Sessions, id: &[u8]) -> bool {
     }
 }
 
-/// Ends every session whose clocks ran out, as the reaper does now and then where there are many.
+/// Ends every expired session, as the reaper does when there are many.
 pub async fn sweep(sessions: &Sessions) {
     sweep_gently(&Arc::downgrade(&sessions.registry)).await;
 }

@@ -1,5 +1,5 @@
-//! What the guard asks of its sessions, request by request. A session that this process does not know, or
-//! no longer trusts, is looked up in the store; one that opens or ends is written there.
+//! The methods of [`Sessions`] that the guard calls for each request. They look up a session in the
+//! store if this process does not know it or has not verified it, and write openings and ends there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,18 @@ use crate::session::{
 use crate::store::SessionKey;
 use crate::store_sync::{StoreSync, StoreVerdict};
 
-/// What [`Sessions::begin`] found.
+/// The result of [`Sessions::begin`].
 #[derive(Debug)]
 pub(crate) enum Found {
     Session(InFlight),
     Unknown,
-    /// Only the store can tell.
+    /// Only the store knows whether the session is open.
     AskStore,
 }
 
 impl Sessions {
-    /// Begins a request of the session with this id, if that is open and of this scope and owner.
+    /// Begins a request of the session with this id, if the session is open and belongs to this scope
+    /// and owner.
     pub(crate) fn begin(&self, id: &[u8], scope: &Scope, owner: Option<&Owner>) -> Found {
         let now = clock::now();
         match (self.registry.get_at(id, now), &self.store_sync) {
@@ -39,7 +40,7 @@ impl Sessions {
         }
     }
 
-    /// Begins a request as [`begin`](Self::begin) does, after a look into the store.
+    /// Looks up the session in the store, then begins a request as [`begin`](Self::begin) does.
     pub(crate) async fn look_up(
         &self,
         id: &[u8],
@@ -60,8 +61,8 @@ impl Sessions {
         Ok(entry.and_then(Entry::begin))
     }
 
-    /// Takes a place for a session that is about to open, with its id. The place is released when the
-    /// [`Slot`] is dropped before the session opened.
+    /// Reserves a slot for a session that is about to open, with its id. Dropping the [`Slot`] before
+    /// the session opens frees it.
     pub(crate) fn reserve(&self, new: NewEntry) -> Result<Slot, ReserveError> {
         let Some(store_sync) = &self.store_sync else {
             return self.registry.reserve(new, None);
@@ -77,14 +78,14 @@ impl Sessions {
     /// Writes a session that is about to open to the store, if there is one.
     pub(crate) async fn keep(&self, entry: &Arc<Entry>) -> Result<(), ReserveError> {
         match &self.store_sync {
-            // Boxed, so that openings without a store do not carry it about.
+            // Boxed, so that the future of an opening without a store stays small.
             Some(store_sync) => Box::pin(store_sync.keep(entry)).await,
             None => Ok(()),
         }
     }
 
-    /// Ends a session because its client said so, on every node, even where it has ended meanwhile on this
-    /// one alone.
+    /// Ends a session on every node because its client sent DELETE, even if it has meanwhile ended on
+    /// this node alone.
     pub(crate) fn delete(&self, entry: &Arc<Entry>) {
         if !self.registry.end(entry, EndReason::Deleted)
             && let Some(store_sync) = &self.store_sync
@@ -94,7 +95,7 @@ impl Sessions {
         }
     }
 
-    /// Waits until the store knows of a session's end.
+    /// Waits until the store has recorded the end of a session.
     pub(crate) async fn removed(&self, entry: &Entry) -> Result<(), ReserveError> {
         match &self.store_sync {
             Some(store_sync) => store_sync.removed(entry).await,
@@ -102,30 +103,31 @@ impl Sessions {
         }
     }
 
-    /// Opens no session any more. Ready at the deadline, when everything that was open has ended, or earlier
-    /// where nothing is open.
-    pub(crate) async fn close(&self, patience: Duration) {
-        self.drain().begin(patience);
-        let _ = timeout(patience, self.registry.emptied()).await;
+    /// Drains the sessions: no session opens any more, and those still open end after `time_limit`.
+    /// Does not wait for that time if nothing is open. Then waits at most twice [`DRAIN_NOTIFY_TIMEOUT`] for
+    /// the store and the inner services.
+    pub(crate) async fn close(&self, time_limit: Duration) {
+        self.drain().begin(time_limit);
+        let _ = timeout(time_limit, self.registry.emptied()).await;
         self.drain().finish();
         if let Some(store_sync) = &self.store_sync {
             let _ = timeout(DRAIN_NOTIFY_TIMEOUT, store_sync.refresh(&self.registry)).await;
         }
         for entry in self.registry.all() {
             self.registry
-                .end(&entry, entry.reason_without_us(EndReason::Drained));
+                .end(&entry, entry.shutdown_reason(EndReason::Drained));
         }
         let notified = async {
             self.registry.farewells().emptied().await;
             if let Some(store_sync) = &self.store_sync {
-                // What fails is logged, and tried as long as the process lives.
+                // The outbox logs an error and retries as long as the process lives.
                 let _ = store_sync.flush().await;
             }
         };
         let _ = timeout(DRAIN_NOTIFY_TIMEOUT, notified).await;
     }
 
-    /// How far the drain of these sessions is.
+    /// Returns the drain of these sessions.
     pub(crate) fn drain(&self) -> &Arc<Drain> {
         self.registry.drain()
     }

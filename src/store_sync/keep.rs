@@ -1,4 +1,4 @@
-//! Writes a session to the store before its client hears that it is open.
+//! Writes a session to the store before the client learns that it is open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use tracing::warn;
 
 use super::outbox::StoreOp;
 use super::record::Record;
-use super::{StoreSync, key, leave_alone};
+use super::{StoreSync, back_off, key};
 use crate::log::TARGET;
 use crate::session::{Entry, ReserveError, clock};
 use crate::store::NewSession;
 
 impl StoreSync {
-    /// Writes a session that is about to open.
+    /// Writes the record of a session that is about to open.
     pub(crate) async fn keep(self: &Arc<Self>, entry: &Arc<Entry>) -> Result<(), ReserveError> {
-        // Whatever is still to be told of the owner must not wait for a session that opens.
+        // Starts the outbox, which sends the removals of this owner that this call waits for.
         self.wake();
         let key = key(entry);
         let record = record(entry);
         let Some(value) = record.encode() else {
-            record_too_long(entry);
+            warn_record_too_long(entry);
             return Err(ReserveError::StoreDown);
         };
         let owner = record.owner.as_ref().map(|owner| owner.to_text());
         if let Some(owner) = &owner {
-            // What is still to be removed must not take this one along.
-            let removed = self.outbox.without_owner(owner);
+            // A pending removal of the owner's sessions must not remove this one too.
+            let removed = self.outbox.until_owner_removed(owner);
             if timeout(self.timeout, removed).await.is_err() {
                 return Err(ReserveError::StoreDown);
             }
@@ -39,27 +39,29 @@ impl StoreSync {
             expires_in: self.until_used(),
         };
         if self.is_closed() {
-            // Nothing was sent, so there is nothing to be removed.
+            // Nothing was sent, so there is nothing to remove.
             return Err(ReserveError::StoreDown);
         }
-        // Before it is kept: whoever ends it meanwhile must have it removed.
+        // Marked before the write: a thread that ends the session meanwhile must have the record
+        // removed.
         entry.mark_verified(clock::now());
         match self.call(self.store.create(session)).await {
             Ok(true) => {
                 if entry.end_reason().is_some() {
-                    // Whoever has ended it may have found nothing to remove.
+                    // The thread that ended the session may have found nothing to remove.
                     self.outbox.add(StoreOp::Remove(key));
                 }
                 Ok(())
             }
             Ok(false) => {
-                // Another's, which must not be removed.
+                // The record is that of another session and must not be removed.
                 entry.mark_unstored();
                 Err(ReserveError::NoId)
             }
             Err(()) => {
-                // Each that fails is to be removed again: not as many as anybody likes to send.
-                leave_alone(&self.closed_until);
+                // Each failed write adds a removal to the outbox. A client must not be able to add
+                // any number.
+                back_off(&self.closed_until);
                 Err(ReserveError::StoreDown)
             }
         }
@@ -77,7 +79,7 @@ fn record(entry: &Entry) -> Record {
     }
 }
 
-/// What is known of a session is too long for a store.
-fn record_too_long(entry: &Entry) {
-    warn!(target: TARGET, session = %entry.id.fingerprint(), "what is known of the session is too long to be stored: shorten its owner");
+/// Warns that the record of a session is too long for a store.
+fn warn_record_too_long(entry: &Entry) {
+    warn!(target: TARGET, session = %entry.id.fingerprint(), "the record of the session is over 8 KiB and cannot be stored: have the owner resolver return a shorter owner");
 }

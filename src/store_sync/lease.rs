@@ -1,8 +1,8 @@
-//! How long a session that this process knows may be served without a look into the store.
+//! How long a session that this process knows may be served without a lookup in the store.
 //!
-//! A session is *verified* at the moment of the store's last answer about it. While the subscription to
-//! ends is alive, a session that was verified in its epoch cannot have ended unheard. Where the
-//! subscription broke, the lease counts from the verification itself.
+//! A session is *verified* at the moment when the store last answered for it. While the subscription
+//! to ends is alive, this node receives every end of a session that was verified in its epoch. After
+//! the subscription breaks, the lease counts from the verification itself.
 
 use std::sync::atomic::{
     AtomicU64,
@@ -12,19 +12,21 @@ use std::time::Duration;
 
 use crate::session::{Entry, clock, nanos};
 
-/// When the subscription began, and until when it is known to be alive; in the unit of [`clock::now`].
+/// The start of the subscription and the time until which it is known to be alive, in the unit of
+/// [`clock::now`].
 #[derive(Debug)]
 pub(super) struct Lease {
     lease: u64,
     grace: u64,
-    /// Since when no end has been missed.
+    /// The start of the subscription. No end has been missed since then.
     epoch: AtomicU64,
-    /// Until when a session that was verified in this epoch needs no lookup.
+    /// The time until which a session that was verified in this epoch needs no lookup.
     alive_until: AtomicU64,
 }
 
 impl Lease {
-    /// `is_alone`: no other process uses the store, so there is nothing to hear.
+    /// Creates a lease. `is_alone` means that no other process uses the store, so there are no ends
+    /// to receive.
     pub(super) fn new(lease: Duration, grace: Duration, is_alone: bool) -> Self {
         Self {
             lease: nanos(lease),
@@ -38,17 +40,17 @@ impl Lease {
         Duration::from_nanos(self.lease)
     }
 
-    /// Whether a session that is known here may be served without a lookup.
-    #[inline] // on the way of each request
+    /// Returns whether a session that this process knows may be served without a lookup.
+    #[inline] // called for each request
     pub(super) fn is_verified(&self, entry: &Entry, now: u64) -> bool {
         let verified = entry.verified();
-        // In this order: an epoch begins before what is alive in it.
+        // In this order, because an epoch begins before its subscription is alive.
         let is_alive = now <= self.alive_until.load(Acquire);
         is_alive && verified > self.epoch.load(Acquire)
             || now <= verified.saturating_add(self.lease)
     }
 
-    /// Whether a session may be served a while longer although its lookup failed.
+    /// Returns whether a session may be served a while longer although its lookup failed.
     pub(super) fn within_grace(&self, entry: &Entry, now: u64) -> bool {
         let verified = entry.verified();
         let known_good = match verified > self.epoch.load(Acquire) {
@@ -59,18 +61,18 @@ impl Lease {
         now <= verified_until.saturating_add(self.grace)
     }
 
-    /// A subscription begins: only what is verified from here on is known to miss no end. Returns whether
-    /// there was one before.
+    /// Begins the epoch of a new subscription. No end of a session that is verified from here on is
+    /// missed. Returns whether there was an epoch before.
     pub(super) fn begin_epoch(&self) -> bool {
         self.epoch.swap(clock::now(), AcqRel) != NEVER
     }
 
-    /// Every end up to this moment has been heard.
-    pub(super) fn renew(&self, heard: u64) {
-        let until = heard.saturating_add(self.lease);
+    /// Records that every end up to `as_of` was received.
+    pub(super) fn renew(&self, as_of: u64) {
+        let until = as_of.saturating_add(self.lease);
         self.alive_until.fetch_max(until, Release);
     }
 }
 
-/// The epoch before the first.
+/// The value of `epoch` before the first subscription.
 const NEVER: u64 = u64::MAX;

@@ -1,4 +1,4 @@
-//! What the store is still to be told or asked, tried until it succeeds.
+//! The operations that the store has not carried out, each retried until it succeeds.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
@@ -8,32 +8,32 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::{StoreSync, StoreVerdict, late, lock};
+use super::{StoreSync, StoreVerdict, lock, timed_out};
 use crate::session::{Observers, Owner, Scope};
 use crate::store::{McpSessionStore, SessionKey, StoreError};
 
-/// One thing to do.
+/// One operation on the store.
 #[derive(Clone, Debug)]
 pub(super) enum StoreOp {
-    /// Asks whether a session that is known here is still good.
+    /// Asks whether a session that this process knows is still open.
     Check(Scope, Option<Owner>, SessionKey),
     Remove(SessionKey),
     RemoveOwner(String),
 }
 
-/// All that is to be done. What is to be removed is gone for this process already.
+/// The pending operations. A session with a pending removal is already gone from this process.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     list: Mutex<List>,
-    /// Rung when one is added, done, or has failed.
-    bell: Notify,
+    /// Notified when an operation was added, was done or has failed.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct List {
     waiting: VecDeque<StoreOp>,
     under_way: usize,
-    /// How often each is to be removed.
+    /// The number of pending removals of each session.
     removed: HashMap<SessionKey, usize>,
     removed_owners: HashMap<String, usize>,
     failures: u64,
@@ -52,59 +52,59 @@ impl Outbox {
         }
         list.waiting.push_back(op);
         drop(list);
-        self.bell.notify_waiters();
+        self.changed.notify_waiters();
     }
 
-    /// Nothing is added any more: what is there is done, then the work is over.
+    /// Closes the outbox: nothing is added any more, and the task ends when all operations are done.
     pub(super) fn close(&self) {
         lock(&self.list).is_closed = true;
-        self.bell.notify_waiters();
+        self.changed.notify_waiters();
     }
 
-    /// Whether this session is to be removed.
+    /// Returns whether a removal of this session is pending.
     pub(super) fn removes(&self, key: &SessionKey) -> bool {
         lock(&self.list).removed.contains_key(key)
     }
 
-    /// Whether this owner's sessions are to be removed.
+    /// Returns whether a removal of this owner's sessions is pending.
     pub(super) fn removes_owner(&self, owner: &str) -> bool {
         lock(&self.list).removed_owners.contains_key(owner)
     }
 
-    /// Waits until this session is not to be removed any more.
-    pub(super) async fn without(&self, key: &SessionKey) {
+    /// Waits until no removal of this session is pending.
+    pub(super) async fn until_removed(&self, key: &SessionKey) {
         self.until(|list| !list.removed.contains_key(key)).await;
     }
 
-    /// Waits until this owner's sessions are not to be removed any more.
-    pub(super) async fn without_owner(&self, owner: &str) {
+    /// Waits until no removal of this owner's sessions is pending.
+    pub(super) async fn until_owner_removed(&self, owner: &str) {
         self.until(|list| !list.removed_owners.contains_key(owner))
             .await;
     }
 
-    /// Waits until nothing is left to do, or something has failed.
+    /// Waits until no operation is pending, or one has failed.
     pub(super) async fn flush(&self) -> Result<(), StoreError> {
         let before = lock(&self.list).failures;
         self.until(|list| list.is_empty() || list.failures != before)
             .await;
         match lock(&self.list).failures == before {
             true => Ok(()),
-            false => Err(StoreError::new("what it was told is being tried again")),
+            false => Err(StoreError::new("an operation failed and is being retried")),
         }
     }
 
     async fn until(&self, is_so: impl Fn(&List) -> bool) {
         loop {
-            // Hears what rings from here on.
-            let rung = self.bell.notified();
+            // Receives every notification from here on.
+            let changed = self.changed.notified();
             if is_so(&lock(&self.list)) {
                 return;
             }
-            rung.await;
+            changed.await;
         }
     }
 
-    /// The next one; `None` when all are done and no more will come.
+    /// Returns the next operation; `None` if the outbox is closed and no operation waits.
     async fn next(&self) -> Option<UnderWay<'_>> {
         self.until(|list| !list.waiting.is_empty() || list.is_closed)
             .await;
@@ -119,7 +119,7 @@ impl Outbox {
 
     fn fail(&self) {
         lock(&self.list).failures += 1;
-        self.bell.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     fn is_closed(&self) -> bool {
@@ -127,31 +127,31 @@ impl Outbox {
     }
 }
 
-/// Sends what there is to send as long as the registry lives, and then what is left.
+/// Sends the operations as long as the registry lives, and then those that are left.
 pub(super) async fn run(
     outbox: Arc<Outbox>,
     store: Arc<dyn McpSessionStore>,
-    patience: Duration,
+    time_limit: Duration,
     observers: Arc<Observers>,
     store_sync: Weak<StoreSync>,
 ) {
-    // What fails again and again holds up nothing else.
-    let [first, further] = [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)];
+    // Retries have permits of their own, so that they do not hold up first attempts.
+    let [first, retries] = [Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE)];
     let list = stream::unfold((), |()| async { Some((outbox.next().await?, ())) });
     list.for_each_concurrent(None, |under_way| async {
         let mut pause = SHORTEST_PAUSE;
-        let mut turns = &first;
+        let mut permits = &first;
         for _ in 0..MOST_ATTEMPTS {
-            let turn = turns.acquire().await;
-            let done = attempt(&under_way, &*store, patience, &store_sync).await;
-            drop(turn);
+            let permit = permits.acquire().await;
+            let done = attempt(&under_way, &*store, time_limit, &store_sync).await;
+            drop(permit);
             match done {
                 Ok(()) => break,
-                // Once, however often it is tried.
-                Err(Some(error)) if std::ptr::eq(turns, &first) => observers.store_failed(&error),
+                // The observers are notified of the first failure only.
+                Err(Some(error)) if std::ptr::eq(permits, &first) => observers.store_failed(&error),
                 Err(_) => {}
             }
-            turns = &further;
+            permits = &retries;
             outbox.fail();
             if outbox.is_closed() && pause == LONGEST_PAUSE {
                 break;
@@ -164,14 +164,15 @@ pub(super) async fn run(
     .await;
 }
 
-/// An error that is `None` has been told of.
+/// Tries an operation once. If the error is `None`, the observers were already notified.
 async fn attempt(
     under_way: &UnderWay<'_>,
     store: &dyn McpSessionStore,
-    patience: Duration,
+    time_limit: Duration,
     store_sync: &Weak<StoreSync>,
 ) -> Result<(), Option<StoreError>> {
-    let in_time = |answer| timeout(patience, answer).map(|it| it.unwrap_or_else(|_| Err(late())));
+    let in_time =
+        |answer| timeout(time_limit, answer).map(|it| it.unwrap_or_else(|_| Err(timed_out())));
     match &under_way.op {
         Some(StoreOp::Check(scope, owner, key)) => {
             let Some(sync) = store_sync.upgrade() else {
@@ -187,7 +188,7 @@ async fn attempt(
             {
                 return Ok(());
             }
-            // It has a patience of its own.
+            // The lookup has a time limit of its own.
             match sync.look_up(scope, owner.as_ref(), key).await {
                 StoreVerdict::Unclear(_) => Err(None),
                 StoreVerdict::Good | StoreVerdict::Unknown => Ok(()),
@@ -196,7 +197,7 @@ async fn attempt(
         Some(StoreOp::Remove(key)) => in_time(store.remove(key)).await.map_err(Some),
         Some(StoreOp::RemoveOwner(owner)) => {
             in_time(store.remove_owner(owner)).await.map_err(Some)?;
-            // What was loaded just before must not be taken in just after.
+            // A record that was loaded just before must not be restored just after.
             if let Some(sync) = store_sync.upgrade() {
                 sync.lookups.invalidate_all();
             }
@@ -206,7 +207,7 @@ async fn attempt(
     }
 }
 
-/// One that is being done; it waits again if nobody does it to its end.
+/// An operation under way. If it is dropped before [`UnderWay::done`], it waits again.
 struct UnderWay<'a> {
     outbox: &'a Outbox,
     op: Option<StoreOp>,
@@ -229,7 +230,7 @@ impl Drop for UnderWay<'_> {
         list.under_way -= 1;
         list.waiting.extend(self.op.take());
         drop(list);
-        self.outbox.bell.notify_waiters();
+        self.outbox.changed.notify_waiters();
     }
 }
 
@@ -248,9 +249,9 @@ fn count_down<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) 
     }
 }
 
-/// Of those that are tried for the first time, and again of the others.
+/// The most first attempts at once, and the most retries at once.
 const AT_ONCE: usize = 32;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// More than a day of them: whatever it was has expired.
+/// More than a day of attempts, after which the record has expired.
 const MOST_ATTEMPTS: usize = 20_000;

@@ -1,5 +1,4 @@
-//! What is kept of a session in a store: written here, read here, and believed by nobody before it
-//! was checked.
+//! The record of a session in a store. A record that was read is checked before it is used.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,22 +12,22 @@ use crate::log::TARGET;
 use crate::promises::{MAX_CLIENT_TEXT, MAX_RECORD};
 use crate::session::{Client, Owner, Scope};
 
-/// A session as another process, or this one after a restart, gets to know it.
+/// The record from which another process, or this one after a restart, restores a session.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Record {
     pub(super) client: Client,
     pub(super) owner: Option<Owner>,
     pub(super) protocol_version: Option<String>,
-    /// The inner service's own id.
+    /// The id of the inner session.
     pub(super) inner_id: Option<HeaderValue>,
-    /// The name of the process that opened it.
+    /// The name of the node that opened the session.
     pub(super) opened_on: String,
-    /// How long ago it opened.
+    /// How long ago the session opened.
     pub(super) age: Duration,
 }
 
 impl Record {
-    /// As a store keeps it; `None` if that would be too long.
+    /// Encodes the record for a store; `None` if the result is too long.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let opened = wall_clock().saturating_sub(self.age);
         let inner_id = self.inner_id.as_ref();
@@ -45,8 +44,8 @@ impl Record {
         (text.len() <= MAX_RECORD).then(|| text.into_bytes())
     }
 
-    /// Reads what a store has kept. `None` if this is not what [`encode`](Self::encode) writes: of
-    /// another version, damaged, or somebody's else.
+    /// Decodes a value from a store. Returns `None` unless [`encode`](Self::encode) wrote it: it may
+    /// be of another version, damaged, or of another program.
     pub(super) fn decode(value: &[u8]) -> Option<Self> {
         if value.len() > MAX_RECORD {
             return None;
@@ -82,16 +81,17 @@ impl Record {
     }
 }
 
-/// Reads what the store has of a session of this scope; a value that is not a record is as good as none.
+/// Decodes the value that the store has for a session of this scope. An invalid value is logged and
+/// treated as none.
 pub(super) fn read(value: &[u8], scope: &Scope) -> Option<Record> {
     let record = Record::decode(value);
     if record.is_none() {
-        warn!(target: TARGET, scope = scope.name(), "the store holds a session that can not be read: is its prefix shared with another version, or another program?");
+        warn!(target: TARGET, scope = scope.name(), "the store holds a session record that cannot be read: set a prefix for the store that no other version or program uses");
     }
     record
 }
 
-/// A short text or none, fit to be shown.
+/// Returns a text or null, if it is short and has no control characters.
 fn text(value: &Value) -> Option<Option<&str>> {
     match value {
         Value::Null => Some(None),
@@ -109,15 +109,15 @@ fn header(text: &str) -> Option<HeaderValue> {
         .filter(|id| !id.is_empty())
 }
 
-/// The one place where the wall clock is read: ages must mean the same to another process. One that
-/// was set back makes a session look younger than it is, never older than its process.
+/// Reads the wall clock, which nothing else does: ages must mean the same in another process. A clock
+/// that was set back makes a session look younger than it is, never older than its process.
 fn wall_clock() -> Duration {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
 }
 
-/// Changes whenever an older reader would misread what is written.
+/// The version of the format. It changes whenever an older reader would misread a record.
 const SCHEMA: u64 = 1;
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_record_is_decoded_as_it_was_encoded() {
         let mut read = Record::decode(&record().encode().unwrap()).unwrap();
         assert!(read.age < Duration::from_secs(60));
         read.age = Duration::ZERO;
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_age_is_counted_on() {
+    fn the_age_of_a_session_counts_from_its_opening() {
         let hour = Duration::from_secs(3600);
         let old = Record {
             age: hour,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_written() {
+    fn a_record_that_is_too_long_is_not_encoded() {
         let long = Record {
             owner: Some(Owner::new("x".repeat(9000))),
             ..record()
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_schema_or_with_a_wrong_part_is_none() {
+    fn a_value_of_another_schema_or_with_an_invalid_part_is_not_decoded() {
         let good = String::from_utf8(record().encode().unwrap()).unwrap();
         assert!(Record::decode(good.as_bytes()).is_some());
         for (part, other) in [

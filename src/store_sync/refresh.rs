@@ -1,16 +1,16 @@
-//! Keeps the records of sessions that are in use from expiring.
+//! Keeps the records of sessions in use from expiring.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{StoreSync, key, late};
+use super::{StoreSync, key, timed_out};
 use crate::promises::REFRESHES_PER_IDLE_TIMEOUT;
 use crate::session::{EndReason, Entry, Registry, clock};
 use crate::store::Refresh;
 
-/// Refreshes as long as the registry lives.
+/// Refreshes records as long as the registry lives.
 pub(super) async fn run(store_sync: Weak<StoreSync>) {
     loop {
         let pause = match store_sync.upgrade() {
@@ -28,20 +28,21 @@ pub(super) async fn run(store_sync: Weak<StoreSync>) {
 }
 
 impl StoreSync {
-    /// Between two looks at what is in use. A session that was used for the first time in the last
-    /// moment expires a fifth of the limit later.
+    /// Returns the pause between two refreshes: a tenth of the shorter limit. The record of a session
+    /// that was first used at the last moment expires a fifth of the limit later, so a refresh is in
+    /// time.
     fn pause(&self) -> Duration {
         let shortest = self.limits.idle.min(self.limits.never_used) / REFRESHES_PER_IDLE_TIMEOUT;
         Duration::from_nanos(shortest).max(SHORTEST_PAUSE)
     }
 
-    /// Puts off the expiry of what has been used since the last time, each session at most once in a
+    /// Postpones the expiry of sessions that were used since the last refresh, each at most once in a
     /// tenth of the idle timeout.
     pub(crate) async fn refresh(self: &Arc<Self>, registry: &Arc<Registry>) {
         let now = clock::now();
         let mut due = registry.snapshot();
         due.retain(|entry| entry.is_due(now, self.limits.idle / REFRESHES_PER_IDLE_TIMEOUT));
-        for due in due.chunks(AT_ONCE) {
+        for due in due.chunks(BATCH) {
             self.refresh_some(registry, due, now).await;
         }
     }
@@ -56,7 +57,8 @@ impl StoreSync {
         let mut refreshed = Vec::with_capacity(due.len());
         for entry in due {
             if !entry.is_stored() {
-                // Confirmed on another way than by its stream.
+                // A message of the client confirmed the session before its event stream wrote the
+                // record.
                 let _ = self.keep(entry).await;
                 continue;
             }
@@ -67,19 +69,20 @@ impl StoreSync {
             });
         }
         match timeout(self.timeout, self.store.refresh(&refreshes)).await {
-            Ok(Ok(kept)) => {
-                for (entry, is_kept) in refreshed.into_iter().zip(kept) {
-                    match is_kept {
+            Ok(Ok(known)) => {
+                for (entry, is_known) in refreshed.into_iter().zip(known) {
+                    match is_known {
                         true => entry.mark_refreshed(now),
                         false => drop(registry.end(entry, EndReason::EndedElsewhere)),
                     }
                 }
             }
             Ok(Err(error)) => self.observers.store_failed(&error),
-            Err(_) => self.observers.store_failed(&late()),
+            Err(_) => self.observers.store_failed(&timed_out()),
         }
     }
 }
 
-const AT_ONCE: usize = 500;
+/// The most records that one call refreshes.
+const BATCH: usize = 500;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);

@@ -1,5 +1,5 @@
-//! Looks up a session that is not known here, or no longer verified: once for all requests of one owner
-//! that wait for it.
+//! Looks up a session that this process does not know or has not verified: once for all requests of
+//! one owner that wait for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{
@@ -19,7 +19,7 @@ use crate::session::{
 use crate::store::SessionKey;
 
 impl StoreSync {
-    /// Has the store say whether a session is good; then it is in the registry.
+    /// Asks the store whether a session is open. If it is, the session is in the registry afterwards.
     pub(crate) async fn look_up(
         self: &Arc<Self>,
         scope: &Scope,
@@ -32,12 +32,12 @@ impl StoreSync {
         self.wake();
         let waiter = self.lookups.join(owner, key);
         let lookup = &*waiter.lookup;
-        let settle = || self.settle(&registry, scope, key, lookup);
+        let run_lookup = || self.run_lookup(&registry, scope, key, lookup);
         // If the request that runs the lookup is dropped, another waiter runs it again.
-        *lookup.answer.get_or_init(settle).await
+        *lookup.answer.get_or_init(run_lookup).await
     }
 
-    async fn settle(
+    async fn run_lookup(
         &self,
         registry: &Arc<Registry>,
         scope: &Scope,
@@ -69,7 +69,7 @@ impl StoreSync {
                 }
                 (None, None) => Some(StoreVerdict::Unknown),
                 (Some(_), Some(here)) => self.verify(&here, asked, lookup),
-                (Some(record), None) => self.adopt(registry, scope, key, record, asked, lookup),
+                (Some(record), None) => self.restore(registry, scope, key, record, asked, lookup),
             };
             if let Some(verdict) = verdict {
                 return verdict;
@@ -78,9 +78,11 @@ impl StoreSync {
         StoreVerdict::Unclear(ReserveError::StoreDown)
     }
 
-    /// `None` if the answer is out of date.
+    /// Marks a session that this process knows as verified. Returns `None` if the answer is out of
+    /// date.
     fn verify(&self, here: &Entry, asked: u64, lookup: &SharedLookup) -> Option<StoreVerdict> {
-        // An answer is invalidated under the lock, and the session is marked unverified after that.
+        // An end invalidates the answer under the lock, and marks the session as unverified after
+        // that.
         let _lock = lock(&self.lookups.by_key);
         (!lookup.is_stale()).then(|| {
             here.mark_verified(asked);
@@ -88,9 +90,9 @@ impl StoreSync {
         })
     }
 
-    /// Takes in a session that another process opened, or this one before it restarted. `None` if the answer
-    /// is out of date.
-    fn adopt(
+    /// Restores a session that another process opened, or this one before a restart. Returns `None`
+    /// if the answer is out of date.
+    fn restore(
         &self,
         registry: &Arc<Registry>,
         scope: &Scope,
@@ -104,21 +106,22 @@ impl StoreSync {
             return Some(StoreVerdict::Unknown);
         }
         if record.owner != lookup.owner {
-            // Another owner's session takes no place here, and its idle clock does not begin anew.
+            // The session of another owner takes no slot here, and its idle clock does not start
+            // again.
             return Some(StoreVerdict::Unknown);
         }
         let owner = record.owner.as_ref().map(Owner::to_text);
-        let slot = match restore(registry, key.id(), scope.clone(), record, asked) {
+        let slot = match reserve_restored(registry, key.id(), scope.clone(), record, asked) {
             Ok(slot) => slot,
-            // Another session has the id, or this one is just leaving the map.
+            // Another session has the id, or this session is just leaving the map.
             Err(ReserveError::NoId) => return None,
             Err(error) => return Some(StoreVerdict::Unclear(error)),
         };
-        // It is in the map and not usable yet: an end before this point has invalidated the answer, and an
-        // end after it finds the entry.
-        let is_owner_out = owner.is_some_and(|owner| self.outbox.removes_owner(&owner));
-        if lookup.is_stale() || is_owner_out {
-            return is_owner_out.then_some(StoreVerdict::Unknown);
+        // The entry is in the map and not usable yet: an end before this point has invalidated the
+        // answer, and an end after it finds the entry.
+        let is_owner_removed = owner.is_some_and(|owner| self.outbox.removes_owner(&owner));
+        if lookup.is_stale() || is_owner_removed {
+            return is_owner_removed.then_some(StoreVerdict::Unknown);
         }
         Some(match slot.resume() {
             true => StoreVerdict::Good,
@@ -127,8 +130,9 @@ impl StoreSync {
     }
 }
 
-/// Takes a place for the session of a record, as the store was `asked` for at that moment.
-fn restore(
+/// Reserves a slot for the session of a record. `asked` is the moment at which the store was asked
+/// for it.
+fn reserve_restored(
     registry: &Arc<Registry>,
     id: &str,
     scope: Scope,
@@ -161,14 +165,14 @@ fn restore(
     Ok(slot)
 }
 
-/// The lookups that are under way.
+/// The lookups under way, by session.
 #[derive(Debug, Default)]
 pub(super) struct SharedLookups {
     by_key: Mutex<HashMap<SessionKey, Vec<Shared>>>,
 }
 
 impl SharedLookups {
-    /// Joins the lookup that is under way for this owner and session, or begins one.
+    /// Joins the lookup under way for this owner and session, or begins one.
     fn join<'a>(&'a self, owner: Option<&Owner>, key: &'a SessionKey) -> Waiter<'a> {
         let mut by_key = lock(&self.by_key);
         let of_key = by_key.entry(key.clone()).or_default();
@@ -201,13 +205,14 @@ impl SharedLookups {
         }
     }
 
-    /// What is being looked up of this session may be out of date.
+    /// Marks the lookups of this session as out of date.
     pub(super) fn invalidate(&self, key: &SessionKey) {
         let by_key = lock(&self.by_key);
         let of_key = by_key.get(key).into_iter().flatten();
         of_key.for_each(|shared| shared.lookup.is_stale.store(true, Release));
     }
 
+    /// Marks all lookups as out of date.
     pub(super) fn invalidate_all(&self) {
         let by_key = lock(&self.by_key);
         let all = by_key.values().flatten();
@@ -215,6 +220,7 @@ impl SharedLookups {
     }
 }
 
+/// A lookup, with the number of requests that wait for it.
 #[derive(Debug)]
 struct Shared {
     lookup: Arc<SharedLookup>,
@@ -226,7 +232,7 @@ struct Shared {
 struct SharedLookup {
     owner: Option<Owner>,
     answer: OnceCell<StoreVerdict>,
-    /// The session ended, or may have, after the store was asked.
+    /// Whether the session ended, or may have ended, after the store was asked.
     is_stale: AtomicBool,
 }
 
@@ -259,5 +265,5 @@ impl Drop for Waiter<'_> {
     }
 }
 
-/// How often an answer may be out of date when it comes.
+/// How many answers in a row may be out of date before the lookup fails.
 const ATTEMPTS: usize = 4;

@@ -1,4 +1,4 @@
-//! Listens to the ends that others bring about.
+//! Receives the ends on other nodes.
 
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -8,19 +8,19 @@ use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
 use super::outbox::StoreOp;
-use super::{StoreSync, key, late};
+use super::{StoreSync, key, timed_out};
 use crate::session::{EndReason, Entry, Owner, Registry, clock};
 use crate::store::{StoreEvent, StoreEvents};
 
 /// Follows the stream of ends as long as the registry lives.
 pub(super) async fn run(store_sync: Weak<StoreSync>) {
     let mut pause = SHORTEST_PAUSE;
-    while let Some(ends) = listen(&store_sync).await {
-        let heard = match ends {
+    while let Some(ends) = subscribe(&store_sync).await {
+        let received = match ends {
             Some(ends) => follow(&store_sync, ends).await,
             None => false,
         };
-        pause = match heard {
+        pause = match received {
             true => SHORTEST_PAUSE,
             false => (pause * 2).min(LONGEST_PAUSE),
         };
@@ -28,24 +28,25 @@ pub(super) async fn run(store_sync: Weak<StoreSync>) {
     }
 }
 
-/// `None` where there is nothing to listen to any more; `Some(None)` where that fails.
-async fn listen(store_sync: &Weak<StoreSync>) -> Option<Option<StoreEvents>> {
-    // A guard that is dropped meanwhile must not wait for this.
-    let (store, lease, patience) = {
+/// Subscribes to ends. Returns `None` if there is nothing to subscribe to any more, and `Some(None)`
+/// if the subscription failed.
+async fn subscribe(store_sync: &Weak<StoreSync>) -> Option<Option<StoreEvents>> {
+    // A guard that is dropped meanwhile must not wait for the store.
+    let (store, lease, time_limit) = {
         let sync = store_sync.upgrade()?;
         (sync.store.clone(), sync.lease.duration(), sync.timeout)
     };
-    let ends = store.subscribe(lease)?;
-    let ends = timeout(patience, ends).await;
+    let events = store.subscribe(lease)?;
+    let events = timeout(time_limit, events).await;
     let sync = store_sync.upgrade()?;
-    let ends = match ends {
-        Ok(Ok(ends)) => ends,
+    let events = match events {
+        Ok(Ok(events)) => events,
         Ok(Err(error)) => {
             sync.observers.store_failed(&error);
             return Some(None);
         }
         Err(_) => {
-            sync.observers.store_failed(&late());
+            sync.observers.store_failed(&timed_out());
             return Some(None);
         }
     };
@@ -53,40 +54,41 @@ async fn listen(store_sync: &Weak<StoreSync>) -> Option<Option<StoreEvents>> {
     if sync.lease.begin_epoch() {
         sync.check_streams(&registry);
     }
-    Some(Some(ends))
+    Some(Some(events))
 }
 
-/// Whether anything was heard before the stream broke.
+/// Applies the events of a stream until it breaks. Returns whether it received any.
 async fn follow(store_sync: &Weak<StoreSync>, ends: StoreEvents) -> bool {
     let mut ends = pin!(ends);
     let mut lease = LONGEST_PAUSE;
-    let mut heard = false;
+    let mut received = false;
     loop {
         let event = timeout(lease, ends.next()).await;
         let Some(sync) = store_sync.upgrade() else {
-            return heard;
+            return received;
         };
         let Some(registry) = sync.registry.upgrade() else {
-            return heard;
+            return received;
         };
         lease = sync.lease.duration();
         match event {
-            Ok(Some(Ok(event))) => sync.hear(&registry, event),
+            Ok(Some(Ok(event))) => sync.apply(&registry, event),
             Ok(Some(Err(error))) => {
                 sync.observers.store_failed(&error);
-                return heard;
+                return received;
             }
             Ok(None) | Err(_) => {
-                sync.observers.store_failed(&late());
-                return heard;
+                sync.observers.store_failed(&timed_out());
+                return received;
             }
         }
-        heard = true;
+        received = true;
     }
 }
 
 impl StoreSync {
-    fn hear(&self, registry: &Arc<Registry>, event: StoreEvent) {
+    /// Applies an event to the registry.
+    fn apply(&self, registry: &Arc<Registry>, event: StoreEvent) {
         match event {
             StoreEvent::Heartbeat { as_of } => {
                 self.lease.renew(clock::at(as_of));
@@ -100,7 +102,8 @@ impl StoreSync {
             }
             StoreEvent::OwnerEnded(owner) => {
                 self.lookups.invalidate_all();
-                // What the owner has opened since is not concerned: the store knows.
+                // Sessions that the owner opened since then do not end. Only the store knows which
+                // do.
                 let owner = Owner::from_text(&owner);
                 for entry in owner.iter().flat_map(|owner| registry.of(owner)) {
                     entry.mark_unverified();
@@ -110,7 +113,8 @@ impl StoreSync {
         }
     }
 
-    /// Something may have been missed, and what has a stream open may never send a request.
+    /// Checks all sessions with anything in flight. An end may have been missed, and a session with
+    /// an open stream may never send a request.
     fn check_streams(&self, registry: &Registry) {
         for entry in registry.snapshot() {
             if entry.is_stored() && entry.in_flight() > 0 {
@@ -119,7 +123,7 @@ impl StoreSync {
         }
     }
 
-    /// Has the store say before long whether a session is still good.
+    /// Asks the store soon whether a session is still open.
     fn check(&self, entry: &Entry) {
         let op = StoreOp::Check(entry.scope.clone(), entry.owner.clone(), key(entry));
         self.outbox.add(op);

@@ -1,11 +1,11 @@
-//! When a session ends by itself: its lifetime, its idle clock, and the clock of a session never used.
+//! The clocks that end a session: lifetime, idle, never used and unconfirmed.
 
 use super::Entry;
 use crate::session::EndReason;
 use crate::session::state::{Phase, State};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// How long a session may live, in the unit of [`clock::now`].
+/// The time limits of a session, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) idle: u64,
@@ -16,22 +16,24 @@ pub(crate) struct Limits {
 }
 
 impl Entry {
-    /// Why the session should end by its clocks, if it should.
+    /// Returns why the clocks have run out at `now`, if they have, with the state in which that is
+    /// true.
     pub(crate) fn expired(&self, now: u64, limits: &Limits) -> Option<Due> {
         let seen = State(self.state.load(Acquire));
         let reason = self.overdue(seen, now, limits)?;
         Some(Due { reason, seen })
     }
 
-    /// Since when the session has been idle, if nothing of it is in flight, with the state in which
-    /// that is true.
+    /// Returns since when the session has been idle, with the state in which that is true. Returns
+    /// `None` if anything is in flight.
     pub(crate) fn idle(&self, reason: EndReason) -> Option<(u64, Due)> {
         let seen = State(self.state.load(Acquire));
         let is_idle = seen.is_usable() && seen.in_flight() == 0;
         is_idle.then(|| (self.last(), Due { reason, seen }))
     }
 
-    /// Ends the session unless anything happened to it since `due` was found.
+    /// Ends the session unless anything happened to it since `due` was found. Returns the state
+    /// before.
     pub(crate) fn end_as_seen(&self, due: &Due) -> Option<State> {
         self.state
             .compare_exchange(due.seen.0, due.seen.ended(due.reason).0, AcqRel, Acquire)
@@ -56,13 +58,14 @@ impl Entry {
         (now.saturating_sub(since) >= limits.idle).then_some(EndReason::Idle)
     }
 
-    /// Since when the idle clock runs; `None` while it is suspended.
+    /// Returns since when the idle clock has been running; `None` while it is suspended.
     fn idle_since(&self, state: State, now: u64, limits: &Limits) -> Option<u64> {
         let bodies = u64::from(self.bodies.load(Acquire));
         match state.in_flight() {
             0 => Some(self.last()),
             calls if calls > bodies => None,
-            // Only bodies: one that has been silent for so long may be a dead connection.
+            // Only bodies are in flight. If they are silent for `limits.silent`, their connections
+            // may be dead.
             _ => Some(
                 self.last_byte(now)
                     .saturating_add(limits.silent)
@@ -71,12 +74,12 @@ impl Entry {
         }
     }
 
-    /// When a body last carried a byte, as far as one has looked: a stream of many small frames
-    /// should not read the clock for each.
+    /// Returns when a body last carried a byte, as far as a check of the clocks has seen it. A stream
+    /// of many small frames should not read the clock for each frame.
     fn last_byte(&self, now: u64) -> u64 {
         match self
             .last_byte
-            .compare_exchange(SINCE, now, Relaxed, Relaxed)
+            .compare_exchange(BYTE_CARRIED, now, Relaxed, Relaxed)
         {
             Ok(_) => now,
             Err(known) => known,
@@ -84,15 +87,15 @@ impl Entry {
     }
 }
 
-/// A session that is to end, with the state in which the reason was true.
+/// The reason to end a session, with the state in which it was true.
 #[derive(Debug)]
 pub(crate) struct Due {
     reason: EndReason,
     seen: State,
 }
 
-/// A byte was carried since the last look at the clocks.
-pub(super) const SINCE: u64 = u64::MAX;
+/// The value of `last_byte` if a body carried a byte after the last check of the clocks.
+pub(super) const BYTE_CARRIED: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +103,7 @@ mod tests {
     use crate::session::clock;
 
     #[test]
-    fn a_request_that_came_and_went_since_the_clock_was_read_keeps_its_session() {
+    fn a_request_that_comes_in_between_keeps_its_session() {
         let limits = Limits {
             idle: 1,
             never_used: u64::MAX,
@@ -108,7 +111,7 @@ mod tests {
             silent: u64::MAX,
             lifetime: None,
         };
-        let entry = Entry::alone("1", None);
+        let entry = Entry::without_registry("1", None);
         drop(entry.open(Phase::Live));
         let later = clock::now() + 1;
         let due = entry.expired(later, &limits).unwrap();

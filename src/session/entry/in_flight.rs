@@ -1,17 +1,17 @@
-//! What suspends a session's idle clock: its requests and response bodies.
+//! Requests and response bodies in flight, which suspend the idle clock of a session.
 
 use std::sync::Arc;
 
 use super::Entry;
-use super::clocks::SINCE;
+use super::clocks::BYTE_CARRIED;
 use crate::session::clock;
 use crate::session::state::State;
 use crate::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 
-/// A request or response body of a session in progress: suspends the idle clock until dropped.
+/// A request or response body in flight: suspends the idle clock of its session until dropped.
 ///
-/// From contract row 7 on every request counts; only an [admitted](Self::admit) one refreshes the
-/// clock, so that refusals keep no session alive.
+/// Every request counts from contract row 7 on. Only an [admitted](Self::admit) one refreshes the
+/// clock, so that a refused request keeps no session alive.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     pub(super) entry: Arc<Entry>,
@@ -20,12 +20,13 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
-    /// The request passed every check: its end refreshes the idle clock.
+    /// Marks the request as admitted, because it passed every check: its end refreshes the idle
+    /// clock.
     pub(crate) fn admit(&mut self) {
         self.admitted = true;
     }
 
-    /// It is a message, so the session has been used.
+    /// Admits a message, which also marks the session as used.
     pub(crate) fn admit_message(&mut self) {
         self.admit();
         if !self.entry.is_used() {
@@ -33,9 +34,9 @@ impl InFlight {
         }
     }
 
-    /// The answer's head came and its body is watched from here on.
+    /// Turns the request into its response body, whose bytes and end are tracked from here on.
     pub(crate) fn into_body(mut self) -> Self {
-        // That of an opening is from the start.
+        // The body of an answer to `initialize` is tracked from the start.
         if !self.body {
             self.entry.last_byte.fetch_max(clock::now(), Relaxed);
             self.entry.bodies.fetch_add(1, AcqRel);
@@ -44,12 +45,12 @@ impl InFlight {
         self
     }
 
-    /// The body carried a byte.
-    #[inline] // likewise
+    /// Records that the body carried a byte.
+    #[inline] // called for each frame of a stream
     pub(crate) fn carried(&self) {
-        // Written once between two looks, so that streams do not fight for the word.
-        if self.entry.last_byte.load(Relaxed) != SINCE {
-            self.entry.last_byte.store(SINCE, Relaxed);
+        // Written once between two checks of the clocks, so that streams do not contend for the word.
+        if self.entry.last_byte.load(Relaxed) != BYTE_CARRIED {
+            self.entry.last_byte.store(BYTE_CARRIED, Relaxed);
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a session is to the store that outlives the process.
+//! The part of an entry that tracks its record in the store.
 
 use super::{Entry, UNSTORED};
 use crate::session::EndReason;
@@ -6,48 +6,50 @@ use crate::session::state::State;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 impl Entry {
-    /// When the store last vouched for it.
-    #[inline] // on the way of each request
+    /// Returns when the store last confirmed the session.
+    #[inline] // called for each request
     pub(crate) fn verified(&self) -> u64 {
         self.verified.load(Acquire)
     }
 
-    /// The store knows it, as was asked at this moment.
+    /// Records that the store knows the session, as of the moment of the lookup.
     pub(crate) fn mark_verified(&self, asked: u64) {
         self.verified.store(asked, Release);
     }
 
-    /// Whether the store knows it is in doubt until that is asked again.
+    /// Marks a session in the store as unverified until the store confirms it again.
     pub(crate) fn mark_unverified(&self) {
         if self.is_stored() {
             self.verified.store(0, Release);
         }
     }
 
-    /// The store does not know it.
+    /// Records that the store does not know the session.
     pub(crate) fn mark_unstored(&self) {
         self.verified.store(UNSTORED, Release);
     }
 
-    /// Whether the store knows it, or may.
+    /// Returns whether the store knows the session, or may know it.
     pub(crate) fn is_stored(&self) -> bool {
         self.verified() != UNSTORED
     }
 
-    /// Whether it is to be kept by a store.
+    /// Returns whether the guard has a store for the session.
     pub(crate) fn has_store(&self) -> bool {
         self.opened_on.is_some()
     }
 
-    /// Why it ends when this process stops: where a store knows it, it goes on elsewhere.
-    pub(crate) fn reason_without_us(&self, unless_stored: EndReason) -> EndReason {
+    /// Returns why the session ends when this process stops. A session that the store knows lives on
+    /// elsewhere.
+    pub(crate) fn shutdown_reason(&self, unless_stored: EndReason) -> EndReason {
         match self.is_stored() {
             true => EndReason::HandedOver,
             false => unless_stored,
         }
     }
 
-    /// Whether the store should hear that it is in use, which it has heard of `pause` ago at least.
+    /// Returns whether the record needs a refresh: the session is in use, and the last refresh was at
+    /// least `pause` ago. A confirmed session without a record needs one too.
     pub(crate) fn is_due(&self, now: u64, pause: u64) -> bool {
         let state = State(self.state.load(Acquire));
         if !self.is_stored() {
@@ -59,7 +61,7 @@ impl Entry {
         is_active && now.saturating_sub(refreshed) >= pause
     }
 
-    /// The store has heard that it was in use at this moment.
+    /// Records that the store learned that the session was in use at `now`.
     pub(crate) fn mark_refreshed(&self, now: u64) {
         self.refreshed.store(now, Relaxed);
     }

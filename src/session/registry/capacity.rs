@@ -1,4 +1,4 @@
-//! Room for one more session: the limits, and who goes where they are reached.
+//! The session limits, and the sessions that are evicted when a limit is reached.
 
 use std::sync::Arc;
 
@@ -8,7 +8,8 @@ use crate::session::{EndReason, Entry, Owner, clock};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 impl Registry {
-    pub(super) fn take_place(&self) -> bool {
+    /// Takes a slot, unless the session limit is reached.
+    pub(super) fn take_slot(&self) -> bool {
         self.taken
             .fetch_update(AcqRel, Acquire, |taken| {
                 (taken < self.max_sessions).then_some(taken + 1)
@@ -16,28 +17,28 @@ impl Registry {
             .is_ok()
     }
 
-    /// Full: expired sessions go first, at most one such look a second, then the oldest that was
-    /// never used.
+    /// Takes a slot although the session limit is reached: ends expired sessions first, in at most
+    /// one pass a second, then evicts the oldest session that was never used.
     pub(super) fn make_room(&self) -> bool {
         if self.reclaim() {
             return true;
         }
         loop {
-            if self.take_place() {
+            if self.take_slot() {
                 return true;
             }
             let Some(oldest) = lock(&self.never_used).pop() else {
                 return false;
             };
             if let Some(entry) = oldest.upgrade() {
-                let before = entry.end_unused(EndReason::Evicted);
+                let before = entry.end_never_used(EndReason::Evicted);
                 self.leave(&entry, before);
             }
         }
     }
 
-    /// Takes a place that expired sessions, or others meanwhile, have left. The look at all of them goes
-    /// no further than it must: the next opening that finds no place goes on with it.
+    /// Takes a slot that an expired session, or any other session meanwhile, has freed. The pass over
+    /// the map stops once a slot is free. The next opening that finds no slot continues it.
     fn reclaim(&self) -> bool {
         let now = clock::now();
         let last = self.last_reclaim.load(Acquire);
@@ -55,24 +56,24 @@ impl Registry {
                 return false;
             }
             self.sweep_part(part);
-            if self.take_place() {
+            if self.take_slot() {
                 return true;
             }
         }
     }
 
-    /// Where the owner has all the sessions that one may have, the one that has been idle longest
-    /// ends.
+    /// Evicts the owner's session that has been idle longest, if the limit of sessions per owner is
+    /// reached.
     pub(super) fn make_room_for(&self, owner: &Owner) -> Result<(), ReserveError> {
         loop {
-            // A list of its own: leaving takes the lock.
+            // A copy of the list, because `leave` takes the lock.
             let full = lock(&self.by_owner).full(owner, self.max_per_owner);
-            let Some(held) = full else {
+            let Some(sessions) = full else {
                 return Ok(());
             };
-            let idle = held.iter().filter_map(|held| {
-                let (since, seen) = held.idle(EndReason::Evicted)?;
-                Some((since, held, seen))
+            let idle = sessions.iter().filter_map(|session| {
+                let (since, seen) = session.idle(EndReason::Evicted)?;
+                Some((since, session, seen))
             });
             let Some((_, oldest, seen)) = idle.min_by_key(|(since, ..)| *since) else {
                 return Err(ReserveError::OwnerFull);
@@ -82,7 +83,7 @@ impl Registry {
         }
     }
 
-    /// Lists a new session under its owner.
+    /// Adds a new session to the list of its owner.
     pub(super) fn list_for_owner(&self, entry: &Arc<Entry>) -> Result<(), ReserveError> {
         let Some(owner) = &entry.owner else {
             return Ok(());
@@ -93,6 +94,7 @@ impl Registry {
         Ok(())
     }
 
+    /// Removes a session from the list of its owner.
     pub(super) fn unlist(&self, entry: &Arc<Entry>) {
         if let Some(owner) = &entry.owner {
             lock(&self.by_owner).remove(owner, entry);

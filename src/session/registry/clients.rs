@@ -1,15 +1,18 @@
+//! The names and versions of clients, each stored once.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::session::Client;
 
-/// Clients by name and version, so that a thousand sessions of one client keep its name once.
+/// Clients by name and version, so that a thousand sessions of one client store its name once.
 #[derive(Default)]
 pub(super) struct Clients {
     known: HashSet<Arc<Client>>,
-    /// The one that was asked for last: most sessions are opened by the client of the one before.
+    /// The client that was asked for last. Most sessions open for the same client as the session
+    /// before.
     latest: Option<Arc<Client>>,
-    /// Names that no session uses any more are dropped when the set has grown to this size.
+    /// The size at which the set drops clients that no session uses.
     purge_at: usize,
 }
 
@@ -54,14 +57,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_kept_once_as_long_as_a_session_is_its() {
+    fn a_client_is_stored_once_as_long_as_a_session_uses_it() {
         let mut clients = Clients::default();
         let used: Vec<_> = (0..100).map(|name| intern(&mut clients, name)).collect();
         for name in 100..1_000 {
             let client = intern(&mut clients, name);
             assert_eq!(client.name.as_deref(), Some(&*name.to_string()));
             assert_eq!(client.version.as_deref(), Some("1"));
-            // Of those that are used by nobody at most as many as of the others.
+            // The set has at most one client without a session for each client with one.
             assert!(clients.known.len() <= 2 * 101, "{name}");
         }
         for (name, client) in used.iter().enumerate() {

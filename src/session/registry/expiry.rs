@@ -1,4 +1,4 @@
-//! Sessions whose clocks ran out: found by the reaper, or when somebody asks for them.
+//! Ends expired sessions. The reaper finds them, or a lookup does.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{Registry, lock};
 use crate::session::{Entry, clock};
 
 impl Registry {
-    /// Ends every session whose clocks ran out.
+    /// Ends every expired session.
     pub(crate) fn sweep(&self) {
         for part in 0..self.parts() {
             self.sweep_part(part);
@@ -18,10 +18,11 @@ impl Registry {
         self.purge_never_used();
     }
 
-    /// Ends those of one part of the map whose clocks ran out, and says how many did.
+    /// Ends the expired sessions of one part of the map and returns their number.
     pub(crate) fn sweep_part(&self, part: usize) -> usize {
         let now = clock::now();
-        // Freed at once, when all have ended: threads that allocate are held up once, not again and again.
+        // The entries are freed together at the end, so that they hold up allocating threads only
+        // once.
         let expired = self.expired(part, now);
         for entry in &expired {
             self.end_if_expired(entry, now);
@@ -29,12 +30,12 @@ impl Registry {
         expired.len()
     }
 
-    /// Into how many parts the map falls.
+    /// Returns the number of parts of the map.
     pub(crate) fn parts(&self) -> usize {
         self.map.parts()
     }
 
-    /// Forgets which sessions wait no more for a second message.
+    /// Removes the sessions that no longer wait for a second message from the list.
     pub(crate) fn purge_never_used(&self) {
         let pieces = lock(&self.never_used).pieces();
         for _ in 0..pieces {
@@ -42,14 +43,14 @@ impl Registry {
         }
     }
 
-    /// The sessions of one part of the map whose clocks ran out.
+    /// Returns the expired sessions of one part of the map.
     fn expired(&self, part: usize, now: u64) -> Vec<Arc<Entry>> {
         let is_expired = |entry: &Entry| entry.expired(now, &self.limits).is_some();
         self.map.of_part(part, is_expired)
     }
 
     pub(super) fn end_if_expired(&self, entry: &Arc<Entry>, now: u64) {
-        // Again where a request came in between: it saves an idle session, but no other.
+        // Checks again if a request came in between: it saves an idle session, but no other.
         while let Some(expired) = entry.expired(now, &self.limits) {
             let before = entry.end_as_seen(&expired);
             self.leave(entry, before);
@@ -57,13 +58,13 @@ impl Registry {
     }
 }
 
-/// Sweeps part by part, on a thread that requests do not wait for, with a rest after each: they want
-/// the processor, its memory and the allocator too.
+/// Sweeps part by part on a blocking thread, with a pause after each part. Requests do not wait for
+/// that thread, but they share the processor, its memory and the allocator with it.
 pub(crate) async fn sweep_gently(registry: &Weak<Registry>) {
     let mut part = 0;
     while let Some(registry) = registry.upgrade().filter(|all| part < all.parts()) {
         let ended = spawn_blocking(move || registry.sweep_part(part)).await;
-        sleep(REST + REST_AFTER_ONE * ended.unwrap_or(0) as u32).await;
+        sleep(PART_PAUSE + SESSION_PAUSE * ended.unwrap_or(0) as u32).await;
         part += 1;
     }
     if let Some(registry) = registry.upgrade() {
@@ -71,7 +72,7 @@ pub(crate) async fn sweep_gently(registry: &Weak<Registry>) {
     }
 }
 
-/// Sweeps now and then until nothing is left.
+/// Sweeps periodically until no session is left.
 pub(super) async fn reap(registry: Weak<Registry>, pause: Duration) {
     let open = || registry.upgrade().map(|registry| registry.open());
     loop {
@@ -82,15 +83,16 @@ pub(super) async fn reap(registry: Weak<Registry>, pause: Duration) {
             registry.sweep();
         }
         match registry.upgrade() {
-            Some(registry) if !registry.reaper.rest(|| registry.is_empty()) => {}
+            Some(registry) if !registry.reaper.stop_if(|| registry.is_empty()) => {}
             _ => return,
         }
     }
 }
 
-/// How many sessions are swept between two requests: a tenth of a millisecond's worth.
+/// The most sessions that one sweep may check on a thread that serves requests: about 0.1 ms of work.
 const LARGE: usize = 1_000;
-/// Long beside the time that a part takes.
-const REST: Duration = Duration::from_millis(5);
-/// Long beside the time for which its memory, given back, may hold up who allocates.
-const REST_AFTER_ONE: Duration = Duration::from_micros(30);
+/// The pause after each part. Long compared with the time that a part takes.
+const PART_PAUSE: Duration = Duration::from_millis(5);
+/// The additional pause for each ended session. Long compared with the time for which freeing its
+/// memory may hold up allocating threads.
+const SESSION_PAUSE: Duration = Duration::from_micros(30);

@@ -1,7 +1,7 @@
-//! Every interleaving of what may happen to one session at the same moment, explored by loom: the
-//! state word, the places, the map, the owner's list, the bell. `tests/interleave` runs it.
+//! Explores with loom every interleaving of what may happen to one session at the same moment: the
+//! state word, the slots, the map, the owner's list, the notifier. `tests/interleave` runs it.
 //!
-//! Nothing here sweeps: that looks at atomics under a lock of the map, which loom can not wait for.
+//! Nothing here sweeps: a sweep reads atomics under a lock of the map, which loom cannot wait for.
 
 use std::future::Future;
 use std::pin::pin;
@@ -21,8 +21,8 @@ use crate::session::extras::Watch;
 use crate::session::{InFlight, StreamKind, StreamPlace};
 use crate::sync::atomic::Ordering::Release;
 
-/// What may end a session, and others. Hands back what it has seen: loom does not know that the last
-/// `Arc` alone frees it.
+/// An action that may end a session, and others. Returns the entries that it saw: loom does not know
+/// that dropping the last `Arc` frees an entry.
 type Act = fn(&Arc<Registry>, &Arc<Entry>) -> Vec<Arc<Entry>>;
 
 const HOUR: u64 = 3_600_000_000_000;
@@ -39,13 +39,13 @@ const HOURLY: Limits = Limits {
     ..NEVER
 };
 
-/// Runs `model` once for each interleaving of its threads, and tells of how many there were.
+/// Runs `model` once for each interleaving of its threads, and prints their number.
 fn every_interleaving(model: impl Fn() + Send + Sync + 'static) {
     within(None, model);
 }
 
-/// The same, of those with at most so many preemptions: where threads wait for each other in a loop,
-/// of which there is no end.
+/// Runs `model` for the interleavings with at most this number of preemptions. Threads that wait for
+/// each other in a loop have no end of interleavings.
 fn interleavings_with(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     within(Some(preemptions), model);
 }
@@ -58,7 +58,7 @@ fn within(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) 
     builder.check(move || {
         count.fetch_add(1, SeqCst);
         let model = model.clone();
-        // On a thread of its own, for the main one has little room.
+        // On a thread of its own, because the main thread has a small stack.
         spawn(move || model()).join().unwrap();
     });
     let bound = preemptions.map_or_else(String::new, |most| format!(", {most} preemptions"));
@@ -73,20 +73,20 @@ fn spawn<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> JoinHan
     Thread::new().stack_size(1 << 20).spawn(run).unwrap()
 }
 
-/// What hooks were told, word by word.
-type Told = Arc<sync::Mutex<Vec<&'static str>>>;
+/// The events that the hook received, by name.
+type Events = Arc<sync::Mutex<Vec<&'static str>>>;
 
-fn registry(limits: Limits, max_sessions: usize, max_per_owner: usize) -> (Arc<Registry>, Told) {
-    let told = Told::default();
-    let words = told.clone();
+fn registry(limits: Limits, max_sessions: usize, max_per_owner: usize) -> (Arc<Registry>, Events) {
+    let events = Events::default();
+    let seen = events.clone();
     let hook = move |event: &SessionEvent<'_>| {
-        words.lock().unwrap().push(match event {
+        seen.lock().unwrap().push(match event {
             SessionEvent::Opened { .. } => "opened",
             SessionEvent::Ended { .. } => "ended",
             _ => return,
         });
     };
-    // The same in every run, for the map's order hangs on them.
+    // The same in every run, because the order of the map depends on them.
     let ids = AtomicUsize::new(0);
     let ids = IdSource::custom(move || format!("session-{}", ids.fetch_add(1, SeqCst)));
     let registry = Arc::new(Registry::new(RegistrySettings {
@@ -97,10 +97,10 @@ fn registry(limits: Limits, max_sessions: usize, max_per_owner: usize) -> (Arc<R
         observers: Arc::new(Observers::new(vec![Arc::new(hook)])),
         on_leave: None,
     }));
-    // It has just looked for expired sessions, in every part of the map.
+    // The registry has just ended a pass for expired sessions over every part of the map.
     registry.last_reclaim.store(u64::MAX, Release);
     registry.next_reclaim.store(registry.parts(), Release);
-    (registry, told)
+    (registry, events)
 }
 
 fn reserve(registry: &Arc<Registry>, owner: Option<&str>) -> Result<Slot, ReserveError> {
@@ -112,18 +112,18 @@ fn reserve(registry: &Arc<Registry>, owner: Option<&str>) -> Result<Slot, Reserv
     registry.reserve(new, None)
 }
 
-/// A session that has opened and waits for its second message.
+/// Returns a session that has opened and waits for its second message.
 fn opened(registry: &Arc<Registry>, owner: Option<&str>) -> Arc<Entry> {
     let slot = reserve(registry, owner).unwrap();
     let entry = slot.entry().clone();
     drop(slot.open(Phase::Live).unwrap());
-    // The answer to `initialize` was over before it opened, as far as clocks tell.
+    // For the clocks, the answer to `initialize` ended before the session opened.
     entry.set_age(0);
     entry
 }
 
 fn assert_nothing_is_left(registry: &Arc<Registry>) {
-    assert_eq!(registry.taken.load(Acquire), 0, "places taken");
+    assert_eq!(registry.taken.load(Acquire), 0, "slots taken");
     assert_eq!(registry.open(), 0, "sessions open");
     assert_eq!(registry.all().len(), 0, "ids in the map");
     assert_eq!(registry.of(&alice()).len(), 0, "on the owner's list");
@@ -151,16 +151,16 @@ fn expire(registry: &Arc<Registry>, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
 }
 
 fn evict(registry: &Arc<Registry>, entry: &Arc<Entry>) -> Vec<Arc<Entry>> {
-    let before = entry.end_unused(EndReason::Evicted);
+    let before = entry.end_never_used(EndReason::Evicted);
     registry.leave(entry, before);
     Vec::new()
 }
 
-/// As [`Registry::close`] does at its deadline.
+/// Does what `Sessions::close` does at its deadline.
 fn drain(registry: &Arc<Registry>, _: &Arc<Entry>) -> Vec<Arc<Entry>> {
     registry.drain.begin(Duration::ZERO);
     registry.drain.finish();
-    // A step, as before every other look into the map.
+    // A loom step, as before every other use of the map.
     registry.map.find(b"");
     let all = registry.all();
     for entry in &all {
@@ -177,7 +177,7 @@ fn log_out(registry: &Arc<Registry>, _: &Arc<Entry>) -> Vec<Arc<Entry>> {
     alices
 }
 
-/// Whether somebody was woken.
+/// Whether the waker was woken.
 #[derive(Default)]
 struct Woken(AtomicBool);
 
@@ -187,7 +187,8 @@ impl Wake for Woken {
     }
 }
 
-/// Watches until `is_over`, once: whoever is told to wait must be woken.
+/// Polls a watch until `is_over`, with `meanwhile` after the first poll. A pending watch must be
+/// woken.
 fn watch(entry: &Arc<Entry>, is_over: impl Fn(&Entry) -> bool + Copy, meanwhile: impl FnOnce()) {
     let woken = Arc::new(Woken::default());
     let waker = Waker::from(woken.clone());
@@ -200,7 +201,7 @@ fn watch(entry: &Arc<Entry>, is_over: impl Fn(&Entry) -> bool + Copy, meanwhile:
     let first = look();
     meanwhile();
     if first.is_pending() {
-        assert!(woken.0.load(SeqCst), "nobody rang");
+        assert!(woken.0.load(SeqCst), "the waiter was not woken");
         assert_eq!(look(), Poll::Ready(()));
     }
 }
@@ -208,20 +209,20 @@ fn watch(entry: &Arc<Entry>, is_over: impl Fn(&Entry) -> bool + Copy, meanwhile:
 #[test]
 fn a_request_that_begins_while_its_session_expires_wins_or_loses_never_both() {
     every_interleaving(|| {
-        let (registry, told) = registry(HOURLY, 9, 9);
+        let (registry, events) = registry(HOURLY, 9, 9);
         let entry = opened(&registry, None);
         let (reaper, idle) = (registry.clone(), entry.clone());
         let reaper = spawn(move || expire(&reaper, &idle));
         let in_flight = entry.clone().begin();
         reaper.join().unwrap();
         assert_eq!(in_flight.is_some(), entry.end_reason().is_none());
-        let is_told = told.lock().unwrap().contains(&"ended");
-        assert_eq!(in_flight.is_none(), is_told);
+        let is_notified = events.lock().unwrap().contains(&"ended");
+        assert_eq!(in_flight.is_none(), is_notified);
     });
 }
 
 #[test]
-fn a_request_that_came_and_went_while_its_session_expired_has_saved_it() {
+fn a_request_that_begins_and_ends_while_its_session_expires_saves_it_or_comes_too_late() {
     every_interleaving(|| {
         let (registry, _) = registry(HOURLY, 9, 9);
         let entry = opened(&registry, None);
@@ -237,15 +238,15 @@ fn a_request_that_came_and_went_while_its_session_expired_has_saved_it() {
 }
 
 #[test]
-fn after_an_end_nobody_begins_and_what_is_in_flight_returns_to_zero() {
+fn after_an_end_no_request_begins_and_the_count_in_flight_returns_to_zero() {
     for end in [revoke, delete, evict, drain] as [Act; 4] {
         every_interleaving(move || {
-            let (registry, told) = registry(NEVER, 9, 9);
+            let (registry, events) = registry(NEVER, 9, 9);
             let entry = opened(&registry, None);
             let (ender, ended) = (registry.clone(), entry.clone());
             let ender = spawn(move || {
                 let seen = end(&ender, &ended);
-                // It has ended for whoever was told so.
+                // The session has ended for the thread that ended it.
                 assert!(ended.clone().begin().is_none());
                 assert!(ender.get(ended.id.to_header().as_bytes()).is_none());
                 seen
@@ -260,14 +261,14 @@ fn after_an_end_nobody_begins_and_what_is_in_flight_returns_to_zero() {
             let _seen = ender.join().unwrap();
             user.join().unwrap();
             assert_eq!(entry.in_flight(), 0);
-            assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+            assert_eq!(*events.lock().unwrap(), ["opened", "ended"]);
             assert_nothing_is_left(&registry);
         });
     }
 }
 
 #[test]
-fn whoever_ends_a_session_at_the_same_moment_it_ends_once_and_is_told_once() {
+fn a_session_that_two_threads_end_at_once_ends_once_and_notifies_once() {
     for (one, other) in [
         (revoke as Act, delete as Act),
         (delete, expire),
@@ -277,12 +278,12 @@ fn whoever_ends_a_session_at_the_same_moment_it_ends_once_and_is_told_once() {
         (log_out, expire),
     ] {
         every_interleaving(move || {
-            let (registry, told) = registry(HOURLY, 9, 9);
+            let (registry, events) = registry(HOURLY, 9, 9);
             let entry = opened(&registry, Some("alice"));
             let (ender, ended) = (registry.clone(), entry.clone());
             let ender = spawn(move || one(&ender, &ended));
             let _seen = (other(&registry, &entry), ender.join().unwrap());
-            assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+            assert_eq!(*events.lock().unwrap(), ["opened", "ended"]);
             let ended = registry.stats().ended;
             assert_eq!(ended, [(entry.end_reason().unwrap(), 1)].into());
             assert_nothing_is_left(&registry);
@@ -291,7 +292,7 @@ fn whoever_ends_a_session_at_the_same_moment_it_ends_once_and_is_told_once() {
 }
 
 #[test]
-fn of_two_deletes_one_is_under_way_and_none_of_a_session_that_has_ended() {
+fn at_most_one_of_two_deletes_is_under_way_and_none_after_the_end() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -307,7 +308,7 @@ fn of_two_deletes_one_is_under_way_and_none_of_a_session_that_has_ended() {
 }
 
 #[test]
-fn a_delete_that_was_refused_lets_another_be_tried() {
+fn a_refused_delete_allows_another() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -329,26 +330,26 @@ fn a_delete_that_was_refused_lets_another_be_tried() {
 }
 
 #[test]
-fn a_place_is_given_back_once_when_an_opening_is_dropped_while_it_is_ended() {
+fn a_slot_is_freed_once_when_an_opening_is_dropped_while_its_session_ends() {
     for end in [revoke, log_out, drain] as [Act; 3] {
         every_interleaving(move || {
-            let (registry, told) = registry(NEVER, 1, 1);
+            let (registry, events) = registry(NEVER, 1, 1);
             let slot = reserve(&registry, Some("alice")).unwrap();
             let (ender, ended) = (registry.clone(), slot.entry().clone());
             let ender = spawn(move || end(&ender, &ended));
             drop(slot);
             let _seen = ender.join().unwrap();
-            assert!(told.lock().unwrap().is_empty());
+            assert!(events.lock().unwrap().is_empty());
             assert_nothing_is_left(&registry);
         });
     }
 }
 
 #[test]
-fn a_session_that_is_ended_while_it_opens_is_told_of_first_and_ends_once_or_never_opened() {
+fn a_session_that_ends_while_it_opens_is_announced_before_its_end_or_not_at_all() {
     for end in [revoke, log_out, drain, evict] as [Act; 4] {
         every_interleaving(move || {
-            let (registry, told) = registry(NEVER, 1, 1);
+            let (registry, events) = registry(NEVER, 1, 1);
             let slot = reserve(&registry, Some("alice")).unwrap();
             let entry = slot.entry().clone();
             let (ender, ended) = (registry.clone(), entry.clone());
@@ -360,10 +361,13 @@ fn a_session_that_is_ended_while_it_opens_is_told_of_first_and_ends_once_or_neve
             }
             drop(in_flight);
             let _seen = ender.join().unwrap();
-            let told = told.lock().unwrap().clone();
+            let events = events.lock().unwrap().clone();
             match entry.end_reason() {
-                Some(_) => assert!(told.is_empty() || told == ["opened", "ended"], "{told:?}"),
-                None => assert!(is_open && told == ["opened"], "{told:?}"),
+                Some(_) => assert!(
+                    events.is_empty() || events == ["opened", "ended"],
+                    "{events:?}"
+                ),
+                None => assert!(is_open && events == ["opened"], "{events:?}"),
             }
             assert_eq!(entry.in_flight(), 0);
             registry.end(&entry, EndReason::Revoked);
@@ -373,35 +377,35 @@ fn a_session_that_is_ended_while_it_opens_is_told_of_first_and_ends_once_or_neve
 }
 
 #[test]
-fn a_place_that_is_reserved_while_all_are_ended_is_not_left_behind() {
+fn a_slot_that_is_reserved_while_all_sessions_end_is_not_left_behind() {
     for end in [log_out, drain] as [Act; 2] {
         every_interleaving(move || {
-            let (registry, told) = registry(NEVER, 9, 9);
-            let nobodys = opened(&registry, None);
+            let (registry, events) = registry(NEVER, 9, 9);
+            let anonymous = opened(&registry, None);
             let ender = registry.clone();
-            let ender = spawn(move || end(&ender, &nobodys));
+            let ender = spawn(move || end(&ender, &anonymous));
             let slot = reserve(&registry, Some("alice"));
             let opened = slot.ok().and_then(|slot| {
                 let entry = slot.entry().clone();
                 slot.open(Phase::Live).map(|_| entry)
             });
             let _seen = ender.join().unwrap();
-            // Who was logged out before is no longer; after a drain nobody is left.
+            // A session of an owner who logged out before may be open; after a drain no session is.
             let is_drained = registry.drain.is_over();
             assert!(!(is_drained && opened.is_some_and(|entry| entry.end_reason().is_none())));
             for entry in registry.all() {
                 revoke(&registry, &entry);
             }
             assert_nothing_is_left(&registry);
-            let told = told.lock().unwrap();
-            let count = |word| told.iter().filter(|told| **told == word).count();
-            assert_eq!(count("opened"), count("ended"), "{told:?}");
+            let events = events.lock().unwrap();
+            let count = |word| events.iter().filter(|event| **event == word).count();
+            assert_eq!(count("opened"), count("ended"), "{events:?}");
         });
     }
 }
 
 #[test]
-fn two_openings_never_take_the_last_place_both() {
+fn two_openings_never_both_take_the_last_slot() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 1, 9);
         let rival = registry.clone();
@@ -417,29 +421,29 @@ fn two_openings_never_take_the_last_place_both() {
 }
 
 #[test]
-fn the_place_of_a_session_that_makes_room_is_taken_once() {
+fn the_slot_of_an_evicted_session_is_taken_once() {
     every_interleaving(|| {
-        let (registry, told) = registry(NEVER, 1, 9);
-        let unused = opened(&registry, None);
+        let (registry, events) = registry(NEVER, 1, 9);
+        let never_used = opened(&registry, None);
         let rival = registry.clone();
         let rival = spawn(move || reserve(&rival, None).ok());
         let slot = reserve(&registry, None).ok();
         let other = rival.join().unwrap();
         assert!(slot.is_some() != other.is_some());
         assert_eq!(registry.taken.load(Acquire), 1);
-        assert_eq!(unused.end_reason(), Some(EndReason::Evicted));
-        assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+        assert_eq!(never_used.end_reason(), Some(EndReason::Evicted));
+        assert_eq!(*events.lock().unwrap(), ["opened", "ended"]);
         drop((slot, other));
         assert_nothing_is_left(&registry);
     });
 }
 
 #[test]
-fn a_message_that_comes_while_its_session_must_make_room_saves_it_or_is_too_late() {
+fn a_message_that_comes_while_its_session_is_evicted_saves_it_or_comes_too_late() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 1, 9);
-        let unused = opened(&registry, None);
-        let user = unused.clone();
+        let never_used = opened(&registry, None);
+        let user = never_used.clone();
         let user = spawn(move || {
             let mut in_flight = user.clone().begin()?;
             in_flight.admit_message();
@@ -447,17 +451,17 @@ fn a_message_that_comes_while_its_session_must_make_room_saves_it_or_is_too_late
         });
         let slot = reserve(&registry, None).ok();
         let in_flight = user.join().unwrap();
-        // Ended where it had begun and was not admitted yet: then its answer says so.
-        assert_eq!(slot.is_some(), unused.end_reason().is_some());
-        assert!(in_flight.is_some() || unused.end_reason().is_some());
+        // Ended if the request had begun but was not admitted yet: its answer then says so.
+        assert_eq!(slot.is_some(), never_used.end_reason().is_some());
+        assert!(in_flight.is_some() || never_used.end_reason().is_some());
         assert_eq!(registry.taken.load(Acquire), 1);
     });
 }
 
 #[test]
-fn an_owner_never_has_more_sessions_than_one_may_have() {
+fn an_owner_never_has_more_sessions_than_the_limit() {
     interleavings_with(3, || {
-        let (registry, told) = registry(NEVER, 9, 1);
+        let (registry, events) = registry(NEVER, 9, 1);
         let idle = opened(&registry, Some("alice"));
         let rival = registry.clone();
         let rival = spawn(move || reserve(&rival, Some("alice")).ok());
@@ -466,14 +470,14 @@ fn an_owner_never_has_more_sessions_than_one_may_have() {
         let other = rival.join().unwrap();
         assert!(slot.is_some() != other.is_some());
         assert_eq!(idle.end_reason(), Some(EndReason::Evicted));
-        assert_eq!(*told.lock().unwrap(), ["opened", "ended"]);
+        assert_eq!(*events.lock().unwrap(), ["opened", "ended"]);
         drop((slot, other));
         assert_nothing_is_left(&registry);
     });
 }
 
 #[test]
-fn a_watcher_that_comes_too_late_for_the_bell_sees_the_mark() {
+fn a_watcher_that_misses_the_notification_sees_the_mark() {
     for end in [revoke, delete, drain] as [Act; 3] {
         every_interleaving(move || {
             let (registry, _) = registry(NEVER, 9, 9);
@@ -487,7 +491,7 @@ fn a_watcher_that_comes_too_late_for_the_bell_sees_the_mark() {
 }
 
 #[test]
-fn tidying_up_takes_no_watcher_the_bell() {
+fn tidying_up_does_not_take_the_notifier_from_a_watcher() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -504,7 +508,7 @@ fn tidying_up_takes_no_watcher_the_bell() {
 }
 
 #[test]
-fn a_stream_that_is_held_during_a_delete_hears_that_it_was_refused() {
+fn a_stream_that_is_held_back_during_a_delete_is_notified_of_the_refusal() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -517,7 +521,7 @@ fn a_stream_that_is_held_during_a_delete_hears_that_it_was_refused() {
 }
 
 #[test]
-fn the_oldest_stream_hears_that_it_must_make_room() {
+fn the_oldest_stream_is_notified_of_its_eviction() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -535,7 +539,7 @@ fn the_oldest_stream_hears_that_it_must_make_room() {
 }
 
 #[test]
-fn the_oldest_get_without_an_answer_hears_that_it_must_make_room() {
+fn the_oldest_get_without_an_answer_is_notified_of_its_eviction() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -553,7 +557,7 @@ fn the_oldest_get_without_an_answer_hears_that_it_must_make_room() {
 }
 
 #[test]
-fn an_inner_service_that_names_its_session_while_that_ends_is_told_once() {
+fn an_inner_service_that_names_its_session_while_it_ends_is_notified_once() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -569,7 +573,7 @@ fn an_inner_service_that_names_its_session_while_that_ends_is_told_once() {
 }
 
 #[test]
-fn an_ended_session_keeps_no_state_that_came_meanwhile() {
+fn an_ended_session_keeps_no_state_that_was_added_meanwhile() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
@@ -583,12 +587,12 @@ fn an_ended_session_keeps_no_state_that_came_meanwhile() {
 }
 
 #[test]
-fn a_drain_hears_of_the_last_session_and_the_last_call_that_are_gone() {
+fn a_drain_is_notified_of_the_end_of_the_last_session_and_the_last_call() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
-        let held = registry.drain.calls().hold();
-        let caller = spawn(move || drop(held));
+        let token = registry.drain.calls().hold();
+        let caller = spawn(move || drop(token));
         let (ender, ended) = (registry.clone(), entry.clone());
         let ender = spawn(move || revoke(&ender, &ended));
         registry.drain.begin(Duration::MAX);
@@ -599,10 +603,10 @@ fn a_drain_hears_of_the_last_session_and_the_last_call_that_are_gone() {
         let mut last = look();
         caller.join().unwrap();
         ender.join().unwrap();
-        // Woken for the call, it may have to wait for the session too.
+        // Woken for the call, the drain may have to wait for the session too.
         while last.is_pending() && woken.0.swap(false, SeqCst) {
             last = look();
         }
-        assert!(last.is_ready(), "nobody rang");
+        assert!(last.is_ready(), "the waiter was not woken");
     });
 }

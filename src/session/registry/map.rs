@@ -1,12 +1,12 @@
-//! Sessions by id, in small parts: one is looked through, or grows, in a fraction of a millisecond, and
-//! nobody waits meanwhile but who opens or ends a session in that part.
+//! The map of sessions by id, in small parts. A sweep or growth of one part takes a fraction of a
+//! millisecond, and only sessions that open or end in that part wait for it.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Place;
+use dashmap::mapref::entry::Entry as MapEntry;
 
 use crate::session::Entry;
 use crate::sync::RandomState;
@@ -15,14 +15,14 @@ pub(super) struct Map {
     parts: Box<[DashMap<ById, (), RandomState>]>,
 }
 
-/// A session in the map, by its id. The id stands in the entry alone, which every lookup needs
-/// anyway: the table stays small enough for the processor's caches.
+/// A session in the map, by its id. Only the entry stores the id, and every lookup needs the entry
+/// anyway, so the table stays small enough for the processor's caches.
 struct ById(Arc<Entry>);
 
 impl Map {
-    /// As many parts as so many sessions need.
-    pub(super) fn of_so_many(sessions: usize) -> Self {
-        let parts = (sessions / SESSIONS_A_PART).clamp(FEWEST_PARTS, MOST_PARTS);
+    /// Creates a map with as many parts as this number of sessions needs.
+    pub(super) fn with_capacity(sessions: usize) -> Self {
+        let parts = (sessions / SESSIONS_PER_PART).clamp(FEWEST_PARTS, MOST_PARTS);
         let hasher = RandomState::default();
         let part = |_| DashMap::with_hasher_and_shard_amount(hasher.clone(), FEWEST_SHARDS);
         Self {
@@ -34,18 +34,18 @@ impl Map {
         self.part(id).get(id).map(|found| found.key().0.clone())
     }
 
-    /// Adds a session. `false` if there is one with its id: none is ever overwritten.
+    /// Adds a session. Returns `false` if the id is taken: a session is never overwritten.
     pub(super) fn add(&self, entry: &Arc<Entry>) -> bool {
         match self.part(entry.id.borrow()).entry(ById(entry.clone())) {
-            Place::Vacant(place) => {
-                place.insert(());
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(());
                 true
             }
-            Place::Occupied(_) => false,
+            MapEntry::Occupied(_) => false,
         }
     }
 
-    /// Takes out this session, and no other with its id.
+    /// Removes this session, but no other session with its id.
     pub(super) fn remove(&self, entry: &Arc<Entry>) {
         let id: &[u8] = entry.id.borrow();
         self.part(id)
@@ -56,7 +56,7 @@ impl Map {
         self.parts.len()
     }
 
-    /// The sessions of one part that are `wanted`.
+    /// Returns the sessions of one part that are `wanted`.
     pub(super) fn of_part(&self, part: usize, wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
         let part = self.parts[part].iter();
         let wanted = part.filter(|found| wanted(&found.key().0));
@@ -68,8 +68,9 @@ impl Map {
         parts.flat_map(|part| self.of_part(part, &wanted)).collect()
     }
 
-    /// The part that an id belongs to. Both its ends are mixed, for hashing it all would be done twice:
-    /// ids that are alike there share a part, which costs time when that is swept, and nothing else.
+    /// Returns the part that an id belongs to. Mixes both ends of the id only, because the part
+    /// hashes the whole id again. Ids with the same ends share a part, which costs nothing but time
+    /// in the sweep of that part.
     fn part(&self, id: &[u8]) -> &DashMap<ById, (), RandomState> {
         let word = |end: Option<&[u8; 8]>| end.map_or(0, |end| u64::from_le_bytes(*end));
         let mixed = (word(id.first_chunk()) ^ word(id.last_chunk())).wrapping_mul(GOLDEN_RATIO);
@@ -98,13 +99,14 @@ impl PartialEq for ById {
 
 impl Eq for ById {}
 
-/// Few enough to be looked through in a fraction of a millisecond. Each of a part's two tables has 1 024
-/// places and holds 896 before it grows: in a full map few do.
-const SESSIONS_A_PART: usize = 1_500;
+/// Few enough for a sweep in a fraction of a millisecond. Each of the two tables of a part has 1 024
+/// places and holds 896 sessions before it grows: in a full map few tables grow.
+const SESSIONS_PER_PART: usize = 1_500;
 const FEWEST_PARTS: usize = 16;
-/// More would cost each opening a memory access where there is room for many sessions and there are few.
+/// More parts would cost each opening a memory access, if the session limit is high and there are few
+/// sessions.
 const MOST_PARTS: usize = 1_024;
-/// Of a DashMap.
+/// The fewest shards that a DashMap allows.
 const FEWEST_SHARDS: usize = 2;
 /// 2^64 divided by the golden ratio.
 const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -115,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_session_is_found_by_its_id_and_by_no_other() {
-        let map = Map::of_so_many(10_000);
+        let map = Map::with_capacity(10_000);
         let ids = (0..2_000).map(|number| format!("session-{number}-of-many"));
-        let entries: Vec<_> = ids.map(|id| Entry::alone(&id, None)).collect();
+        let entries: Vec<_> = ids.map(|id| Entry::without_registry(&id, None)).collect();
         for entry in &entries {
             assert!(map.find(entry.id.borrow()).is_none());
             assert!(map.add(entry));
@@ -135,9 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_neither_overwritten_nor_taken_out_for_another_of_its_id() {
-        let map = Map::of_so_many(1);
-        let [first, second] = [(); 2].map(|()| Entry::alone("same", None));
+    fn a_session_is_neither_overwritten_nor_removed_by_another_with_its_id() {
+        let map = Map::with_capacity(1);
+        let [first, second] = [(); 2].map(|()| Entry::without_registry("same", None));
         assert!(map.add(&first));
         assert!(!map.add(&second));
         map.remove(&second);
@@ -145,21 +147,24 @@ mod tests {
     }
 
     #[test]
-    fn so_many_sessions_have_as_many_parts_as_they_need() {
+    fn a_map_has_as_many_parts_as_its_sessions_need() {
         for (sessions, parts) in [(0, 16), (10_000, 16), (150_000, 100), (usize::MAX, 1_024)] {
-            assert_eq!(Map::of_so_many(sessions).parts(), parts);
+            assert_eq!(Map::with_capacity(sessions).parts(), parts);
         }
     }
 
     #[test]
-    fn every_part_has_its_share() {
-        let map = Map::of_so_many(1);
+    fn sessions_spread_evenly_over_the_parts() {
+        let map = Map::with_capacity(1);
         for _ in 0..1_600 {
-            map.add(&Entry::alone(&uuid::Uuid::new_v4().to_string(), None));
+            map.add(&Entry::without_registry(
+                &uuid::Uuid::new_v4().to_string(),
+                None,
+            ));
         }
         for part in 0..map.parts() {
             let share = map.of_part(part, |_| true).len();
-            // A hundred, give or take five standard deviations.
+            // 100, plus or minus five standard deviations.
             assert!((50..150).contains(&share), "{share}");
         }
     }

@@ -1,21 +1,23 @@
+//! The list of sessions that were never used.
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use crate::session::Entry;
 
-/// Sessions that wait for their second message, oldest first; in pieces, each of which can be looked
-/// through while openings wait.
+/// Sessions that wait for their second message, oldest first. The list has pieces, so that openings
+/// wait for the purge of one piece only.
 #[derive(Default)]
 pub(super) struct NeverUsed {
     pieces: VecDeque<VecDeque<Weak<Entry>>>,
-    /// The piece that is looked through next.
+    /// The piece that is purged next.
     next: usize,
 }
 
 impl NeverUsed {
     pub(super) fn push(&mut self, entry: &Arc<Entry>) {
         if self.pieces.back().is_none_or(|last| last.len() >= PIECE) {
-            // Two for each new one: what waits no more stays less than what does.
+            // Purges two pieces for each new one, so that fewer sessions are stale than wait.
             self.purge_one();
             self.purge_one();
             self.pieces.push_back(VecDeque::new());
@@ -40,7 +42,7 @@ impl NeverUsed {
         self.pieces.len()
     }
 
-    /// Drops those of one piece that wait no more.
+    /// Removes the sessions of one piece that no longer wait.
     pub(super) fn purge_one(&mut self) {
         if self.next >= self.pieces.len() {
             self.next = 0;
@@ -62,6 +64,7 @@ impl NeverUsed {
     }
 }
 
+/// The number of sessions in a full piece.
 const PIECE: usize = 512;
 
 #[cfg(test)]
@@ -71,20 +74,20 @@ mod tests {
 
     fn pushed(never_used: &mut NeverUsed, count: usize) -> Vec<Arc<Entry>> {
         let opened = (0..count).map(|_| {
-            let entry = Entry::alone("id", None);
-            drop(entry.open(Phase::Live).expect("it is new"));
+            let entry = Entry::without_registry("id", None);
+            drop(entry.open(Phase::Live).expect("the entry is new"));
             never_used.push(&entry);
             entry
         });
         opened.collect()
     }
 
-    fn kept(never_used: &NeverUsed) -> usize {
+    fn length(never_used: &NeverUsed) -> usize {
         never_used.pieces.iter().map(VecDeque::len).sum()
     }
 
     #[test]
-    fn the_oldest_comes_first_and_none_that_waits_is_lost() {
+    fn the_oldest_session_comes_first_and_no_waiting_session_is_lost() {
         let mut never_used = NeverUsed::default();
         let entries = pushed(&mut never_used, 4 * PIECE + 1);
         assert_eq!(never_used.pieces(), 5);
@@ -107,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_every_piece_leaves_those_that_wait_alone() {
+    fn a_purge_of_every_piece_leaves_waiting_sessions_alone() {
         let mut never_used = NeverUsed::default();
         let mut entries = pushed(&mut never_used, 3 * PIECE);
         for (number, entry) in entries.iter().enumerate() {
@@ -122,11 +125,11 @@ mod tests {
         for _ in 0..never_used.pieces() {
             never_used.purge_one();
         }
-        assert_eq!(kept(&never_used), 3 * PIECE / 2 - 1);
+        assert_eq!(length(&never_used), 3 * PIECE / 2 - 1);
     }
 
     #[test]
-    fn what_waits_no_more_makes_way_for_what_does() {
+    fn sessions_that_no_longer_wait_do_not_fill_the_list() {
         let mut never_used = NeverUsed::default();
         let waiting = pushed(&mut never_used, 1);
         for _ in 0..20 {

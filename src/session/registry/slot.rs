@@ -1,3 +1,5 @@
+//! A reserved slot, which becomes an open session or is freed.
+
 use std::sync::Arc;
 
 use super::{Registry, lock};
@@ -5,13 +7,13 @@ use crate::session::Observers;
 use crate::session::{EndReason, Entry, InFlight, McpSession, Phase};
 use crate::sync::atomic::Ordering::AcqRel;
 
-/// A reserved place: given back on drop, unless the session opened.
+/// A reserved slot. Dropping it ends the session and frees the slot, unless the session opened.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(super) registry: Arc<Registry>,
     pub(super) entry: Arc<Entry>,
-    /// Why the session ends if it does not open; `None` once it has.
-    pub(super) unless_opened: Option<EndReason>,
+    /// The reason for the end if the session does not open; `None` once it has opened.
+    pub(super) reason_if_dropped: Option<EndReason>,
 }
 
 impl Slot {
@@ -19,27 +21,28 @@ impl Slot {
         &self.entry
     }
 
-    /// The inner service opened the session. `None` if it was ended while it waited.
-    pub(crate) fn open(mut self, phase: Phase) -> Option<InFlight> {
-        let in_flight = self.counted(|entry| entry.open(phase))?;
-        lock(&self.registry.never_used).push(&self.entry);
-        self.tell(Observers::opened).then_some(in_flight)
-    }
-
-    /// A session that opened elsewhere, or in an earlier life, goes on here. `false` if it was ended
+    /// Opens the session, because the inner service opened it. Returns `None` if the session ended
     /// meanwhile.
-    pub(crate) fn resume(mut self) -> bool {
-        let resumed = self.counted(|entry| entry.resume().then_some(()));
-        resumed.is_some() && self.tell(Observers::restored)
+    pub(crate) fn open(mut self, phase: Phase) -> Option<InFlight> {
+        let in_flight = self.count_open(|entry| entry.open(phase))?;
+        lock(&self.registry.never_used).push(&self.entry);
+        self.announce(Observers::opened).then_some(in_flight)
     }
 
-    fn counted<T>(&mut self, open: impl FnOnce(&Arc<Entry>) -> Option<T>) -> Option<T> {
-        // Counted first: whoever ends the session at once must find it counted.
+    /// Restores a session that another process opened, or this one before a restart. Returns `false`
+    /// if the session ended meanwhile.
+    pub(crate) fn resume(mut self) -> bool {
+        let resumed = self.count_open(|entry| entry.resume().then_some(()));
+        resumed.is_some() && self.announce(Observers::restored)
+    }
+
+    fn count_open<T>(&mut self, open: impl FnOnce(&Arc<Entry>) -> Option<T>) -> Option<T> {
+        // Counted first: another thread may end the session at once, and must find it counted.
         self.registry.open.fetch_add(1, AcqRel);
         let opened = open(&self.entry);
         match opened {
             Some(_) => {
-                self.unless_opened = None;
+                self.reason_if_dropped = None;
                 self.registry.wake_reaper();
             }
             None => drop(self.registry.open.fetch_sub(1, AcqRel)),
@@ -47,12 +50,12 @@ impl Slot {
         opened
     }
 
-    /// Whether the session is still open when all have been told of it.
-    fn tell(&self, told: impl FnOnce(&Observers, &McpSession)) -> bool {
+    /// Notifies all observers of the opening. Returns whether the session is still open afterwards.
+    fn announce(&self, notify: impl FnOnce(&Observers, &McpSession)) -> bool {
         let observers = &self.registry.observers;
         let session = McpSession::new(self.entry.clone());
-        told(observers, &session);
-        match self.entry.mark_told() {
+        notify(observers, &session);
+        match self.entry.mark_announced() {
             Some(reason) => {
                 observers.ended(&session, reason);
                 false
@@ -64,7 +67,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(reason) = self.unless_opened {
+        if let Some(reason) = self.reason_if_dropped {
             self.registry.end(&self.entry, reason);
         }
     }
@@ -79,7 +82,7 @@ mod tests {
     use crate::session::{Owner, Scope};
 
     #[test]
-    fn a_place_that_is_given_back_is_on_no_list_any_more() {
+    fn a_slot_that_is_freed_is_on_no_list() {
         let registry = SessionGuardLayer::new().sessions().registry().clone();
         let slot = registry.reserve(
             NewEntry {
