@@ -1,4 +1,4 @@
-//! What a page of another origin needs to call the endpoint.
+//! A CORS layer for pages of other origins.
 
 use std::time::Duration;
 
@@ -9,33 +9,35 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::builder::{ConfigError, lists};
 use crate::protocol::host::Origin;
 
-/// A CORS layer for pages of `origins` that call the endpoint (feature `cors`).
+/// Returns a CORS layer for pages of `origins` that call the endpoint (feature `cors`).
 ///
 /// A browser lets a script call another origin only as far as that origin's answers allow
 /// ([Fetch](https://fetch.spec.whatwg.org/#http-cors-protocol)). This layer
 ///
-/// - answers preflights (OPTIONS): GET, POST and DELETE with the headers that MCP clients send. A
-///   browser may remember that for two hours, the longest that Chromium does; else it would ask
-///   again before almost every message;
-/// - lets scripts read `Mcp-Session-Id`, without which they can not go on, and
-///   `MCP-Protocol-Version`, `Retry-After` and `WWW-Authenticate`;
-/// - allows no cookies: an MCP client sends its token in `Authorization`.
+/// - answers preflights (OPTIONS). It allows GET, POST and DELETE with the headers that MCP clients send.
+///   A browser may cache this answer for two hours, the maximum in Chromium. Without the cache it would
+///   send a preflight before almost every message.
+/// - lets scripts read `Mcp-Session-Id`, which every later request needs, and `MCP-Protocol-Version`,
+///   `Retry-After` and `WWW-Authenticate`.
+/// - allows no cookies, because an MCP client sends its token in `Authorization`.
 ///
 /// # Where to put it
 ///
-/// Outside the guard, that is, added after it, and outside authentication too. Then refusals carry
-/// the CORS headers, so that a client can tell an ended session from a dead network, and preflights,
-/// which have neither a session nor a token, are answered before either is asked for. As on the
-/// router below; with the guard on a method router the same: `Router::new().route("/mcp",
+/// Put the layer outside the guard and outside authentication: add it after both. Refusals then carry the
+/// CORS headers, so that a client can distinguish an ended session from a network failure. Preflights have
+/// neither a session nor a token, so this layer must answer them before another layer asks for one.
+///
+/// The example below adds the guard to a router. With the guard on a method router, add the layer in the
+/// same place: `Router::new().route("/mcp",
 /// post(mcp).get(events).layer(guard)).route_layer(cors(origins)?)`.
 ///
-/// The guard judges the `Origin` of the calls themselves: list the same origins in
-/// [`allowed_origins`](crate::SessionGuardBuilder::allowed_origins). Both read them alike, wildcards
-/// (`https://*.example.com`) and `localhost`, which stands for the loopback addresses too. A page on
-/// this list alone gets a 403 that it can read; a page on the guard's list alone can call but read
-/// nothing. A page that
-/// [`allowed_origins_where`](crate::SessionGuardBuilder::allowed_origins_where) lets in is such a page:
-/// give the returned layer the same predicate by `.allow_origin(AllowOrigin::predicate(..))`.
+/// The guard judges the `Origin` of the calls themselves, so list the same origins in
+/// [`allowed_origins`](crate::SessionGuardBuilder::allowed_origins). Both lists have the same syntax, with
+/// wildcards (`https://*.example.com`), and in both `localhost` includes the loopback addresses. A page on
+/// this list alone gets a 403 that it can read. A page on the guard's list alone can call the endpoint but
+/// cannot read the answers. This includes a page that
+/// [`allowed_origins_where`](crate::SessionGuardBuilder::allowed_origins_where) lets in: give the returned
+/// layer the same predicate by `.allow_origin(AllowOrigin::predicate(..))`.
 ///
 /// ```
 /// use axum::{Router, body::Body, routing::any};
@@ -74,7 +76,7 @@ use crate::protocol::host::Origin;
 /// assert_eq!(refused.status(), StatusCode::NOT_FOUND);
 /// assert_eq!(refused.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "https://app.example.com");
 ///
-/// // There is no way to allow every page by accident.
+/// // A wildcard for every page is an error, so a server cannot allow every page by accident.
 /// assert!(cors(["*"]).is_err());
 /// # Ok(())
 /// # }
@@ -82,10 +84,9 @@ use crate::protocol::host::Origin;
 ///
 /// # Other headers
 ///
-/// CORS knows no prefixes, so the headers `Mcp-Param-*` of revision 2026-07-28, whose names are the
-/// tools' own, are not in the list. (The official TypeScript client leaves them out in browsers.)
-/// If your clients send them, or headers of their own, replace the list; with explicit origins that
-/// opens nothing to strangers:
+/// The list does not include the headers `Mcp-Param-*` of revision 2026-07-28: their names depend on the
+/// tools, and CORS has no prefixes. (The official TypeScript client omits them in browsers.) If your clients
+/// send these or other headers, replace the list. With explicit origins this does not let other pages in:
 ///
 /// ```
 /// # fn main() -> Result<(), mcp_session_guard::ConfigError> {
@@ -100,8 +101,8 @@ use crate::protocol::host::Origin;
 ///
 /// # Errors
 ///
-/// An origin is not `scheme://host` or `scheme://host:port`; `*` and `null` are none. A wildcard does
-/// not stand before at least two labels. An empty list is no error, but lets no page in.
+/// Returns an error if an origin is not `scheme://host` or `scheme://host:port` (`*` and `null` are not), or
+/// if fewer than two labels follow a wildcard. An empty list is valid and lets no page in.
 pub fn cors<I>(origins: I) -> Result<CorsLayer, ConfigError>
 where
     I: IntoIterator,
@@ -119,11 +120,11 @@ where
         .max_age(MAX_AGE))
 }
 
-/// The longest that Chromium remembers a preflight. The guard judges every call itself, so an origin
-/// that is no longer listed gains nothing by what its browser remembers.
+/// How long a browser may cache a preflight: the maximum in Chromium. The guard judges every call itself,
+/// so an origin that is no longer listed gains nothing from a cached preflight.
 const MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// What MCP clients send in either era.
+/// The headers that MCP clients send, with sessions or sessionless.
 const ALLOWED: [HeaderName; 8] = [
     ACCEPT,
     AUTHORIZATION,
@@ -135,7 +136,7 @@ const ALLOWED: [HeaderName; 8] = [
     HeaderName::from_static("mcp-session-id"),
 ];
 
-/// What a client does something with.
+/// The response headers that MCP clients use.
 const EXPOSED: [HeaderName; 4] = [
     HeaderName::from_static("mcp-protocol-version"),
     HeaderName::from_static("mcp-session-id"),

@@ -1,4 +1,4 @@
-//! Two inner services behind one guard, one for each era.
+//! A service that splits requests by era between two inner services.
 
 use std::fmt;
 use std::future::Future;
@@ -17,12 +17,13 @@ use tower_service::Service;
 use crate::extract::{GuardRejection, Guarded};
 use crate::protocol::era::Era;
 
-/// Sends requests of the legacy era to one service and those of the modern era to another, so that
-/// a server can move one era at a time.
+/// Sends requests with sessions to one service and sessionless requests to another, so that a server can
+/// migrate one era at a time.
 ///
-/// It goes inside a guard that accepts both, and knows each request's era from it. GET, DELETE and
-/// CORS preflights are the legacy service's. Without a guard every request is answered 500: no modern
-/// request ever reaches the legacy service, nor the other way round.
+/// Put it inside a guard that accepts both eras; the guard decides the era of each request. The service
+/// with sessions (up to 2025-11-25, the specification's *legacy* era) also gets GET, DELETE and CORS
+/// preflights. The other service gets the requests of 2026-07-28 on, the *modern* era. Without a guard the
+/// answer is 500, so that no request reaches the wrong service.
 ///
 /// ```
 /// use axum::{Router, handler::HandlerWithoutStateExt};
@@ -47,7 +48,7 @@ pub struct EraSplit<L, M> {
 }
 
 impl<L, M> EraSplit<L, M> {
-    /// Splits between two services.
+    /// Creates a split between a service with sessions (`legacy`) and a sessionless service (`modern`).
     #[must_use]
     pub fn new(legacy: L, modern: M) -> Self {
         Self {
@@ -104,8 +105,8 @@ impl<L: fmt::Debug, M: fmt::Debug> fmt::Debug for EraSplit<L, M> {
     }
 }
 
-/// A service, with whether it has been polled ready since its last call: the one that was not
-/// called stays ready.
+/// One of the two services. It remembers that it is ready, because a service that is not called stays
+/// ready.
 struct Half<S> {
     service: S,
     is_ready: bool,
@@ -140,7 +141,7 @@ impl<S> Half<S> {
 }
 
 pin_project! {
-    /// Response future for [`EraSplit`].
+    /// The response future of [`EraSplit`].
     pub struct EraSplitFuture<L, M> {
         #[pin]
         kind: Kind<L, M>,

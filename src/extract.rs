@@ -1,5 +1,4 @@
-//! What the guard hands to the inner service: one value in the request's extensions, read by
-//! extractors.
+//! The extractors for handlers, and the value in the request's extensions that they read.
 
 use std::fmt;
 
@@ -13,20 +12,20 @@ use crate::protocol::inline_bytes::InlineBytes;
 use crate::protocol::message::{Message, MessageKind};
 use crate::session::McpSession;
 
-/// The one value that the guard puts into the extensions of a request.
+/// The only value that the guard puts into the extensions of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guarded {
     pub(crate) session: Option<McpSession>,
     pub(crate) content: Content,
 }
 
-/// What a request asks.
+/// The content of a request, as the guard read it.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Content {
     Message(McpMessage),
-    /// A GET or DELETE, which has no message, of this era.
+    /// The era of a GET or DELETE, which has no message.
     Stream(Era),
-    /// A CORS preflight, or what report-only mode let pass.
+    /// A CORS preflight, or a request that only report-only mode lets pass.
     #[default]
     Unknown,
 }
@@ -39,7 +38,7 @@ impl Guarded {
         }
     }
 
-    /// The era of the request; `None` where nobody judged it.
+    /// Returns the era of the request; `None` if its content is unknown.
     pub(crate) fn era(&self) -> Option<&Era> {
         match &self.content {
             Content::Message(message) => Some(message.era()),
@@ -49,7 +48,8 @@ impl Guarded {
     }
 }
 
-/// The message of a POST, as the guard read it: kind, method and id, without parsing again.
+/// The kind, method and id of a POST's message. The guard has read them, so the handler need not parse
+/// the body for them.
 ///
 /// ```
 /// use mcp_session_guard::{McpMessage, MessageKind};
@@ -81,39 +81,39 @@ impl McpMessage {
         }
     }
 
-    /// The message of a request that passed a guard; `None` on a request without a message (GET)
-    /// or without a guard.
+    /// Returns the message of a request that passed a guard; `None` on a request without a message
+    /// (GET) or without a guard.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get::<Guarded>()?.message()
     }
 
-    /// Request, notification or response.
+    /// Returns the kind: request, notification or response.
     #[must_use]
     pub fn kind(&self) -> MessageKind {
         self.kind
     }
 
-    /// The era of the protocol that it is of, with the version that it is served under.
+    /// Returns the era of the message, with the protocol version that it is served under.
     #[must_use]
     pub fn era(&self) -> &Era {
         &self.era
     }
 
-    /// The method; `None` on a response.
+    /// Returns the method; `None` on a response.
     #[must_use]
     pub fn method(&self) -> Option<&str> {
         text(self.method.as_ref()?)
     }
 
-    /// The id as JSON, just as it was written: `7`, or `"seven"` with its quotes. `None` on a
-    /// notification, and on an error response that lacks it.
+    /// Returns the id as JSON, as the client wrote it: `7`, or `"seven"` with its quotes. `None` on a
+    /// notification, and on an error response without an id.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         text(self.id.as_ref()?)
     }
 
-    /// The id that a refusal of this message carries.
+    /// Returns the id that a refusal of this message carries.
     #[inline]
     pub(crate) fn request_id(&self) -> Option<&InlineBytes> {
         self.id
@@ -122,9 +122,9 @@ impl McpMessage {
     }
 }
 
-/// It was read as text.
-fn text(kept: &InlineBytes) -> Option<&str> {
-    std::str::from_utf8(kept.as_bytes()).ok()
+/// Returns the bytes as text, which they are in every message that the guard accepts.
+fn text(bytes: &InlineBytes) -> Option<&str> {
+    std::str::from_utf8(bytes.as_bytes()).ok()
 }
 
 impl fmt::Debug for McpMessage {
@@ -139,7 +139,8 @@ impl fmt::Debug for McpMessage {
 }
 
 impl McpSession {
-    /// The session of a request that passed a guard; `None` in stateless mode or without a guard.
+    /// Returns the session of a request that passed a guard; `None` on a request without a session
+    /// (stateless mode, sessionless requests, CORS preflights) or without a guard.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get::<Guarded>()?.session.as_ref()
@@ -157,8 +158,8 @@ impl<S: Send + Sync> FromRequestParts<S> for McpSession {
     }
 }
 
-/// `None` where the guard has no session for the request (stateless mode, CORS preflights); without a guard
-/// it rejects like the plain extractor.
+/// Extracts `None` from a request without a session (stateless mode, sessionless requests, CORS
+/// preflights). Without a guard it rejects, as the plain extractor does.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for McpSession {
     type Rejection = GuardRejection;
 
@@ -178,7 +179,8 @@ impl<S: Send + Sync> FromRequestParts<S> for McpMessage {
     }
 }
 
-/// `None` on GET, DELETE and CORS preflights; without a guard it rejects like the plain extractor.
+/// Extracts `None` from GET, DELETE and CORS preflights. Without a guard it rejects, as the plain extractor
+/// does.
 impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
     type Rejection = GuardRejection;
 
@@ -188,7 +190,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for McpMessage {
 }
 
 impl Era {
-    /// The era of a request that passed a guard; `None` on a CORS preflight or without a guard.
+    /// Returns the era of a request that passed a guard; `None` on a CORS preflight or without a guard.
     #[must_use]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get::<Guarded>()?.era()
@@ -210,20 +212,19 @@ fn guarded(parts: &Parts) -> Result<&Guarded, GuardRejection> {
         .ok_or(GuardRejection::NoGuard)
 }
 
-/// Why [`McpSession`] or [`McpMessage`] could not be extracted: always a mistake in the server's
-/// set-up, so always answered 500.
+/// The rejection of the extractors [`McpSession`], [`McpMessage`] and [`Era`]. The cause is always a mistake
+/// in the server's set-up, so the response is always 500.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GuardRejection {
-    /// The request is a CORS preflight, which is of no era.
+    /// The request is a CORS preflight, which belongs to no era.
     NoEra,
     /// The route is not under a [`SessionGuardLayer`](crate::SessionGuardLayer).
     NoGuard,
-    /// The request carries no message: take `Option<McpMessage>` in handlers of other methods than
-    /// POST.
+    /// The request has no message. Extract `Option<McpMessage>` in handlers of methods other than POST.
     NoMessage,
-    /// The guard keeps no session for it: take `Option<McpSession>` in stateless mode, and in
-    /// handlers of CORS preflights.
+    /// The request has no session. Extract `Option<McpSession>` in stateless mode, and in handlers of
+    /// sessionless requests and CORS preflights.
     NoSession,
 }
 
@@ -233,7 +234,7 @@ impl fmt::Display for GuardRejection {
             Self::NoGuard => {
                 "This route is not guarded: add mcp_session_guard::SessionGuardLayer to it."
             }
-            Self::NoEra => "A CORS preflight is of no era: do not extract Era.",
+            Self::NoEra => "A CORS preflight belongs to no era: do not extract Era from it.",
             Self::NoMessage => "This request has no message: extract Option<McpMessage>.",
             Self::NoSession => "This request has no session: extract Option<McpSession>.",
         })

@@ -1,6 +1,8 @@
-//! Which era a message belongs to. The specification's versioning page defines the words: the
-//! *legacy* era opens with `initialize`, the *modern* one (2026-07-28 on) has no handshake; each
-//! of its requests carries a *claim* and names its version in `MCP-Protocol-Version`.
+//! Decides to which era a message belongs.
+//!
+//! The specification's versioning page defines the words. The *legacy* era has sessions, which open
+//! with `initialize`. The *modern* era (2026-07-28 on) has no handshake and no sessions: each request
+//! carries a *claim* and names its version in `MCP-Protocol-Version`.
 
 use std::borrow::Cow;
 
@@ -8,28 +10,29 @@ use super::headers::VersionHeader;
 use super::message::{Claim, Message};
 use super::revision::{FIRST_MODERN, is_date, is_version, known, names_modern, usual};
 
-/// The era of the protocol that a request is of, with the version that it is served under.
+/// The era of a request, with sessions or sessionless, and the protocol version that the request is
+/// served under.
 ///
-/// In a handler it is an extractor.
+/// Handlers can take it as an extractor.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[allow(clippy::exhaustive_enums)] // the specification's versioning page knows no other
+#[allow(clippy::exhaustive_enums)] // the specification's versioning page defines no other
 pub enum Era {
-    /// Revisions with a handshake: the version that the request names, else the one that
+    /// With sessions (up to 2025-11-25): the version that the request names, else the version that
     /// `initialize` negotiated, else 2025-03-26. `None` on `initialize` itself.
     Legacy(Option<Cow<'static, str>>),
-    /// 2026-07-28 on: the version that the request claims; a notification may name it in its
-    /// header alone.
+    /// Sessionless (2026-07-28 on): the version that the request claims. A notification may name its
+    /// version in the header alone.
     Modern(Cow<'static, str>),
 }
 
 impl Era {
-    /// Whether the request is of the modern era, which knows no sessions.
+    /// Returns whether the request belongs to the sessionless era (2026-07-28 on).
     #[must_use]
     pub fn is_modern(&self) -> bool {
         matches!(self, Self::Modern(_))
     }
 
-    /// The protocol version that the request is served under; `None` on `initialize`.
+    /// Returns the protocol version that the request is served under; `None` on `initialize`.
     #[must_use]
     pub fn version(&self) -> Option<&str> {
         match self {
@@ -38,7 +41,7 @@ impl Era {
         }
     }
 
-    /// Of a legacy message, or of a GET, which has no method.
+    /// Returns the era of a legacy message, or of a GET, which has no method.
     #[inline]
     pub(crate) fn legacy(
         method: Option<&[u8]>,
@@ -54,11 +57,11 @@ impl Era {
         };
         Self::Legacy(Some(match usual {
             Some(usual) => Cow::Borrowed(usual),
-            None => known(version.text().or(negotiated).unwrap_or(ASSUMED)),
+            None => known(version.text().or(negotiated).unwrap_or(ASSUMED_VERSION)),
         }))
     }
 
-    /// Of a modern message.
+    /// Returns the era of a modern message.
     pub(crate) fn modern(message: &Message<'_>, version: VersionHeader<'_>) -> Self {
         Self::Modern(known(
             claim(message).or(version.text()).unwrap_or(FIRST_MODERN),
@@ -66,9 +69,9 @@ impl Era {
     }
 }
 
-/// Whether a message is of the modern era, by its body first: a session's own version is legacy
-/// whatever it is, a claim is modern, `initialize` is legacy, and only then the header decides.
-/// `own` is that version, if the header names it.
+/// Returns whether a message belongs to the modern era. The body decides before the header: a message
+/// that names only its session's version is legacy, a claim is modern, and `initialize` is legacy.
+/// `own` is the session's version, if the header names it.
 #[inline]
 pub(crate) fn is_modern(
     message: &Message<'_>,
@@ -85,7 +88,7 @@ pub(crate) fn is_modern(
     }
 }
 
-/// The version that a message claims.
+/// Returns the version that a message claims.
 #[inline]
 pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
     match &message.claim {
@@ -94,7 +97,7 @@ pub(crate) fn claim<'a>(message: &'a Message<'_>) -> Option<&'a str> {
     }
 }
 
-/// The version that a message asks for, if it is fit to be shown again.
+/// Returns the version that a message asks for, if a refusal may repeat it.
 pub(crate) fn requested<'a>(
     message: &'a Message<'_>,
     version: VersionHeader<'a>,
@@ -106,7 +109,7 @@ pub(crate) fn requested<'a>(
         .filter(|version| is_version(version.as_bytes()))
 }
 
-/// Whether the version header is a date of 2026-07-28 or later.
+/// Returns whether the version header is a date of 2026-07-28 or later.
 #[inline]
 pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
     match version {
@@ -115,14 +118,15 @@ pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
     }
 }
 
-/// A claim is any string but an earlier date: those revisions do not define the key, so nobody
-/// skips the session with one.
+/// Returns whether `text` is a claim: any string except a date before 2026-07-28. Earlier revisions do
+/// not define the key, so a client cannot use their dates to skip the session.
 fn is_claim(text: &str) -> bool {
     !is_date(text.as_bytes()) || text >= FIRST_MODERN
 }
-/// What a server assumes where no version is named
+
+/// The version that a server assumes if the request names none
 /// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#protocol-version-header>).
-const ASSUMED: &str = "2025-03-26";
+const ASSUMED_VERSION: &str = "2025-03-26";
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_names_the_modern_era_by_a_date_only() {
+    fn only_a_date_in_the_header_names_the_modern_era() {
         for (text, is_modern) in [
             ("2026-07-28", true),
             ("9999-12-31", true),

@@ -1,4 +1,4 @@
-//! What the headers of the protocol say, read from their text alone.
+//! Reads the headers that the guard looks at.
 
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
@@ -8,16 +8,16 @@ use super::revision::{LEGACY_REVISIONS, is_usual};
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
-/// Whether CGI, WSGI or PHP would give the inner service this field under the name of one of ours:
-/// they write `_` for `-`, and some of them for any other sign.
+/// Returns whether an inner service behind CGI, WSGI or PHP would read this field as one in
+/// [`ALIASED`]. They write `_` for `-`, and some of them write `_` for every other sign.
 #[inline]
 pub(crate) fn is_alias(name: &str) -> bool {
-    // Nearly every name differs in its first letter or its length.
+    // The first letter or the length rules out nearly every name.
     matches!(name.as_bytes().first(), Some(b'm' | b'l'))
         && ALIASED.iter().any(|ours| is_alias_of(name, ours))
 }
 
-/// Whether this is `ours` with another sign for a hyphen.
+/// Returns whether `name` is `ours` with another sign in place of a hyphen.
 pub(crate) fn is_alias_of(name: &str, ours: &str) -> bool {
     let reads_same =
         |(byte, ours): (u8, u8)| byte == ours || ours == b'-' && !byte.is_ascii_alphanumeric();
@@ -32,7 +32,8 @@ const ALIASED: [&str; 5] = [
     "mcp-session-id",
 ];
 
-/// A header that may stand once. "First wins" would let two readers see two values.
+/// A header that may appear once. With "first wins" the guard and the inner service could read
+/// different values.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Single<'a> {
     Absent,
@@ -59,12 +60,12 @@ impl<'a> Single<'a> {
     }
 }
 
-/// `Mcp-Session-Id`.
+/// The header `Mcp-Session-Id`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SessionHeader<'a> {
-    /// None, or one empty one.
+    /// No header, or one empty header.
     Absent,
-    /// Not visible ASCII, or longer than any id that this guard may know.
+    /// A value that is not visible ASCII, or is longer than any id that the guard can know.
     Malformed,
     Named(&'a HeaderValue),
     Repeated,
@@ -82,8 +83,8 @@ impl<'a> SessionHeader<'a> {
     }
 }
 
-/// `MCP-Protocol-Version`. Equal ones count once, be they lines or members of a list: a client that
-/// sets the header twice has its platform join the two.
+/// The header `MCP-Protocol-Version`. Equal values count once, on several lines or in one list: if a
+/// client sets the header twice, its platform joins the two values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum VersionHeader<'a> {
     Absent,
@@ -92,7 +93,7 @@ pub(crate) enum VersionHeader<'a> {
 }
 
 impl<'a> VersionHeader<'a> {
-    /// The version as text, where one is named.
+    /// Returns the version as text, if the header names one.
     #[inline]
     pub(crate) fn text(self) -> Option<&'a str> {
         match self {
@@ -120,7 +121,7 @@ impl<'a> VersionHeader<'a> {
         }
     }
 
-    /// Takes a line in. Whether it is one bare version.
+    /// Adds a line. Returns whether the line is one bare version.
     #[inline]
     pub(crate) fn add(&mut self, line: &'a HeaderValue) -> bool {
         if is_usual(line.as_bytes()) {
@@ -166,7 +167,7 @@ pub(crate) fn names_mcp_header(value: &HeaderValue) -> bool {
     })
 }
 
-/// The elements of a comma-separated header.
+/// Returns the elements of a comma-separated header, except empty ones.
 fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value
         .as_bytes()
@@ -206,10 +207,10 @@ fn unquoted(text: &[u8]) -> &[u8] {
         .unwrap_or(text)
 }
 
-/// Whether `text` is visible ASCII of 1 to `longest` bytes, as the specification asks of ids
+/// Returns whether `text` is visible ASCII of 1 to `longest` bytes, as the specification requires of ids
 /// (<https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#session-management>).
 pub(crate) fn is_well_formed(text: &[u8], longest: usize) -> bool {
-    // No early end, so that several bytes are looked at together.
+    // The loop has no early exit, so that the compiler can check several bytes at once.
     let is_visible = |ok, byte| ok & (0x21..=0x7e).contains(byte);
     (1..=longest).contains(&text.len()) && text.iter().fold(true, is_visible)
 }

@@ -1,4 +1,4 @@
-//! Reads hosts and origins, once, into what compares as the contract says.
+//! Parses hosts and origins into types that compare as the contract says.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ pub(crate) const LOOPBACK: [Name<&str>; 3] = [
     Name::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
 ];
 
-/// A host with its port.
+/// A host with its optional port.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Host<T> {
     pub(crate) name: Name<T>,
@@ -18,8 +18,8 @@ pub(crate) struct Host<T> {
 }
 
 impl<'a> Host<&'a str> {
-    /// Reads a host as `Origin` and the settings carry it. `None` where it is malformed: userinfo,
-    /// a bad port, nothing at all, characters of no host name.
+    /// Parses a host as it appears in `Origin` and in settings. Returns `None` if the host is
+    /// malformed: empty, with userinfo, with an invalid port, or with a character that no host name has.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let (name, port) = split(text)?;
         let port = match port {
@@ -30,8 +30,8 @@ impl<'a> Host<&'a str> {
         Some(Self { name, port })
     }
 
-    /// Reads a host as `Host`, `:authority` and the absolute form carry it. Unlike in `Origin`, an
-    /// empty port is sound there and means none (RFC 3986 §3.2.3).
+    /// Parses a host as it appears in `Host`, `:authority` and the absolute form. Unlike in `Origin`,
+    /// an empty port is valid and means none (RFC 3986 §3.2.3).
     pub(crate) fn of_request(text: &'a [u8]) -> Option<Self> {
         let (name, port) = split(text)?;
         let port = match port {
@@ -43,7 +43,7 @@ impl<'a> Host<&'a str> {
     }
 }
 
-/// Splits a host into its name and, behind a colon, its port.
+/// Splits a host into its name and, if there is a colon, the port after it.
 fn split(text: &[u8]) -> Option<(&str, Option<&str>)> {
     let text = std::str::from_utf8(text).ok()?;
     let end = match text.strip_prefix('[') {
@@ -58,12 +58,12 @@ fn split(text: &[u8]) -> Option<(&str, Option<&str>)> {
 }
 
 fn parse_port(digits: &str) -> Option<u16> {
-    // The parser of the standard library takes a sign too.
+    // The parser of the standard library accepts a sign too.
     let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().ok())?
 }
 
-/// A name compares without case and without a trailing dot, an IP literal by value.
+/// The name of a host. Names compare without case and without a trailing dot, IP literals by value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Name<T> {
     Dns(T),
@@ -85,7 +85,7 @@ impl<'a> Name<&'a str> {
         if name.is_empty() || !is_valid {
             return None;
         }
-        // Only a name that ends in a digit can be an address.
+        // Only a name that ends in a digit can be an IPv4 address.
         match name
             .ends_with(|last: char| last.is_ascii_digit())
             .then(|| name.parse())
@@ -102,7 +102,7 @@ impl<'a> Name<&'a str> {
         }
     }
 
-    /// Whether there is a label between all dots. DNS knows no other name.
+    /// Returns whether no label is empty. DNS allows no other name.
     pub(crate) fn has_whole_labels(&self) -> bool {
         match self {
             Self::Dns(name) => name.split('.').all(|label| !label.is_empty()),
@@ -130,7 +130,7 @@ impl PartialEq for Name<&str> {
     }
 }
 
-/// As a URL carries it: IPv6 in brackets.
+/// Writes the name as in a URL, with IPv6 in brackets.
 impl<T: fmt::Display> fmt::Display for Name<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -141,7 +141,7 @@ impl<T: fmt::Display> fmt::Display for Name<T> {
     }
 }
 
-/// `scheme://host[:port]`, nothing behind it.
+/// An origin: `scheme://host[:port]` with nothing after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'a> {
     pub(crate) scheme: &'a str,
@@ -164,7 +164,7 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// Splits an origin into its scheme and what follows `://`.
+/// Splits an origin into its scheme and the text after `://`.
 pub(crate) fn split_scheme(text: &[u8]) -> Option<(&str, &[u8])> {
     let (scheme, host) = std::str::from_utf8(text).ok()?.split_once("://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())

@@ -1,7 +1,9 @@
+//! Byte strings that need no allocation if they are short.
+
 use std::fmt;
 
-/// A few bytes of a message that outlive its body: its id, its method. The usual ones fit in
-/// place, a UUID in quotes included: they want no memory of their own, and do not hold the body's.
+/// A copy of a message's id or method, which does not keep the body in memory. Up to [`SHORT`] bytes,
+/// enough for a UUID in quotes, need no allocation.
 #[derive(Clone)]
 pub(crate) struct InlineBytes(Repr);
 
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_of_any_length_is_kept() {
+    fn text_of_any_length_is_stored() {
         for len in [0, 1, 37, 38, 39, 256, 1000] {
             let text = "x".repeat(len);
             assert_eq!(

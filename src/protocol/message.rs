@@ -1,20 +1,18 @@
-//! Reads a JSON-RPC message from its bytes: one pass, no tree (contract rows 12 to 14).
+//! Reads a JSON-RPC message from its bytes, in one pass and without a tree (contract rows 12 to 14).
 //!
-//! What this reader lets through, every other JSON parser reads the same way: keys that matter
-//! stand once and no other key is read as one of them, ids are strings or integers of 64 bits, text
-//! is UTF-8.
-//! Parsers disagree on everything else
-//! (<https://bishopfox.com/blog/json-interoperability-vulnerabilities>), and a guard that saw
-//! another message than its inner service would guard nothing.
+//! The reader accepts only messages that every JSON parser reads the same way. Each judged key appears
+//! once and has no lookalike, ids are strings or 64-bit integers, and text is UTF-8. Parsers disagree
+//! on everything else (<https://bishopfox.com/blog/json-interoperability-vulnerabilities>). If the
+//! guard and the inner service read different messages, the guard protects nothing.
 //!
-//! `envelope` and `fields` say what is taken from a message, `judged` which keys are; `scanner` knows
-//! JSON's grammar, with `nest`, `string`, `plain`, `escape` and `number` for its parts.
+//! `envelope` and `fields` read the members that the guard looks at, and `judged` finds their keys.
+//! `scanner` reads JSON's grammar; `nesting`, `string`, `plain`, `escape` and `number` are its parts.
 
 mod envelope;
 mod escape;
 mod fields;
 mod judged;
-mod nest;
+mod nesting;
 mod number;
 mod plain;
 mod scanner;
@@ -24,71 +22,71 @@ use std::borrow::Cow;
 
 use self::envelope::Envelope;
 use self::fields::Fields;
-use self::scanner::{DEEPEST, Malformed, Scanner};
+use self::scanner::{MAX_READ_DEPTH, Malformed, Scanner};
 use crate::promises::MAX_MESSAGE_ID;
 use crate::refusal::RefusalReason;
 
-/// One message. All of it is text; what is only compared stays bytes, and what few need is taken
-/// from the fields when they ask.
+/// A message, borrowed from its body. All parts are valid UTF-8. Parts that are only compared stay bytes,
+/// and the methods unescape rarely used parts on demand.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: MessageKind,
-    /// The id as it was written: a request's own, a response's the request's that it answers.
+    /// The id as it was written. A response has the id of the request that it answers.
     pub(crate) id: Option<&'a [u8]>,
-    /// Set on requests and notifications.
+    /// The method of a request or notification; `None` on a response.
     pub(crate) method: Option<Cow<'a, [u8]>>,
-    /// Whether a response is an error.
+    /// Whether the message is an error response.
     pub(crate) is_error: bool,
-    /// `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
+    /// The member `_meta["io.modelcontextprotocol/protocolVersion"]` of `params`.
     pub(crate) claim: Claim<'a>,
     fields: Fields<'a>,
 }
 
 impl<'a> Message<'a> {
-    /// The id that a refusal carries: a request's own. A response's is the server's.
+    /// Returns the id that a refusal carries: the id of a request. A response's id belongs to the server.
     pub(crate) fn request_id(&self) -> Option<&'a [u8]> {
         self.id.filter(|_| self.kind == MessageKind::Request)
     }
 
-    /// `name` of `params`, where it is a string.
+    /// Returns `name` of `params`, if it is a string.
     pub(crate) fn name(&self) -> Option<Cow<'a, [u8]>> {
         Some(self.fields.name?.unescaped())
     }
 
-    /// `uri` of `params`, where it is a string.
+    /// Returns `uri` of `params`, if it is a string.
     pub(crate) fn uri(&self) -> Option<Cow<'a, [u8]>> {
         Some(self.fields.uri?.unescaped())
     }
 
-    /// `protocolVersion` of `params`, or of `result`.
+    /// Returns `protocolVersion` of `result` if there is a result, else of `params`.
     pub(crate) fn protocol_version(&self) -> Option<Cow<'a, str>> {
         self.fields.protocol_version?.text().ok()
     }
 
-    /// `clientInfo.name` of `params`.
+    /// Returns `clientInfo.name` of `params`.
     pub(crate) fn client_name(&self) -> Option<Cow<'a, str>> {
         self.fields.client_name?.text().ok()
     }
 
-    /// `clientInfo.version` of `params`.
+    /// Returns `clientInfo.version` of `params`.
     pub(crate) fn client_version(&self) -> Option<Cow<'a, str>> {
         self.fields.client_version?.text().ok()
     }
 }
 
-/// What a JSON-RPC message is.
+/// The kind of a JSON-RPC message.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[allow(clippy::exhaustive_enums)] // JSON-RPC 2.0 knows no other
+#[allow(clippy::exhaustive_enums)] // JSON-RPC 2.0 defines no other
 pub enum MessageKind {
-    /// A method without an id: no answer is expected.
+    /// A message with a method and without an id. Its sender expects no answer.
     Notification,
-    /// A method with an id.
+    /// A message with a method and an id.
     Request,
-    /// A result or an error, for a request that the server sent.
+    /// A result or an error: the answer to a request that the server sent.
     Response,
 }
 
-/// What stands under the key of the protocol version in `params._meta`.
+/// The value of the version key in `params._meta`.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Claim<'a> {
     #[default]
@@ -97,39 +95,39 @@ pub(crate) enum Claim<'a> {
     Text(Cow<'a, str>),
 }
 
-/// A body that is no message, with the id of the request that it may have been.
+/// Why a body is not a valid message, with the request's id if a refusal may carry it.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) struct NoMessage<'a> {
+pub(crate) struct InvalidMessage<'a> {
     pub(crate) reason: RefusalReason,
     pub(crate) id: Option<&'a [u8]>,
 }
 
-/// What a message may measure.
+/// The limits of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    /// How deep it nests; the message object itself is depth 1.
-    depth: usize,
-    /// How many bytes a string id has, as written.
-    id: usize,
-    /// Whether what parsers may read differently is refused.
+    /// The maximum depth; the message object is depth 1.
+    max_depth: usize,
+    /// The maximum length of a string id in bytes, as written.
+    max_id_len: usize,
+    /// Whether to refuse messages that two parsers may read differently.
     is_strict: bool,
-    /// Whether half of a surrogate pair may stand in text that the guard does not read.
+    /// Whether text that the guard does not read may hold a lone surrogate.
     accepts_lone_surrogates: bool,
 }
 
 impl Bounds {
-    /// The inner service is trusted with more than clients.
+    /// The limits of the inner service's answers. The guard trusts the inner service more than clients.
     pub(crate) const OF_ANSWERS: Self = Self {
-        depth: 127,
-        id: usize::MAX,
+        max_depth: 127,
+        max_id_len: usize::MAX,
         is_strict: false,
         accepts_lone_surrogates: true,
     };
 
-    pub(crate) fn of_requests(depth: usize) -> Self {
+    pub(crate) fn of_requests(max_depth: usize) -> Self {
         Self {
-            depth,
-            id: MAX_MESSAGE_ID,
+            max_depth,
+            max_id_len: MAX_MESSAGE_ID,
             is_strict: true,
             accepts_lone_surrogates: false,
         }
@@ -143,11 +141,11 @@ impl Bounds {
     }
 }
 
-/// Reads one message.
-pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage<'_>> {
-    let mut scanner = Scanner::new(body, bounds.depth);
+/// Reads a body as one message.
+pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, InvalidMessage<'_>> {
+    let mut scanner = Scanner::new(body, bounds.max_depth);
     let mut envelope = Envelope::new(bounds);
-    // A message is large, so it is made where it stays.
+    // A message is large, so this function builds it in its final place.
     let reason = match judge(body, &mut scanner, &mut envelope) {
         Ok(Ok(kind)) => match envelope.message(kind) {
             Ok(message) => return Ok(message),
@@ -156,7 +154,7 @@ pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage
         Ok(Err(reason)) => reason,
         Err(Malformed) => unreadable(body, scanner.deepest()),
     };
-    Err(NoMessage {
+    Err(InvalidMessage {
         reason,
         id: match reason {
             RefusalReason::ParseError => None,
@@ -165,7 +163,7 @@ pub(crate) fn read(body: &[u8], bounds: Bounds) -> Result<Message<'_>, NoMessage
     })
 }
 
-/// Reads a document and tells what message it is, or why none.
+/// Reads a document. Returns the kind of its message, or why it is not a message.
 #[inline(always)]
 fn judge<'a>(
     body: &'a [u8],
@@ -185,14 +183,14 @@ fn judge<'a>(
 
 #[cold]
 fn unreadable(body: &[u8], deepest: usize) -> RefusalReason {
-    // A document is given up behind this level, whatever follows.
-    match deepest >= DEEPEST && check_utf_8(body).is_ok() {
+    // The scanner does not read beyond this level, so only the depth is known to be wrong.
+    match deepest >= MAX_READ_DEPTH && check_utf_8(body).is_ok() {
         true => RefusalReason::TooDeep,
         false => RefusalReason::ParseError,
     }
 }
 
-/// `std` takes longer for this, beyond ASCII, than everything else together.
+/// Checks that the body is UTF-8. Beyond ASCII, `std` takes longer for this than the rest of the reader.
 fn check_utf_8(body: &[u8]) -> Result<(), Malformed> {
     simdutf8::basic::from_utf8(body)
         .map(|_| ())

@@ -1,4 +1,6 @@
-//! What the protocol says, read from text alone: no session, no setting, no runtime.
+//! Reads the text of the protocol: versions, eras, headers, hosts, messages and event streams.
+//!
+//! Nothing in this module knows a session, a setting or a runtime.
 
 pub(crate) mod era;
 pub(crate) mod headers;

@@ -1,14 +1,14 @@
-//! The revisions of the protocol, as text.
+//! The revisions of the protocol, and the form of their names.
 
 use std::borrow::Cow;
 
-/// Whether a version is a date of 2026-07-28 or later.
+/// Returns whether a version is a date of 2026-07-28 or later.
 #[inline]
 pub(crate) fn names_modern(version: &[u8]) -> bool {
     version >= FIRST_MODERN.as_bytes() && is_date(version)
 }
 
-/// `YYYY-MM-DD`; such dates compare as text.
+/// Returns whether `text` is a date in the form `YYYY-MM-DD`. Dates in this form compare as text.
 pub(crate) fn is_date(text: &[u8]) -> bool {
     let number = |range: std::ops::Range<usize>| {
         text[range].iter().try_fold(0_u32, |number, digit| {
@@ -25,7 +25,8 @@ pub(crate) fn is_date(text: &[u8]) -> bool {
         && number(8..10).is_some_and(|day| (1..=31).contains(&day))
 }
 
-/// Whether this could be a version at all: such text may be shown again.
+/// Returns whether `text` has the form of a version: 1 to 32 letters, digits, dots and hyphens. A refusal
+/// may repeat text of this form.
 pub(crate) fn is_version(text: &[u8]) -> bool {
     (1..=32).contains(&text.len())
         && text
@@ -33,7 +34,7 @@ pub(crate) fn is_version(text: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }
 
-/// A version as text that need not be allocated, where it is one of the usual.
+/// Returns the version, without an allocation if the guard knows its name.
 pub(crate) fn known(version: &str) -> Cow<'static, str> {
     match usual(version.as_bytes()) {
         Some(usual) => Cow::Borrowed(usual),
@@ -41,20 +42,21 @@ pub(crate) fn known(version: &str) -> Cow<'static, str> {
     }
 }
 
-/// Whether this is a version that the guard knows by name.
+/// Returns whether the guard knows the name of this version.
 #[inline]
 pub(crate) fn is_usual(version: &[u8]) -> bool {
     usual(version).is_some()
 }
 
+/// Returns the version as static text, if the guard knows its name.
 #[inline]
 pub(crate) fn usual(version: &[u8]) -> Option<&'static str> {
     let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
     usual.find(|usual| usual.as_bytes() == version)
 }
 
-/// The revisions with a handshake, the most usual first.
+/// The revisions with a handshake and sessions, the most common first.
 pub(crate) const LEGACY_REVISIONS: [&str; 4] =
     ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
-/// The first revision without one.
+/// The first sessionless revision.
 pub(crate) const FIRST_MODERN: &str = "2026-07-28";

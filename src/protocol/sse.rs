@@ -1,7 +1,8 @@
-//! Event streams: a reader that finds their messages as the bytes come, and what their last bytes say
+//! Reads event streams: their messages as the bytes arrive, and whether the last event has ended
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>).
 
-/// A push reader. It keeps one event at a time and never changes a byte of the stream.
+/// A push reader that finds the messages in an event stream. It buffers one event at a time and does
+/// not change the stream.
 #[derive(Debug, Default)]
 pub(crate) struct EventReader {
     line: Vec<u8>,
@@ -13,7 +14,8 @@ pub(crate) struct EventReader {
 }
 
 impl EventReader {
-    /// Takes the next bytes and hands on the data of each message event that they complete.
+    /// Reads the next bytes and calls `on_message` with the data of each message event that they
+    /// complete.
     pub(crate) fn push(&mut self, bytes: &[u8], mut on_message: impl FnMut(&[u8])) {
         let mut rest = bytes;
         if self.after_cr && !rest.is_empty() {
@@ -34,7 +36,7 @@ impl EventReader {
         self.line.extend_from_slice(rest);
     }
 
-    /// Whether an event had an id, so that the client may resume the stream.
+    /// Returns whether an event had an id, so that the client can resume the stream.
     pub(crate) fn saw_id(&self) -> bool {
         self.saw_id
     }
@@ -76,7 +78,7 @@ impl EventReader {
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// The last bytes of an event stream: do they end an event?
+/// The last bytes of an event stream, which show whether its last event has ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tail {
     last: [u8; 4],
@@ -101,7 +103,7 @@ impl Tail {
         self.len = 4.min(self.len + data.len());
     }
 
-    /// An empty line ends an event; lines end in CR, LF or both
+    /// Returns whether the last event has ended. An empty line ends an event; a line ends in CR, LF or both
     /// (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
     pub(crate) fn is_between_events(self) -> bool {
         let seen = &self.last[4 - self.len..];

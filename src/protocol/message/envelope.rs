@@ -1,4 +1,4 @@
-//! The top level of a document.
+//! Reads and judges the top level of a document.
 
 use std::borrow::Cow;
 
@@ -10,30 +10,32 @@ use super::{Bounds, Claim, Message, MessageKind};
 use crate::promises::MAX_MESSAGE_ID;
 use crate::refusal::RefusalReason;
 
-/// A document, read but not judged.
+/// The top level of a document, read but not judged.
 #[derive(Debug)]
 pub(super) struct Envelope<'a> {
     bounds: Bounds,
     is_object: bool,
     is_version_2: bool,
-    /// As it was written.
+    /// The id as it was written.
     id: Option<&'a [u8]>,
-    /// The same, where it is one that JSON-RPC and every parser know.
+    /// The id as it was written, if it is one that JSON-RPC allows and every parser reads the same way.
     valid_id: Option<&'a [u8]>,
-    /// `Some(None)`: there, but no string.
+    /// The method; `Some(None)` if it is not a string.
     method: Option<Option<Quoted<'a>>>,
     params: Fields<'a>,
-    /// The first byte of `result` and of `error`, which tells what they are.
+    /// The first byte of `result`, which shows its type.
     result: Option<u8>,
+    /// The first byte of `error`.
     error: Option<u8>,
-    /// `protocolVersion` of `result`.
+    /// The member `protocolVersion` of `result`.
     result_version: Option<Quoted<'a>>,
-    /// The reserved keys that were seen, a bit each, and those that were seen again.
+    /// The reserved keys so far, one bit each.
     seen: u8,
+    /// The reserved keys that have a duplicate so far.
     repeated: u8,
-    /// The reserved keys that another key is alike.
-    alike: u8,
-    others: Others<'a>,
+    /// The reserved keys that have a lookalike so far.
+    lookalikes: u8,
+    unknown_keys: UnknownKeys<'a>,
 }
 
 impl<'a> Envelope<'a> {
@@ -51,19 +53,19 @@ impl<'a> Envelope<'a> {
             result_version: None,
             seen: 0,
             repeated: 0,
-            alike: 0,
-            others: Others::default(),
+            lookalikes: 0,
+            unknown_keys: UnknownKeys::default(),
         }
     }
 
-    /// Reads a document; what was read in front of an error stays.
+    /// Reads a document. After an error, the members before it stay.
     #[inline(always)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
         self.is_object = true;
-        while members.is_more(scanner)? {
+        while members.advance(scanner)? {
             match self.key(scanner)? {
                 TopKey::JsonRpc => {
                     self.is_version_2 = scanner.take(br#""2.0""#) || {
@@ -74,7 +76,7 @@ impl<'a> Envelope<'a> {
                 TopKey::Id => {
                     let id = scanner.raw()?;
                     self.id = Some(id);
-                    self.valid_id = valid_id(id, self.bounds.id);
+                    self.valid_id = valid_id(id, self.bounds.max_id_len);
                 }
                 TopKey::Method => self.method = Some(scanner.text()?),
                 TopKey::Params => {
@@ -83,7 +85,7 @@ impl<'a> Envelope<'a> {
                 }
                 TopKey::Result => {
                     self.result = Some(scanner.peek()?);
-                    self.result_version = scanner.apart(version_of_result)?;
+                    self.result_version = scanner.out_of_line(version_of_result)?;
                 }
                 TopKey::Error => {
                     self.error = Some(scanner.peek()?);
@@ -98,8 +100,8 @@ impl<'a> Envelope<'a> {
     #[inline(always)]
     fn key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
         let known = match TopKey::take(scanner) {
-            TopKey::Other => scanner.apart(|scanner| self.unusual_key(scanner))?,
-            usual => usual,
+            TopKey::Other => scanner.out_of_line(|scanner| self.key_in_any_spelling(scanner))?,
+            common => common,
         };
         self.repeated |= self.seen & known as u8;
         self.seen |= known as u8;
@@ -107,22 +109,23 @@ impl<'a> Envelope<'a> {
     }
 
     #[inline(never)]
-    fn unusual_key(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
+    fn key_in_any_spelling(&mut self, scanner: &mut Scanner<'a>) -> Result<TopKey, Malformed> {
         let key = scanner.key()?;
         Ok(match judged::find(key, &TopKey::RESERVED) {
             Found::Same(reserved) => reserved,
-            Found::Alike(reserved) => {
-                self.alike |= reserved as u8;
+            Found::Lookalike(reserved) => {
+                self.lookalikes |= reserved as u8;
                 TopKey::Other
             }
             Found::Other => {
-                self.others.note(key);
+                self.unknown_keys.add(key);
                 TopKey::Other
             }
         })
     }
 
-    /// `scanner` is a copy: see [`Scanner::apart`].
+    /// Returns the kind of the message, or why the guard refuses it. `scanner` is a copy: see
+    /// [`Scanner::out_of_line`].
     #[inline(always)]
     pub(super) fn judge(&self, scanner: Scanner<'a>) -> Result<MessageKind, RefusalReason> {
         if !self.is_object {
@@ -142,8 +145,8 @@ impl<'a> Envelope<'a> {
         if !(self.valid_id.is_some() || may_lack_id && lacks_id) {
             return Err(RefusalReason::InvalidId);
         }
-        let is_ambiguous = self.repeated | self.alike != 0
-            || self.others.are_ambiguous
+        let is_ambiguous = self.repeated | self.lookalikes != 0
+            || self.unknown_keys.are_ambiguous
             || self.params.are_ambiguous(self.method.flatten())
             || scanner.has_private_key();
         if is_strict && is_ambiguous {
@@ -155,8 +158,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Whether half of a surrogate pair may stand where this message has one: what the guard reads
-    /// must be text whatever the settings. (An id with one is no valid id.)
+    /// Returns whether the settings accept this message's lone surrogates. They never do in text that the
+    /// guard reads. (An id with a lone surrogate is invalid.)
     #[cold]
     fn may_have_lone_surrogates(&self) -> bool {
         let read = [self.method.flatten(), self.result_version];
@@ -165,7 +168,8 @@ impl<'a> Envelope<'a> {
             && !read.into_iter().flatten().any(Quoted::has_lone_surrogate)
     }
 
-    /// Some peers write both members of a response and leave one empty.
+    /// Returns whether the message has an error. Some peers write both members of a response and set one to
+    /// `null`.
     #[inline]
     fn has_error(&self) -> bool {
         match self.error {
@@ -182,12 +186,12 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The id that a refusal may carry: unambiguous, valid or at least a number of no great length,
-    /// and not of a response, whose id is the server's own.
+    /// Returns the id that a refusal may carry: it is unambiguous, and either valid or a number of at most
+    /// [`MAX_MESSAGE_ID`] bytes. Returns `None` for a response, whose id belongs to the server.
     pub(super) fn request_id(&self) -> Option<&'a [u8]> {
         let of_response = TopKey::Result as u8 | TopKey::Error as u8;
-        let is_response = self.method.is_none() && (self.seen | self.alike) & of_response != 0;
-        if is_response || (self.repeated | self.alike) & TopKey::Id as u8 != 0 {
+        let is_response = self.method.is_none() && (self.seen | self.lookalikes) & of_response != 0;
+        if is_response || (self.repeated | self.lookalikes) & TopKey::Id as u8 != 0 {
             return None;
         }
         let is_number = |id: &&[u8]| matches!(id, [b'-' | b'0'..=b'9', ..]);
@@ -217,20 +221,20 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The keys of the message object that mean nothing to JSON-RPC.
+/// The keys of the message object that JSON-RPC does not define.
 #[derive(Debug, Default)]
-struct Others<'a> {
+struct UnknownKeys<'a> {
     keys: Vec<Cow<'a, [u8]>>,
     are_ambiguous: bool,
 }
 
-impl<'a> Others<'a> {
+impl<'a> UnknownKeys<'a> {
     #[cold]
-    fn note(&mut self, key: Quoted<'a>) {
-        // Once the message is refused the rest need not be compared.
+    fn add(&mut self, key: Quoted<'a>) {
+        // The guard refuses an ambiguous message, so the remaining keys need no comparison.
         if !self.are_ambiguous {
             let key = key.unescaped();
-            let is_over = self.keys.len() == MOST_OTHERS;
+            let is_over = self.keys.len() == MAX_UNKNOWN_KEYS;
             self.are_ambiguous = is_over || self.keys.contains(&key);
             self.keys.push(key);
         }
@@ -267,8 +271,8 @@ impl TopKey {
         ("error", Self::Error),
     ];
 
-    /// Steps past a known key if it is written as nearly everybody does: compared in one go, with its
-    /// quotes and colon.
+    /// Steps past a reserved key in its most common spelling. Compares it in one go with its quotes and
+    /// colon.
     #[inline(always)]
     fn take(scanner: &mut Scanner<'_>) -> Self {
         match () {
@@ -282,30 +286,31 @@ impl TopKey {
     }
 }
 
-/// A string of at most `longest` bytes as written, or an integer of 64 bits, with or without a sign.
+/// Returns `raw` if it is a valid id: a string of at most `max_len` bytes as written, or a 64-bit integer
+/// with or without a sign.
 #[inline(always)]
-fn valid_id(raw: &[u8], longest: usize) -> Option<&[u8]> {
+fn valid_id(raw: &[u8], max_len: usize) -> Option<&[u8]> {
     let is_short_number = raw.len() < 16 && raw.iter().all(u8::is_ascii_digit);
     let is_valid = is_short_number
         || match raw {
             [b'"', inside @ .., b'"'] => {
                 let is_text = |id: Quoted<'_>| !id.has_lone_surrogate();
-                inside.len() <= longest && Quoted::read(raw).is_ok_and(is_text)
+                inside.len() <= max_len && Quoted::read(raw).is_ok_and(is_text)
             }
-            _ => is_long_number(raw),
+            _ => is_integer(raw),
         };
     is_valid.then_some(raw)
 }
 
-/// Whether this is an integer of many digits, or of less than zero, and of 64 bits. `-0` is none: some
-/// parsers read a float.
-fn is_long_number(raw: &[u8]) -> bool {
+/// Returns whether `raw` is a 64-bit integer. `-0` is not, because some parsers read it as a float.
+fn is_integer(raw: &[u8]) -> bool {
     let text = std::str::from_utf8(raw).unwrap_or_default();
     text.parse::<u64>().is_ok() || text.parse::<i64>().is_ok() && text != "-0"
 }
 
-/// What `null` and objects begin with.
+/// The first byte of `null`.
 const NULL: u8 = b'n';
+/// The first byte of an object.
 const OBJECT: u8 = b'{';
-/// How many members that mean nothing to JSON-RPC a message may have.
-const MOST_OTHERS: usize = 64;
+/// The maximum number of members in a message that JSON-RPC does not define.
+const MAX_UNKNOWN_KEYS: usize = 64;

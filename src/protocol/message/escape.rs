@@ -1,20 +1,20 @@
-//! Escapes in strings, and the text that they stand for.
+//! Reads escapes in strings, and replaces them with the text that they name.
 //!
-//! The text is WTF-8 (<https://simonsapin.github.io/wtf-8/>): UTF-8 in which half of a surrogate pair
-//! may stand alone, because JSON can write one and UTF-8 cannot.
+//! The text is WTF-8 (<https://simonsapin.github.io/wtf-8/>), which is UTF-8 with lone surrogates. JSON
+//! can express a lone surrogate; UTF-8 cannot.
 
-/// An escape, as it was read.
+/// An escape in a string.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Escape {
-    /// How many bytes it has, the backslash included.
+    /// The length in bytes, with the backslash.
     pub(super) len: usize,
-    /// The code point that it names. A surrogate pair is one escape and names one; half of a pair
-    /// names itself.
+    /// The code point that the escape names. A surrogate pair is one escape with one code point. A lone
+    /// surrogate names itself.
     pub(super) code: u32,
 }
 
 impl Escape {
-    /// Reads the escape that `rest` begins with.
+    /// Reads the escape at the start of `rest`.
     #[inline]
     pub(super) fn read(rest: &[u8]) -> Option<Self> {
         let code = match rest.get(1)? {
@@ -42,14 +42,14 @@ impl Escape {
         Some(Self { len: 6, code: unit })
     }
 
-    /// Whether it names half of a surrogate pair.
+    /// Returns whether the escape names a lone surrogate.
     #[inline]
     pub(super) fn is_lone_surrogate(self) -> bool {
         matches!(self.code, 0xd800..=0xdfff)
     }
 }
 
-/// The code unit of the `\u` escape that `rest` begins with.
+/// Returns the code unit of the `\u` escape at the start of `rest`.
 #[inline]
 fn utf_16(rest: &[u8]) -> Option<u32> {
     let [b'\\', b'u', one, two, three, four, ..] = rest else {
@@ -61,7 +61,7 @@ fn utf_16(rest: &[u8]) -> Option<u32> {
     is_hex.then_some(one << 12 | two << 8 | three << 4 | four)
 }
 
-/// The text of a string that was read; `inside` is what stands between its quotes.
+/// Returns the text of a valid string. `inside` is the bytes between its quotes.
 pub(super) fn unescape(inside: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(inside.len());
     let mut rest = inside;
@@ -78,20 +78,20 @@ pub(super) fn unescape(inside: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The same as far as the first U+0000, without allocating, and whether there is one. Text that does
-/// not fit fills the buffer but for at most three bytes.
+/// Returns the text of a valid string up to its first U+0000, and whether there is one. Does not allocate.
+/// Text that does not fit leaves at most three bytes of the buffer free.
 #[inline]
-pub(super) fn unescape_start<'b, const ROOM: usize>(
+pub(super) fn unescape_start<'b, const SIZE: usize>(
     inside: &[u8],
-    buffer: &'b mut [u8; ROOM],
+    buffer: &'b mut [u8; SIZE],
 ) -> (&'b [u8], bool) {
     let mut len = 0;
     let mut rest = inside;
     while let [first, behind @ ..] = rest
-        && let Some(room) = buffer[len..].first_chunk_mut::<4>()
+        && let Some(free) = buffer[len..].first_chunk_mut::<4>()
     {
         if *first != b'\\' {
-            room[0] = *first;
+            free[0] = *first;
             (rest, len) = (behind, len + 1);
             continue;
         }
@@ -101,10 +101,10 @@ pub(super) fn unescape_start<'b, const ROOM: usize>(
         match escape.code {
             0 => return (&buffer[..len], true),
             1..0x80 => {
-                room[0] = escape.code as u8;
+                free[0] = escape.code as u8;
                 len += 1;
             }
-            code => len += wtf_8(code, room).len(),
+            code => len += wtf_8(code, free).len(),
         }
         rest = &rest[escape.len..];
     }
@@ -124,7 +124,7 @@ fn wtf_8(code: u32, buffer: &mut [u8; 4]) -> &[u8] {
     }
 }
 
-/// The value of each hexadecimal digit; of any other byte one that no digit has.
+/// The value of each hexadecimal digit; 0xff for every other byte.
 const HEX: [u8; 256] = {
     let mut values = [0xff; 256];
     let mut value = 0;
@@ -169,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn half_of_a_surrogate_pair_is_text_too() {
+    fn a_lone_surrogate_is_text_too() {
         assert_eq!(unescape(br"a\ud83db"), b"a\xed\xa0\xbdb");
         assert_eq!(unescape(br"\ude00\ud83d"), b"\xed\xb8\x80\xed\xa0\xbd");
         assert_eq!(unescape(br"\ud83d\ude00"), "\u{1f600}".as_bytes());
     }
 
     #[test]
-    fn the_start_of_a_text_ends_at_nul_or_where_there_is_no_room() {
+    fn the_start_of_a_text_ends_at_nul_or_when_the_buffer_is_full() {
         for (inside, start, is_cut) in [
             (r"", &b""[..], false),
             (r"\u0000", b"", true),
@@ -197,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_is_what_serde_json_reads(
+        fn the_text_is_the_one_that_serde_json_reads(
             inside in prop::collection::vec(
                 prop_oneof!["[a-zé😀 ]{1,9}", r#"\\(["\\/bfnrt]|u[0-9a-cA-C][0-9a-fA-F]{3})"#, r"\\ud[89ab]3d\\ud[c-f]00"],
                 0..9,

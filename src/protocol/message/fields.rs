@@ -1,4 +1,4 @@
-//! What the guard looks at inside `params` and `result`.
+//! Reads the members of `params` and `result` that the guard looks at.
 
 use super::judged::{self, Found};
 use super::scanner::{Malformed, Scanner};
@@ -7,7 +7,7 @@ use super::string::Quoted;
 /// The members of `params` or `result` that the guard looks at.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Fields<'a> {
-    /// `Some(None)`: there, but no string.
+    /// The claim; `Some(None)` if it is not a string.
     pub(super) claim: Option<Option<Quoted<'a>>>,
     pub(super) name: Option<Quoted<'a>>,
     pub(super) uri: Option<Quoted<'a>>,
@@ -15,32 +15,32 @@ pub(super) struct Fields<'a> {
     pub(super) client_name: Option<Quoted<'a>>,
     pub(super) client_version: Option<Quoted<'a>>,
     is_ambiguous: bool,
-    /// The keys that must not stand twice and were seen, a bit each, and those that a key which was
-    /// seen is alike.
+    /// The judged keys so far, one bit each. A duplicate is ambiguous.
     seen: u8,
-    alike: u8,
+    /// The judged keys that have a lookalike so far, one bit each.
+    lookalikes: u8,
 }
 
 impl<'a> Fields<'a> {
-    /// Reads an object's fields, and nothing of any other value.
+    /// Reads the members of an object. Skips any other value.
     #[inline(always)]
     pub(super) fn read(&mut self, scanner: &mut Scanner<'a>) -> Result<(), Malformed> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
-        while members.is_more(scanner)? {
+        while members.advance(scanner)? {
             let key = match FieldKey::take(scanner) {
-                Some(usual) => usual,
-                None => scanner.apart(|scanner| self.unusual_key(scanner))?,
+                Some(common) => common,
+                None => scanner.out_of_line(|scanner| self.key_in_any_spelling(scanner))?,
             };
             self.is_ambiguous |= self.seen & key as u8 != 0;
             self.seen |= key as u8;
             match key {
-                FieldKey::Meta => scanner.apart(|scanner| self.read_meta(scanner))?,
+                FieldKey::Meta => scanner.out_of_line(|scanner| self.read_meta(scanner))?,
                 FieldKey::Name => self.name = scanner.text()?,
                 FieldKey::Uri => self.uri = scanner.text()?,
                 FieldKey::ProtocolVersion => self.protocol_version = scanner.text()?,
-                FieldKey::ClientInfo => scanner.apart(|scanner| self.read_client(scanner))?,
+                FieldKey::ClientInfo => scanner.out_of_line(|scanner| self.read_client(scanner))?,
                 FieldKey::Arguments | FieldKey::Other => scanner.skip()?,
             }
         }
@@ -48,12 +48,12 @@ impl<'a> Fields<'a> {
     }
 
     #[inline(never)]
-    fn unusual_key(&mut self, scanner: &mut Scanner<'a>) -> Result<FieldKey, Malformed> {
+    fn key_in_any_spelling(&mut self, scanner: &mut Scanner<'a>) -> Result<FieldKey, Malformed> {
         Ok(match judged::find(scanner.key()?, &FieldKey::JUDGED) {
             Found::Same(key) => key,
-            Found::Alike(key) => {
-                // The method decides whether it matters, and may come later.
-                self.alike |= key as u8;
+            Found::Lookalike(key) => {
+                // The method decides whether the lookalike is refused, and may come later.
+                self.lookalikes |= key as u8;
                 FieldKey::Other
             }
             Found::Other => FieldKey::Other,
@@ -66,13 +66,13 @@ impl<'a> Fields<'a> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
-        while members.is_more(scanner)? {
+        while members.advance(scanner)? {
             match judged::find(scanner.key()?, &[(CLAIM, ())]) {
                 Found::Same(()) => {
                     self.is_ambiguous |= self.claim.is_some();
                     self.claim = Some(scanner.text()?);
                 }
-                Found::Alike(()) => {
+                Found::Lookalike(()) => {
                     self.is_ambiguous = true;
                     scanner.skip()?;
                 }
@@ -88,14 +88,14 @@ impl<'a> Fields<'a> {
         let Some(mut members) = scanner.object()? else {
             return Ok(());
         };
-        while members.is_more(scanner)? {
+        while members.advance(scanner)? {
             let field = match () {
                 () if scanner.take(br#""name":"#) => Some(&mut self.client_name),
                 () if scanner.take(br#""version":"#) => Some(&mut self.client_version),
                 () => match judged::find(scanner.key()?, &[("name", 0), ("version", 1)]) {
                     Found::Same(0) => Some(&mut self.client_name),
                     Found::Same(_) => Some(&mut self.client_version),
-                    Found::Alike(_) | Found::Other => None,
+                    Found::Lookalike(_) | Found::Other => None,
                 },
             };
             match field {
@@ -106,13 +106,14 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// Whether parsers may read what the guard looks at in two ways, in a message of this method.
+    /// Returns whether two parsers may read these members differently in a message with this method.
     #[inline]
     pub(super) fn are_ambiguous(&self, method: Option<Quoted<'a>>) -> bool {
-        self.is_ambiguous || self.alike != 0 && self.alike & FieldKey::judged_in(method) != 0
+        self.is_ambiguous
+            || self.lookalikes != 0 && self.lookalikes & FieldKey::judged_in(method) != 0
     }
 
-    /// Whether text that the guard reads holds half of a surrogate pair.
+    /// Returns whether text that the guard reads holds a lone surrogate.
     #[cold]
     pub(super) fn have_lone_surrogate(&self) -> bool {
         [
@@ -152,7 +153,8 @@ impl FieldKey {
         ("arguments", Self::Arguments),
     ];
 
-    /// Steps past a key that calls and openings have, compared in one go with its quotes and colon.
+    /// Steps past a key that is common in calls and in `initialize`. Compares it in one go with its quotes
+    /// and colon.
     #[inline(always)]
     fn take(scanner: &mut Scanner<'_>) -> Option<Self> {
         match () {
@@ -167,7 +169,8 @@ impl FieldKey {
         }
     }
 
-    /// The keys that no other in `params` may be alike, a bit each: those that a server looks at.
+    /// Returns the keys of `params` that must not have a lookalike, one bit each: those that a server with
+    /// this method looks at.
     #[cold]
     fn judged_in(method: Option<Quoted<'_>>) -> u8 {
         let method = method.map(Quoted::unescaped).unwrap_or_default();

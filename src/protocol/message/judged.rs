@@ -1,74 +1,74 @@
-//! Keys that the guard judges by, and keys that another parser reads as one of them.
+//! Finds judged keys, and lookalikes: keys that another parser reads as a judged key.
 //!
-//! Go's `encoding/json` folds case, parsers in C (cJSON, json-c) end a key at its first U+0000.
+//! Go's `encoding/json` folds case. Parsers in C (cJSON, json-c) end a key at its first U+0000.
 
 use super::escape::unescape_start;
 use super::string::Quoted;
 
-/// What a key is beside those that are judged.
+/// How a key compares with the judged keys.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Found<K> {
-    /// The key itself, however it is escaped.
+    /// The judged key, with or without escapes.
     Same(K),
-    /// Another key, which some parser reads as this one.
-    Alike(K),
+    /// A lookalike: another key that some parser reads as this one.
+    Lookalike(K),
     Other,
 }
 
-/// Finds a key among those that are judged, none of which is longer than [`LONGEST`].
+/// Compares a key with the judged keys, none of which is longer than [`LONGEST`].
 #[inline]
 pub(super) fn find<K: Copy>(key: Quoted<'_>, judged: &[(&str, K)]) -> Found<K> {
-    let mut buffer = [0; ROOM];
-    let (letters, is_cut) = match key.is_escaped() {
+    let mut buffer = [0; BUFFER_SIZE];
+    let (text, is_cut) = match key.is_escaped() {
         true => unescape_start(key.inside(), &mut buffer),
-        // A raw NUL is no JSON.
+        // JSON does not allow a raw NUL.
         false => (key.inside(), false),
     };
-    match judged.iter().find(|(name, _)| folds_to(letters, name)) {
-        Some((name, known)) if !is_cut && letters == name.as_bytes() => Found::Same(*known),
-        Some((_, known)) => Found::Alike(*known),
+    match judged.iter().find(|(name, _)| folds_to(text, name)) {
+        Some((name, known)) if !is_cut && text == name.as_bytes() => Found::Same(*known),
+        Some((_, known)) => Found::Lookalike(*known),
         None => Found::Other,
     }
 }
 
-/// Whether `letters`, which may be no UTF-8, are those of `name` when case is ignored as parsers do.
+/// Returns whether `text` equals `name` if case is folded as parsers do. `text` may be invalid UTF-8.
 #[inline]
-fn folds_to(mut letters: &[u8], name: &str) -> bool {
+fn folds_to(mut text: &[u8], name: &str) -> bool {
     for expected in name.bytes() {
-        let (letter, rest) = match letters {
+        let (byte, rest) = match text {
             [0xc5, 0xbf, rest @ ..] => (b's', rest), // U+017F, long s
             [0xe2, 0x84, 0xaa, rest @ ..] => (b'k', rest), // U+212A, kelvin
-            [letter, rest @ ..] => (*letter, rest),
+            [byte, rest @ ..] => (*byte, rest),
             [] => return false,
         };
-        if !letter.eq_ignore_ascii_case(&expected) {
+        if !byte.eq_ignore_ascii_case(&expected) {
             return false;
         }
-        letters = rest;
+        text = rest;
     }
-    letters.is_empty()
+    text.is_empty()
 }
 
-/// Whether a key means something to serde_json alone: its `Value` replaces
-/// `{"$serde_json::private::RawValue": "…"}` by what the string says, unseen by any guard.
+/// Returns whether a key is private to serde_json. Its `Value` replaces
+/// `{"$serde_json::private::RawValue": "…"}` with the JSON in the string, which the guard does not read.
 #[cold]
 pub(super) fn is_private(key: Quoted<'_>) -> bool {
     let inside = key.inside();
-    // Nearly all keys that come here are merely escaped.
+    // Nearly all keys that reach this function only have an escape.
     if !inside.starts_with(b"$") && !inside.starts_with(br"\u0024") {
         return false;
     }
-    let mut buffer = [0; ROOM];
-    let (letters, is_cut) = unescape_start(inside, &mut buffer);
+    let mut buffer = [0; BUFFER_SIZE];
+    let (text, is_cut) = unescape_start(inside, &mut buffer);
     // With serde_json's feature `arbitrary_precision` every number has the excepted key.
-    letters.starts_with(PRIVATE) && (is_cut || letters != PRIVATE_NUMBER)
+    text.starts_with(PRIVATE) && (is_cut || text != PRIVATE_NUMBER)
 }
 
-/// How many letters a judged key has at most.
+/// The length of the longest judged key.
 pub(super) const LONGEST: usize = 39;
-/// What fills it, but for three bytes, is longer than every spelling of the longest key: a letter has
-/// up to three bytes.
-const ROOM: usize = 3 * LONGEST + 4;
+/// The size of the buffer for a key. A letter takes up to three bytes, so a key that leaves at most three
+/// bytes free is longer than every spelling of the longest judged key.
+const BUFFER_SIZE: usize = 3 * LONGEST + 4;
 const PRIVATE: &[u8] = b"$serde_json::private::";
 const PRIVATE_NUMBER: &[u8] = b"$serde_json::private::Number";
 
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_alike_if_it_folds_or_ends_at_nul() {
+    fn a_key_is_a_lookalike_if_it_folds_or_ends_at_nul() {
         for (inside, known) in [
             ("Method", 1),
             ("METHOD", 1),
@@ -117,7 +117,7 @@ mod tests {
             (r"io.modelcontextprotocol/protocolVersion\u0000", 3),
             ("IO.MODELCONTEXTPROTOCOL/PROTOCOLVERſION", 3),
         ] {
-            assert_eq!(found(inside), Found::Alike(known), "{inside}");
+            assert_eq!(found(inside), Found::Lookalike(known), "{inside}");
         }
     }
 
@@ -136,7 +136,7 @@ mod tests {
         ] {
             let text = format!("\"{inside}\":");
             let key = Quoted::read(text.as_bytes()).unwrap();
-            assert_eq!(find(key, &[(&name, 1)]), Found::Alike(1), "{inside}");
+            assert_eq!(find(key, &[(&name, 1)]), Found::Lookalike(1), "{inside}");
         }
         for behind in ["k", r"\u212a", r"\ud83d\ude00", "x\\u0000"] {
             let text = format!("\"{kelvins}{behind}\":");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_are_others() {
+    fn other_keys_match_no_judged_key() {
         for inside in [
             "",
             r"\u0000",
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn private_keys_are_those_that_serde_json_takes_for_its_own() {
+    fn a_private_key_is_one_that_serde_json_reserves_for_itself() {
         for (inside, expected) in [
             ("$serde_json::private::RawValue", true),
             (r"\u0024serde_json::private::RawValue", true),

@@ -1,20 +1,20 @@
-//! Numbers: read by the grammar of RFC 8259, section 6, for nobody asks for their value.
+//! Checks numbers by the grammar of RFC 8259, section 6. The guard needs no number's value.
 
 use super::scanner::Malformed;
 
-/// The length of the number that `rest` begins with. Where it is strict, a number that no finite
-/// double comes near is refused, as serde_json does.
+/// Returns the length of the number at the start of `rest`. If `is_strict`, refuses a number beyond the
+/// range of a double, as serde_json does.
 #[inline]
 pub(super) fn read(rest: &[u8], is_strict: bool) -> Result<usize, Malformed> {
     match rest {
-        // One digit, as most.
+        // Most numbers have one digit.
         [b'0'..=b'9', b',' | b'}' | b']', ..] => Ok(1),
-        _ => read_on(rest, is_strict),
+        _ => read_slow(rest, is_strict),
     }
 }
 
 #[inline(never)]
-fn read_on(rest: &[u8], is_strict: bool) -> Result<usize, Malformed> {
+fn read_slow(rest: &[u8], is_strict: bool) -> Result<usize, Malformed> {
     let mut at = usize::from(rest.first() == Some(&b'-'));
     let integer = digits(rest, at);
     if integer == 0 || integer > 1 && rest[at] == b'0' {
@@ -68,14 +68,14 @@ mod tests {
 
     use super::*;
 
-    fn is_read_like_serde_json_reads(text: &str) {
+    fn assert_read_as_by_serde_json(text: &str) {
         let expected = serde_json::from_str::<Value>(text).is_ok_and(|value| value.is_number());
         let read = read(text.as_bytes(), true);
         assert_eq!(read == Ok(text.len()), expected, "{text}: {read:?}");
     }
 
     #[test]
-    fn numbers_are_those_that_serde_json_reads() {
+    fn a_number_is_accepted_if_and_only_if_serde_json_accepts_it() {
         for text in [
             "0",
             "-0",
@@ -114,7 +114,7 @@ mod tests {
             "1_000",
             "0x1",
         ] {
-            is_read_like_serde_json_reads(text);
+            assert_read_as_by_serde_json(text);
         }
         for digits in [199, 200, 201, 308, 309, 310, 400] {
             let integer = "9".repeat(digits);
@@ -124,13 +124,13 @@ mod tests {
                 format!("{integer}e-200"),
                 format!("0.{integer}e9"),
             ] {
-                is_read_like_serde_json_reads(&text);
+                assert_read_as_by_serde_json(&text);
             }
         }
     }
 
     #[test]
-    fn the_range_is_nobodys_business_where_nobody_asks() {
+    fn the_range_is_checked_only_if_strict() {
         assert_eq!(read(b"1e999,", false), Ok(5));
         assert_eq!(read(b"1e999,", true), Err(Malformed));
         assert_eq!(read(b"1e", false), Err(Malformed));
@@ -138,8 +138,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_number_where_serde_json_reads_one(text in "-?[0-9]{0,3}[.eE+0-9-]{0,6}") {
-            is_read_like_serde_json_reads(&text);
+        fn any_text_is_a_number_if_and_only_if_serde_json_reads_one(text in "-?[0-9]{0,3}[.eE+0-9-]{0,6}") {
+            assert_read_as_by_serde_json(&text);
         }
     }
 }

@@ -1,17 +1,17 @@
-//! The plain part of a string: what lies in front of the next quote, backslash or control character.
+//! Finds the plain part of a string: the bytes before the next quote, backslash or control character.
 //!
-//! Bodies of many KiB are one string for the most part, so this decides how fast the reader is. It
-//! looks at each byte once: for all three kinds of stop, and for whatever is beyond ASCII, which
-//! saves most bodies the check of their UTF-8.
+//! A body of many KiB is mostly one string, so this search decides how fast the reader is. It looks at
+//! each byte once, for all three kinds of stop and for bytes beyond ASCII. An ASCII body needs no check
+//! of its UTF-8.
 
 use fearless_simd::prelude::*;
 use fearless_simd::{Level, dispatch, i8x16, u8x16, u8x64};
 
-/// The bytes in front of the next quote, backslash or control character.
+/// A plain part of a string.
 #[derive(Clone, Copy)]
 pub(super) struct Plain {
     pub(super) len: usize,
-    /// `false` also where only what follows them is not.
+    /// Whether the part is ASCII. May be `false` if only a byte after the part is not.
     pub(super) is_ascii: bool,
 }
 
@@ -24,14 +24,15 @@ impl Plain {
     }
 }
 
-/// How many of these sixteen bytes are plain ASCII: most strings are, and are shorter.
+/// Returns how many bytes at the start of `chunk` are plain ASCII. Most strings are ASCII and shorter
+/// than a chunk.
 #[inline(always)]
 pub(super) fn plain_start(chunk: &[u8; STEP]) -> usize {
-    // In registers that each processor of the target has.
+    // Every processor of the target has registers of this size.
     dispatch!(Level::baseline(), simd => ascii_step(simd, chunk))
 }
 
-/// The end of a body, with zeros behind it, which are control characters.
+/// Pads the end of a body with zeros, which stop the search because they are control characters.
 fn padded(rest: &[u8]) -> [u8; STEP] {
     let mut chunk = [0; STEP];
     chunk[..rest.len()].copy_from_slice(rest);
@@ -41,19 +42,19 @@ fn padded(rest: &[u8]) -> [u8; STEP] {
 #[inline(always)]
 fn ascii_step<S: Simd>(simd: S, chunk: &[u8; STEP]) -> usize {
     let bytes = u8x16::from_slice(simd, chunk);
-    // What is beyond ASCII is negative.
+    // As `i8`, a byte beyond ASCII is negative.
     let below = bytes.bitcast::<i8x16<S>>().simd_lt(b' ' as i8);
     let stops = below | bytes.simd_eq(b'"') | bytes.simd_eq(b'\\');
     first(stops.to_bitmask())
 }
 
-/// Those at the start of `rest`, which may be long.
+/// Returns the plain part at the start of `rest`, which may be long.
 pub(super) fn plain(rest: &[u8]) -> Plain {
     let mut found = Plain {
         len: 0,
         is_ascii: true,
     };
-    // Wider registers want some setting up.
+    // Wider registers cost some set-up, which does not pay for a short string.
     while found.len < SHORT {
         let step = dispatch!(Level::baseline(), simd => plain_step(simd, &rest[found.len..]));
         found = found.and(step);
@@ -72,7 +73,7 @@ pub(super) fn plain(rest: &[u8]) -> Plain {
     }
 }
 
-/// Those among the first sixteen.
+/// Returns the plain part within the first [`STEP`] bytes.
 #[inline(always)]
 fn plain_step<S: Simd>(simd: S, rest: &[u8]) -> Plain {
     let bytes = match rest.first_chunk::<STEP>() {
@@ -87,13 +88,13 @@ fn plain_step<S: Simd>(simd: S, rest: &[u8]) -> Plain {
     }
 }
 
-/// The place of the first bit, or how many there are.
+/// Returns the index of the first bit that is set, or [`STEP`] if none is.
 #[inline(always)]
 fn first(bits: u64) -> usize {
     (bits | 1 << STEP).trailing_zeros() as usize
 }
 
-/// Looks at whole blocks, and stops in front of the first one that is not all plain.
+/// Returns the plain part in whole blocks, up to the first block with a stop.
 #[inline(always)]
 fn plain_blocks<S: Simd>(simd: S, rest: &[u8]) -> Plain {
     simd.vectorize(
@@ -119,11 +120,11 @@ fn plain_blocks<S: Simd>(simd: S, rest: &[u8]) -> Plain {
     )
 }
 
-/// Changes places of '"' and ' ', so that one comparison finds quotes and controls.
+/// Swaps the quote and the space, so that one comparison finds quotes and control characters.
 const SWAP: u8 = b'"' ^ b' ';
-/// How many bytes are looked at together at first.
+/// The size of a small step in bytes.
 pub(super) const STEP: usize = 16;
-/// How many bytes are read in such steps.
+/// The number of bytes that are read in small steps before wider registers take over.
 const SHORT: usize = 64;
 
 #[cfg(test)]

@@ -1,23 +1,23 @@
-//! A strict pull reader of JSON (RFC 8259): values that nobody asks for are checked and skipped.
+//! A strict pull reader of JSON (RFC 8259), which also checks the values that it skips.
 //!
-//! It neither recurses nor, but for escapes and for nests that are refused, allocates.
+//! It does not recurse. It allocates only for escapes, and for nesting that is refused.
 
 use super::judged::is_private;
-use super::nest::Nest;
+use super::nesting::Nesting;
 use super::number;
-use super::string::{Marks, Quoted};
+use super::string::{Quoted, StringFlags};
 
-/// The body breaks JSON's grammar, or nests deeper than anybody reads.
+/// The body breaks JSON's grammar, or nests deeper than [`MAX_READ_DEPTH`].
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Malformed;
 
-/// Stands before the next value, key or punctuation of a body.
+/// A position in a body, before a value, a key or punctuation.
 ///
-/// What nests deeper than it may is *foreign*: refused already, and read on only for the id that
-/// may follow. Of foreign text the grammar is checked, and nothing else.
+/// Text that nests deeper than `max_depth` is *over depth*. The message is already refused, and the
+/// scanner reads on only because the id may follow. It checks the grammar of this text and nothing else.
 ///
-/// Nearly all that is here is read in line, so that a scanner lives in registers; what is not gets
-/// a copy (see [`apart`](Self::apart)).
+/// Nearly all methods are inlined, so that a scanner stays in registers. The others work on a copy
+/// (see [`out_of_line`](Self::out_of_line)).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scanner<'a> {
     body: &'a [u8],
@@ -27,8 +27,8 @@ pub(super) struct Scanner<'a> {
     max_depth: usize,
     deepest: usize,
     has_private_key: bool,
-    /// Of all strings.
-    marks: Marks,
+    /// The flags of all strings so far.
+    flags: StringFlags,
 }
 
 impl<'a> Scanner<'a> {
@@ -40,62 +40,62 @@ impl<'a> Scanner<'a> {
             max_depth,
             deepest: 0,
             has_private_key: false,
-            marks: Marks::default(),
+            flags: StringFlags::default(),
         }
     }
 
-    /// How many levels were entered, not counting those within foreign text.
+    /// Returns the depth that was entered, without the levels inside text that is over depth.
     pub(super) fn deepest(&self) -> usize {
         self.deepest
     }
 
-    /// Whether more levels were entered than may be.
+    /// Returns whether the document nests deeper than `max_depth`.
     pub(super) fn is_too_deep(&self) -> bool {
         self.deepest > self.max_depth
     }
 
-    /// Whether a key, at any level, means something to serde_json alone.
+    /// Returns whether a key, at any level, is private to serde_json.
     pub(super) fn has_private_key(&self) -> bool {
         self.has_private_key
     }
 
-    /// Whether a string, key or value, at any level, holds half of a surrogate pair.
+    /// Returns whether a key or a string value, at any level, holds a lone surrogate.
     pub(super) fn has_lone_surrogate(&self) -> bool {
-        self.marks.have_lone_surrogate()
+        self.flags.have_lone_surrogate()
     }
 
-    /// Whether what was read is ASCII; if not, nobody has checked yet that it is UTF-8.
+    /// Returns whether all strings so far are ASCII. If not, the caller must check that the body is UTF-8.
     pub(super) fn is_ascii(&self) -> bool {
-        self.marks.are_ascii()
+        self.flags.are_ascii()
     }
 
-    /// Reads what is long or seldom out of line. It sees a copy: no address of the scanner itself
-    /// gets out.
+    /// Calls a long or rarely used function with a copy of the scanner, so that no address of the
+    /// scanner itself escapes.
     #[inline(always)]
-    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn out_of_line<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let mut copy = *self;
         let result = read(&mut copy);
         *self = copy;
         result
     }
 
-    /// The next byte that is no white space.
+    /// Skips whitespace and returns the next byte. Does not step past this byte.
     #[inline(always)]
     pub(super) fn peek(&mut self) -> Result<u8, Malformed> {
         match self.body.get(self.at) {
             Some(byte) if *byte > b' ' => Ok(*byte),
             _ => {
-                self.at = behind_space(self.body, self.at);
+                self.at = skip_whitespace(self.body, self.at);
                 self.body.get(self.at).copied().ok_or(Malformed)
             }
         }
     }
 
-    /// This byte must be next, but for white space.
+    /// Skips whitespace and checks that `byte` is next. Does not step past this byte.
     #[inline(always)]
-    fn reach(&mut self, byte: u8) -> Result<(), Malformed> {
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.body.get(self.at) != Some(&byte) {
-            self.at = behind_space(self.body, self.at);
+            self.at = skip_whitespace(self.body, self.at);
             if self.body.get(self.at) != Some(&byte) {
                 return Err(Malformed);
             }
@@ -103,7 +103,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Nothing may follow but white space.
+    /// Checks that only whitespace follows.
     #[inline(always)]
     pub(super) fn end(&mut self) -> Result<(), Malformed> {
         match self.at == self.body.len() || self.peek().is_err() {
@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Steps past these bytes if they come next.
+    /// Steps past these bytes if they come next. Returns whether they did.
     #[inline(always)]
     pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
         let is_next = self.rest().starts_with(bytes);
@@ -122,10 +122,10 @@ impl<'a> Scanner<'a> {
         is_next
     }
 
-    /// Steps into an object; any other value is skipped.
+    /// Enters an object. Skips any other value and returns `None`.
     #[inline(always)]
     pub(super) fn object(&mut self) -> Result<Option<Members>, Malformed> {
-        if self.is_foreign() || self.peek()? != b'{' {
+        if self.is_over_depth() || self.peek()? != b'{' {
             self.skip()?;
             return Ok(None);
         }
@@ -133,28 +133,28 @@ impl<'a> Scanner<'a> {
         Ok(Some(Members { is_first: true }))
     }
 
-    /// A value that is taken if it is a string.
+    /// Reads a string. Skips any other value and returns `None`.
     #[inline(always)]
     pub(super) fn text(&mut self) -> Result<Option<Quoted<'a>>, Malformed> {
-        if self.is_foreign() || self.peek()? != b'"' {
+        if self.is_over_depth() || self.peek()? != b'"' {
             self.skip()?;
             return Ok(None);
         }
         self.string().map(Some)
     }
 
-    /// Any value as it was written, read like foreign text.
+    /// Returns any value as it was written. Checks only its grammar, as in text that is over depth.
     #[inline(always)]
     pub(super) fn raw(&mut self) -> Result<&'a [u8], Malformed> {
         self.peek()?;
         let start = self.at;
-        let level = std::mem::replace(&mut self.level, FOREIGN);
+        let level = std::mem::replace(&mut self.level, OVER_DEPTH);
         self.skip()?;
         self.level = level;
         Ok(&self.body[start..self.at])
     }
 
-    /// A value that nobody needs.
+    /// Skips a value and checks its grammar.
     #[inline(always)]
     pub(super) fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek()? {
@@ -163,32 +163,32 @@ impl<'a> Scanner<'a> {
                 self.leave();
                 Ok(())
             }
-            b'{' | b'[' => self.apart(Self::skip_nest),
-            first => self.skip_leaf(first),
+            b'{' | b'[' => self.out_of_line(Self::skip_container),
+            first => self.skip_scalar(first),
         }
     }
 
     #[inline(never)]
-    fn skip_nest(&mut self) -> Result<(), Malformed> {
-        self.apart(Self::skip_nest_in_line)
+    fn skip_container(&mut self) -> Result<(), Malformed> {
+        self.out_of_line(Self::skip_container_inline)
     }
 
-    /// An object or array.
+    /// Skips an object or array.
     #[inline(always)]
-    fn skip_nest_in_line(&mut self) -> Result<(), Malformed> {
-        let mut nest = Nest::default();
+    fn skip_container_inline(&mut self) -> Result<(), Malformed> {
+        let mut nesting = Nesting::default();
         let mut open = self.peek()?;
         loop {
-            // Behind a bracket that opens one.
+            // At a bracket that opens a level.
             self.enter()?;
-            nest.push(open);
+            nesting.push(open);
             let mut is_over = self.peek()? == closing(open);
             loop {
-                // In front of a member or element, or of the bracket that closes.
+                // At a member, an element or the closing bracket.
                 if is_over {
                     self.leave();
-                    nest.pop();
-                    match nest.innermost() {
+                    nesting.pop();
+                    match nesting.innermost() {
                         Some(outer) => open = outer,
                         None => return Ok(()),
                     }
@@ -201,10 +201,10 @@ impl<'a> Scanner<'a> {
                             open = inner;
                             break;
                         }
-                        first => self.skip_leaf(first)?,
+                        first => self.skip_scalar(first)?,
                     }
                 }
-                // Behind one.
+                // After a member or an element.
                 match self.peek()? {
                     b',' => {
                         self.at += 1;
@@ -217,15 +217,15 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A value that begins with this byte, and is no object or array.
+    /// Skips a string, a number or a literal that begins with `first`.
     #[inline(always)]
-    fn skip_leaf(&mut self, first: u8) -> Result<(), Malformed> {
+    fn skip_scalar(&mut self, first: u8) -> Result<(), Malformed> {
         match first {
             b'"' => {
                 self.string()?;
             }
             b'-' | b'0'..=b'9' => {
-                self.at += number::read(self.rest(), !self.is_foreign())?;
+                self.at += number::read(self.rest(), !self.is_over_depth())?;
             }
             b'n' => self.literal(b"null")?,
             b't' => self.literal(b"true")?,
@@ -235,15 +235,15 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// A key with its colon.
+    /// Reads a key and steps past its colon.
     #[inline(always)]
     pub(super) fn key(&mut self) -> Result<Quoted<'a>, Malformed> {
-        self.reach(b'"')?;
+        self.expect(b'"')?;
         let key = self.string()?;
         if key.is_escaped() || key.inside().first() == Some(&b'$') {
             self.has_private_key |= is_private(key);
         }
-        self.reach(b':')?;
+        self.expect(b':')?;
         self.at += 1;
         Ok(key)
     }
@@ -252,7 +252,7 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<Quoted<'a>, Malformed> {
         let string = Quoted::read(self.rest())?;
         self.at += string.len();
-        self.marks.add(string.marks());
+        self.flags.add(string.flags());
         Ok(string)
     }
 
@@ -272,8 +272,8 @@ impl<'a> Scanner<'a> {
     /// Steps past the bracket that opens an object or array.
     #[inline(always)]
     fn enter(&mut self) -> Result<(), Malformed> {
-        if !self.is_foreign() {
-            if self.level == DEEPEST {
+        if !self.is_over_depth() {
+            if self.level == MAX_READ_DEPTH {
                 return Err(Malformed);
             }
             self.deepest = self.deepest.max(self.level + 1);
@@ -283,7 +283,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Steps past the bracket that closes one.
+    /// Steps past the bracket that closes an object or array.
     #[inline(always)]
     fn leave(&mut self) {
         self.level -= 1;
@@ -291,21 +291,21 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    fn is_foreign(&self) -> bool {
+    fn is_over_depth(&self) -> bool {
         self.level > self.max_depth
     }
 }
 
-/// The members of an object that are still to come.
+/// The remaining members of an object.
 #[derive(Debug)]
 pub(super) struct Members {
     is_first: bool,
 }
 
 impl Members {
-    /// Whether there is one more; its key is the caller's to read, and the value behind it.
+    /// Steps to the next member, whose key and value the caller reads. Returns `false` after the last one.
     #[inline(always)]
-    pub(super) fn is_more(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Malformed> {
+    pub(super) fn advance(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Malformed> {
         let is_first = std::mem::replace(&mut self.is_first, false);
         match scanner.peek()? {
             b'}' => {
@@ -320,23 +320,23 @@ impl Members {
     }
 }
 
-/// Where the white space ends that is here. Most clients write none.
+/// Returns the position after the whitespace at `at`. Most clients write none.
 #[inline(never)]
-fn behind_space(body: &[u8], at: usize) -> usize {
+fn skip_whitespace(body: &[u8], at: usize) -> usize {
     let is_space = |byte: &&u8| matches!(byte, b' ' | b'\n' | b'\t' | b'\r');
     at + body[at..].iter().take_while(is_space).count()
 }
 
-/// The bracket that closes what this one opened.
+/// Returns the bracket that closes what `open` opened.
 #[inline(always)]
 fn closing(open: u8) -> u8 {
     if open == b'{' { b'}' } else { b']' }
 }
 
-/// How many levels are read before a document is given up, as serde_json does.
-pub(super) const DEEPEST: usize = 127;
-/// A level that is foreign whatever the limit.
-const FOREIGN: usize = usize::MAX / 2;
+/// The deepest level that the scanner reads, as in serde_json. A document that nests deeper is malformed.
+pub(super) const MAX_READ_DEPTH: usize = 127;
+/// A level that is over depth for every limit.
+const OVER_DEPTH: usize = usize::MAX / 2;
 
 #[cfg(test)]
 mod tests {
@@ -352,8 +352,8 @@ mod tests {
         Ok(scanner.deepest())
     }
 
-    /// Objects and arrays in turns.
-    fn nest(depth: usize) -> String {
+    /// Returns arrays and objects that nest in turns.
+    fn nested(depth: usize) -> String {
         let open = |level: usize| ["[", r#"{"a":"#][level % 2];
         let close = |level: usize| ["]", "}"][level % 2];
         let opens: String = (0..depth).map(open).collect();
@@ -362,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn a_nest_of_any_depth_closes_as_it_opened() {
+    fn every_level_closes_with_its_own_bracket() {
         for depth in [1, 2, 127, 128, 129, 256, 257, 1_000] {
-            let text = nest(depth);
+            let text = nested(depth);
             assert_eq!(skip(&text, 0), Ok(1), "{depth}");
             for place in 0..depth {
                 let mut text = text.clone().into_bytes();
@@ -379,14 +379,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_behind_level_127() {
-        assert_eq!(skip(&nest(127), 127), Ok(127));
-        assert_eq!(skip(&nest(128), 127), Err(Malformed));
-        assert_eq!(skip(&nest(128), 126), Ok(127));
+    fn the_scanner_stops_after_level_127() {
+        assert_eq!(skip(&nested(127), 127), Ok(127));
+        assert_eq!(skip(&nested(128), 127), Err(Malformed));
+        assert_eq!(skip(&nested(128), 126), Ok(127));
     }
 
     #[test]
-    fn foreign_text_keeps_to_the_grammar_and_to_nothing_else() {
+    fn only_the_grammar_of_text_over_depth_is_checked() {
         assert!(skip("[1e999]", 1).is_err());
         assert!(skip("[1e999]", 0).is_ok());
         for text in [
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_surrogate_is_noticed_in_keys_and_values_at_every_level() {
+    fn a_lone_surrogate_is_found_in_keys_and_values_at_every_level() {
         for (text, expected) in [
             (r#""\ud800""#, true),
             (r#"["\udc00"]"#, true),
@@ -423,7 +423,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_are_those_that_serde_json_reads(
+        fn a_value_is_accepted_if_and_only_if_serde_json_accepts_it(
             text in r#"([\[\]{}",: \n01a\\]|"a":|null|true|false|-1\.5e3){0,16}"#,
         ) {
             prop_assert_eq!(skip(&text, 127).is_ok(), serde_json::from_str::<Value>(&text).is_ok());

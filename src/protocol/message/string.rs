@@ -1,4 +1,4 @@
-//! Strings: where they end, and what they say.
+//! Reads strings: their end, their flags and their text.
 
 use std::borrow::Cow;
 
@@ -6,20 +6,20 @@ use super::escape::{Escape, unescape};
 use super::plain::{STEP, plain, plain_start};
 use super::scanner::Malformed;
 
-/// A string as it was written.
+/// A string as it was written, with its escapes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quoted<'a> {
-    /// What stands between the quotes.
+    /// The bytes between the quotes.
     inside: &'a [u8],
-    marks: Marks,
+    flags: StringFlags,
 }
 
-/// What a string holds, or several: escapes, bytes beyond ASCII, half of a surrogate pair, a bit each.
-/// (One byte to copy: strings are copied often.)
+/// The flags of one or more strings, one bit each: an escape, a byte beyond ASCII, a lone surrogate.
+/// Strings are copied often, so the flags take one byte.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Marks(u8);
+pub(super) struct StringFlags(u8);
 
-impl Marks {
+impl StringFlags {
     const ESCAPED: u8 = 1;
     const BEYOND_ASCII: u8 = 2;
     const LONE_SURROGATE: u8 = 4;
@@ -34,7 +34,7 @@ impl Marks {
         self.0 & Self::BEYOND_ASCII == 0
     }
 
-    /// Whether an escape names half of a surrogate pair, so that this is no Unicode text.
+    /// Returns whether an escape names a lone surrogate, so that the string is not Unicode text.
     #[inline(always)]
     pub(super) fn have_lone_surrogate(self) -> bool {
         self.0 & Self::LONE_SURROGATE != 0
@@ -42,40 +42,40 @@ impl Marks {
 }
 
 impl<'a> Quoted<'a> {
-    /// Reads the string that `rest` begins with.
+    /// Reads the string at the start of `rest`.
     #[inline(always)]
     pub(super) fn read(rest: &'a [u8]) -> Result<Self, Malformed> {
         let Some([_, chunk @ ..]) = rest.first_chunk::<{ 1 + STEP }>() else {
-            return Self::read_on(rest, 0);
+            return Self::read_slow(rest, 0);
         };
         let len = plain_start(chunk);
         if chunk.get(len) != Some(&b'"') {
-            return Self::read_on(rest, len);
+            return Self::read_slow(rest, len);
         }
         Ok(Self {
             inside: &chunk[..len],
-            marks: Marks(0),
+            flags: StringFlags(0),
         })
     }
 
-    /// Reads on behind a start that is plain ASCII.
+    /// Reads a string whose first `start` bytes are plain ASCII.
     #[inline(never)]
-    fn read_on(rest: &'a [u8], start: usize) -> Result<Self, Malformed> {
+    fn read_slow(rest: &'a [u8], start: usize) -> Result<Self, Malformed> {
         let mut at = 1 + start;
-        let mut marks = 0;
+        let mut flags = 0;
         loop {
             match rest.get(at) {
                 Some(b'"') => {
                     return Ok(Self {
                         inside: &rest[1..at],
-                        marks: Marks(marks),
+                        flags: StringFlags(flags),
                     });
                 }
                 Some(b'\\') => {
                     let escape = Escape::read(&rest[at..]).ok_or(Malformed)?;
-                    marks |= match escape.is_lone_surrogate() {
-                        true => Marks::ESCAPED | Marks::LONE_SURROGATE,
-                        false => Marks::ESCAPED,
+                    flags |= match escape.is_lone_surrogate() {
+                        true => StringFlags::ESCAPED | StringFlags::LONE_SURROGATE,
+                        false => StringFlags::ESCAPED,
                     };
                     at += escape.len;
                 }
@@ -84,14 +84,14 @@ impl<'a> Quoted<'a> {
                     let plain = plain(&rest[at..]);
                     at += plain.len;
                     if !plain.is_ascii {
-                        marks |= Marks::BEYOND_ASCII;
+                        flags |= StringFlags::BEYOND_ASCII;
                     }
                 }
             }
         }
     }
 
-    /// With its quotes.
+    /// Returns the length in bytes, with the quotes.
     #[inline]
     pub(super) fn len(self) -> usize {
         self.inside.len() + 2
@@ -99,26 +99,26 @@ impl<'a> Quoted<'a> {
 
     #[inline]
     pub(super) fn is_escaped(self) -> bool {
-        self.marks.0 & Marks::ESCAPED != 0
+        self.flags.0 & StringFlags::ESCAPED != 0
     }
 
     #[inline]
-    pub(super) fn marks(self) -> Marks {
-        self.marks
+    pub(super) fn flags(self) -> StringFlags {
+        self.flags
     }
 
     #[inline]
     pub(super) fn has_lone_surrogate(self) -> bool {
-        self.marks.have_lone_surrogate()
+        self.flags.have_lone_surrogate()
     }
 
-    /// What stands between the quotes.
+    /// Returns the bytes between the quotes.
     #[inline]
     pub(super) fn inside(self) -> &'a [u8] {
         self.inside
     }
 
-    /// The characters that the string names: UTF-8 if the body is, but for lone surrogates.
+    /// Returns the characters that the string names. They are UTF-8 if the body is, except lone surrogates.
     #[inline]
     pub(super) fn unescaped(self) -> Cow<'a, [u8]> {
         match self.is_escaped() {
@@ -127,7 +127,7 @@ impl<'a> Quoted<'a> {
         }
     }
 
-    /// The same as text. Fails on lone surrogates.
+    /// Returns the characters as text. Fails on a lone surrogate.
     #[inline]
     pub(super) fn text(self) -> Result<Cow<'a, str>, Malformed> {
         match self.is_escaped() {
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// A string of `len` letters, with `inside` at `place`, and what stands behind it in a body.
+    /// Returns a string of `len` letters with `inside` at `place`, and `behind` brackets after it.
     fn body(len: usize, place: usize, inside: &[u8], behind: usize) -> Vec<u8> {
         let mut body = vec![b'a'; len];
         body.splice(place..place, inside.iter().copied());
@@ -155,19 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn a_string_ends_at_its_quote_wherever_that_stands() {
+    fn a_string_of_any_length_ends_at_its_quote() {
         for len in 0..600 {
             for behind in [0, 1, 8, 300] {
                 let body = body(len, 0, b"", behind);
                 let string = Quoted::read(&body).unwrap();
                 assert_eq!((string.len(), string.is_escaped()), (len + 2, false));
-                assert!(string.marks().are_ascii());
+                assert!(string.flags().are_ascii());
             }
         }
     }
 
     #[test]
-    fn control_characters_are_refused_wherever_they_stand() {
+    fn control_characters_are_refused_at_any_position() {
         for place in 0..600 {
             for control in [b"\x00", b"\n", b"\x1f"] {
                 let body = body(600, place, control, 20);
@@ -179,17 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_beyond_ascii_is_noticed_wherever_it_stands() {
+    fn a_byte_beyond_ascii_is_found_at_any_position() {
         for place in 0..600 {
             for byte in [b"\x80", b"\xc3", b"\xff"] {
                 let body = body(600, place, byte, 0);
-                assert!(!Quoted::read(&body).unwrap().marks().are_ascii(), "{place}");
+                assert!(!Quoted::read(&body).unwrap().flags().are_ascii(), "{place}");
             }
         }
     }
 
     #[test]
-    fn escapes_are_found_wherever_they_stand() {
+    fn escapes_are_found_at_any_position() {
         for place in 0..600 {
             let body = body(600, place, br#"\"\\\u00e9"#, 0);
             let string = Quoted::read(&body).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_surrogate_without_its_other_half_is_noticed() {
+    fn a_lone_surrogate_is_found() {
         for (text, is_pair) in [
             (r#""\ud83d\ude00""#, true),
             (r#""\uD83D\uDE00\uD83D\uDE00""#, true),
@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn strings_are_those_that_serde_json_reads(
+        fn a_string_is_accepted_if_and_only_if_serde_json_accepts_it(
             inside in prop::collection::vec(
                 prop_oneof![
                     "[a-z !]{1,40}",
@@ -251,7 +251,7 @@ mod tests {
             let text = format!("\"{}\"", inside.concat());
             let expected = serde_json::from_str::<String>(&text).ok();
             let read = Quoted::read(text.as_bytes());
-            // What follows a quote inside is no part of the string.
+            // A quote in `inside` ends the string early.
             let read = read.ok().filter(|string| string.len() == text.len());
             if let Some(string) = read {
                 prop_assert_eq!(string.has_lone_surrogate(), expected.is_none());

@@ -1,3 +1,5 @@
+//! Tests the reader of messages as a whole.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ mod ids;
 mod keys;
 mod surrogates;
 
-fn read_64(text: &str) -> Result<Message<'_>, NoMessage<'_>> {
+fn read_64(text: &str) -> Result<Message<'_>, InvalidMessage<'_>> {
     read(text.as_bytes(), Bounds::of_requests(64))
 }
 
@@ -27,7 +29,7 @@ fn a_request_is_read_without_a_copy() {
 }
 
 #[test]
-fn initialize_is_read_with_what_the_client_says_of_itself() {
+fn initialize_is_read_with_its_client_info() {
     let text = r#"{"method":"initialize","params":{"clientInfo":{"version":"2","x":[],"name":"n"},
         "protocolVersion":"2025-11-25","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}},
         "jsonrpc":"2.0","id":0}"#;
@@ -47,7 +49,7 @@ fn the_version_of_a_result_is_read() {
 }
 
 #[test]
-fn what_is_no_json_is_a_parse_error() {
+fn invalid_json_is_a_parse_error() {
     for text in [
         &b""[..],
         b" ",
@@ -83,7 +85,7 @@ fn what_is_no_json_is_a_parse_error() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8_are_found_although_they_come_in_pairs() {
+fn invalid_utf_8_is_found_even_if_its_bytes_come_in_pairs() {
     for distance in [64, 128, 192] {
         for place in 0..300 {
             let mut inside = [b'a'; 600];
@@ -95,7 +97,7 @@ fn bytes_that_are_no_utf_8_are_found_although_they_come_in_pairs() {
 }
 
 #[test]
-fn white_space_may_stand_around_everything() {
+fn whitespace_is_allowed_around_every_token() {
     for space in [" ", "\n", "\t", "\r", "\r\n\t "] {
         let text = r#"_{_"jsonrpc"_:_"2.0"_,_"id"_:_1_,_"method"_:_"x"_,_"params"_:_{_"name"_:_"n"_,_"a"_:_[_[_]_,_{_}_,_{_"b"_:_1_}_,_true_]_}_}_"#;
         let message = text.replace('_', space);
@@ -106,12 +108,12 @@ fn white_space_may_stand_around_everything() {
 }
 
 #[test]
-fn the_depth_behind_a_member_is_what_it_was_in_front_of_it() {
+fn the_depth_after_a_member_equals_the_depth_before_it() {
     let text = r#"{"params":{"_meta":{},"clientInfo":{}},"x":[[]],"jsonrpc":"2.0","method":"x"}"#;
     assert!(read(text.as_bytes(), Bounds::of_requests(3)).is_ok());
 }
 
-/// The ways to write `"key":` that name the same key.
+/// Returns spellings of `"key":` that name the same key.
 fn spellings(key: &str) -> [String; 4] {
     let first = u32::from(key.chars().next().unwrap());
     [
@@ -123,7 +125,7 @@ fn spellings(key: &str) -> [String; 4] {
 }
 
 #[test]
-fn a_key_is_the_same_however_it_is_written() {
+fn a_key_is_found_in_every_spelling() {
     for at in 0..4 {
         let key = |key: &str| spellings(key)[at].clone();
         let [jsonrpc, id, method, params] = ["jsonrpc", "id", "method", "params"].map(key);
@@ -165,7 +167,7 @@ fn a_key_is_the_same_however_it_is_written() {
 }
 
 #[test]
-fn an_empty_object_is_a_level_like_any_other() {
+fn an_empty_object_counts_as_a_level() {
     for (params, depth) in [
         ("{}", 2),
         (r#"{"a":{}}"#, 3),
@@ -187,7 +189,7 @@ fn an_empty_object_is_a_level_like_any_other() {
             "{broken}"
         );
     }
-    // An array is none, and the last level is no further.
+    // An empty object may stand at the deepest level, and no deeper.
     let levels = "[".repeat(125) + "{}" + &"]".repeat(125);
     let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{levels}}}"#);
     assert!(read(text.as_bytes(), Bounds::of_requests(127)).is_ok());
@@ -196,19 +198,19 @@ fn an_empty_object_is_a_level_like_any_other() {
 }
 
 #[test]
-fn an_endless_nest_is_refused_without_overflowing_the_stack() {
+fn endless_nesting_is_refused_without_a_stack_overflow() {
     for open in ["[", r#"{"a":"#] {
-        let nest = open.repeat(100_000);
-        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{nest}"#);
+        let nested = open.repeat(100_000);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{nested}"#);
         assert_eq!(reason(text.as_bytes()), Some(RefusalReason::ParseError));
     }
-    let nest = "[".repeat(100_000) + &"]".repeat(100_000);
-    assert_eq!(reason(nest.as_bytes()), Some(RefusalReason::TooDeep));
+    let nested = "[".repeat(100_000) + &"]".repeat(100_000);
+    assert_eq!(reason(nested.as_bytes()), Some(RefusalReason::TooDeep));
 }
 
 #[test]
-fn depth_is_counted_wherever_a_value_nests() {
-    let nest = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+fn depth_is_counted_in_every_member() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     for (before, after, around) in [
         (r#"{"jsonrpc":"2.0","id":1,"method":"x","params":"#, "}", 1),
         (r#"{"jsonrpc":"2.0","id":1,"method":"x","other":"#, "}", 1),
@@ -229,7 +231,7 @@ fn depth_is_counted_wherever_a_value_nests() {
         ),
         (r#"{"jsonrpc":"2.0","id":1,"error":"#, "}", 1),
     ] {
-        let text = |depth: usize| format!("{before}{}{after}", nest(depth - around));
+        let text = |depth: usize| format!("{before}{}{after}", nested(depth - around));
         assert_eq!(reason(text(64).as_bytes()), None, "{before}");
         assert_eq!(
             reason(text(65).as_bytes()),
@@ -240,7 +242,7 @@ fn depth_is_counted_wherever_a_value_nests() {
 }
 
 #[test]
-fn the_id_is_found_behind_a_nest_of_any_depth() {
+fn the_id_is_found_after_a_value_of_any_depth() {
     for (limit, depth) in [
         (1, 1),
         (64, 64),
@@ -249,19 +251,19 @@ fn the_id_is_found_behind_a_nest_of_any_depth() {
         (64, 100_000),
         (126, 200),
     ] {
-        let nest = "[".repeat(depth) + &"]".repeat(depth);
-        let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nest},"id":8}}"#);
+        let nested = "[".repeat(depth) + &"]".repeat(depth);
+        let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nested},"id":8}}"#);
         let flaw = read(text.as_bytes(), Bounds::of_requests(limit)).unwrap_err();
-        let expected = NoMessage {
+        let expected = InvalidMessage {
             reason: RefusalReason::TooDeep,
             id: Some(b"8"),
         };
         assert_eq!(flaw, expected, "{limit} {depth}");
     }
-    let nest = "[".repeat(126) + &"]".repeat(126);
-    let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nest},"id":8}}"#);
+    let nested = "[".repeat(126) + &"]".repeat(126);
+    let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nested},"id":8}}"#);
     assert!(read(text.as_bytes(), Bounds::of_requests(127)).is_ok());
-    let text = text.replace(&nest, &format!("[{nest}]"));
+    let text = text.replace(&nested, &format!("[{nested}]"));
     let flaw = read(text.as_bytes(), Bounds::of_requests(127)).unwrap_err();
     assert_eq!(flaw.reason, RefusalReason::TooDeep);
 }
@@ -279,7 +281,7 @@ fn a_claim_is_read_from_params_only() {
 }
 
 #[test]
-fn malformed_wins_over_too_deep_as_far_as_anybody_reads() {
+fn malformed_json_wins_over_too_deep_up_to_level_127() {
     let text = format!(
         r#"{{"jsonrpc":"2.0","params":{}{}"#,
         "[".repeat(70),
@@ -302,7 +304,7 @@ fn a_million_keys_and_a_long_string_are_read() {
 }
 
 #[test]
-fn a_message_has_at_most_64_members_that_json_rpc_does_not_know() {
+fn a_message_has_at_most_64_members_that_json_rpc_does_not_define() {
     for (count, expected) in [(64, None), (65, Some(RefusalReason::AmbiguousKeys))] {
         let keys: Vec<_> = (0..count).map(|key| format!(r#""k{key}":0"#)).collect();
         let text = format!(
@@ -314,7 +316,7 @@ fn a_message_has_at_most_64_members_that_json_rpc_does_not_know() {
 }
 
 #[test]
-fn an_inner_services_answer_is_read_with_lenience() {
+fn an_answer_of_the_inner_service_is_read_leniently() {
     for text in [
         r#"{"jsonrpc":"2.0","id":0,"ID\u0000":7,"result":{"protocolVersion":"1"},"error":null}"#,
         r#"{"id":0,"result":{"protocolVersion":"1"}}"#,
@@ -331,7 +333,7 @@ fn an_inner_services_answer_is_read_with_lenience() {
     }
 }
 
-/// JSON values that hold what the reader looks at, in all the wrong places too.
+/// Generates JSON values with the members that the reader looks at, in the wrong places too.
 fn any_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         Just("2.0"),
@@ -404,17 +406,17 @@ fn message_like() -> impl Strategy<Value = Value> {
         })
 }
 
-/// Whether a key at a place where the guard reads is one that some parser reads as another.
+/// Returns whether a message holds a lookalike of a judged key.
 fn has_lookalike(message: &Value) -> bool {
-    let is_alike = |object: &Value, judged: &[&str]| {
-        let is_alike = |key: &String| {
+    let any_lookalike = |object: &Value, judged: &[&str]| {
+        let is_lookalike = |key: &String| {
             let start = key.split('\0').next().unwrap_or_default();
             let folded = start.replace('ſ', "s").to_lowercase();
             !judged.contains(&&**key) && judged.iter().any(|name| name.to_lowercase() == folded)
         };
         object
             .as_object()
-            .is_some_and(|object| object.keys().any(is_alike))
+            .is_some_and(|object| object.keys().any(is_lookalike))
     };
     let of_method: &[&str] = match message["method"].as_str() {
         Some("tools/call") => &["name", "arguments"],
@@ -423,10 +425,10 @@ fn has_lookalike(message: &Value) -> bool {
     };
     let params = &message["params"];
     let reserved = ["jsonrpc", "id", "method", "params", "result", "error"];
-    is_alike(message, &reserved)
-        || is_alike(params, &["_meta"])
-        || is_alike(params, of_method)
-        || is_alike(
+    any_lookalike(message, &reserved)
+        || any_lookalike(params, &["_meta"])
+        || any_lookalike(params, of_method)
+        || any_lookalike(
             &params["_meta"],
             &["io.modelcontextprotocol/protocolVersion"],
         )
@@ -434,7 +436,7 @@ fn has_lookalike(message: &Value) -> bool {
 
 proptest! {
     #[test]
-    fn what_is_let_through_serde_json_reads_the_same(value in prop_oneof![any_value(), message_like()]) {
+    fn serde_json_reads_an_accepted_message_the_same_way(value in prop_oneof![any_value(), message_like()]) {
         let text = value.to_string();
         if let Ok(message) = read_64(&text) {
             prop_assert_eq!(message.method.as_deref(), value["method"].as_str().map(str::as_bytes));
@@ -463,7 +465,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_serde_json_refuses_is_refused(text in r#"[\[\]{}",:0-9a-z\\ \-.e]{0,24}"#) {
+    fn text_that_serde_json_refuses_is_refused(text in r#"[\[\]{}",:0-9a-z\\ \-.e]{0,24}"#) {
         if serde_json::from_str::<Value>(&text).is_err() {
             prop_assert!(read_64(&text).is_err());
         }

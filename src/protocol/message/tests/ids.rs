@@ -1,9 +1,9 @@
-//! Ids, and the members of a response.
+//! Tests ids and the members of a response.
 
 use super::*;
 
 #[test]
-fn strings_and_integers_of_64_bits_are_ids() {
+fn strings_and_64_bit_integers_are_valid_ids() {
     for id in [
         "0",
         "-1",
@@ -29,7 +29,7 @@ fn strings_and_integers_of_64_bits_are_ids() {
 }
 
 #[test]
-fn a_number_that_is_no_id_is_echoed_and_nothing_else_is() {
+fn an_invalid_id_is_echoed_only_if_it_is_a_number() {
     let [longest, longer] = [256, 257].map(|digits| "9".repeat(digits));
     let long_text = format!("\"{}\"", "x".repeat(257));
     for (id, is_echoed) in [
@@ -57,7 +57,7 @@ fn a_number_that_is_no_id_is_echoed_and_nothing_else_is() {
             format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x"}}"#),
             format!(r#"{{"method":"x", "id" : {id} ,"jsonrpc":"2.0"}}"#),
         ] {
-            let expected = NoMessage {
+            let expected = InvalidMessage {
                 reason: RefusalReason::InvalidId,
                 id: is_echoed.then_some(id.as_bytes()),
             };
@@ -69,7 +69,7 @@ fn a_number_that_is_no_id_is_echoed_and_nothing_else_is() {
 }
 
 #[test]
-fn an_id_that_is_ambiguous_is_not_echoed() {
+fn an_ambiguous_id_is_not_echoed() {
     for members in [
         r#""id":1.0,"id":1.0"#,
         r#""id":1,"id":1.0"#,
@@ -87,7 +87,7 @@ fn an_id_that_is_ambiguous_is_not_echoed() {
 }
 
 #[test]
-fn a_number_that_is_no_id_is_echoed_by_the_refusals_that_win_over_its_own() {
+fn an_invalid_id_is_echoed_by_refusals_that_win_over_its_own() {
     for (text, reason) in [
         (
             r#"{"jsonrpc":"1.0","id":1.0,"method":"x"}"#,
@@ -101,14 +101,14 @@ fn a_number_that_is_no_id_is_echoed_by_the_refusals_that_win_over_its_own() {
         let id = Some(&b"1.0"[..]);
         assert_eq!(
             read_64(text).unwrap_err(),
-            NoMessage { reason, id },
+            InvalidMessage { reason, id },
             "{text}"
         );
     }
 }
 
 #[test]
-fn an_empty_member_of_a_response_is_as_good_as_none() {
+fn a_null_member_of_a_response_counts_as_absent() {
     for (members, is_error) in [
         (r#""result":null"#, false),
         (r#""result":{},"error":null"#, false),
@@ -126,7 +126,7 @@ fn an_empty_member_of_a_response_is_as_good_as_none() {
             assert_eq!(message.kind, MessageKind::Response, "{text}");
             assert_eq!(message.is_error, is_error, "{text}");
         }
-        // Only an error may lack its id.
+        // Only an error response may lack its id.
         for text in [
             text.replace(r#""id":1,"#, ""),
             text.replace(":1,", ":null,"),
@@ -138,7 +138,7 @@ fn an_empty_member_of_a_response_is_as_good_as_none() {
 }
 
 #[test]
-fn an_empty_member_is_no_excuse_for_another_message() {
+fn a_null_member_does_not_make_another_message_valid() {
     for members in [
         r#""error":null"#,
         r#""result":null,"error":"x""#,
@@ -163,7 +163,7 @@ fn an_empty_member_is_no_excuse_for_another_message() {
 }
 
 #[test]
-fn the_id_of_a_refused_response_is_never_told() {
+fn the_id_of_a_refused_response_is_never_echoed() {
     for text in [
         r#"{"jsonrpc":"1.0","id":1,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#,

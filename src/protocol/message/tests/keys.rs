@@ -1,9 +1,9 @@
-//! Keys that stand twice, or that some parser reads as others.
+//! Tests duplicate keys and lookalikes of judged keys.
 
 use super::*;
 
 #[test]
-fn a_key_that_stands_twice_is_found_however_it_is_written() {
+fn a_duplicate_key_is_found_in_every_spelling() {
     let is_ambiguous = |members: String| {
         let text = format!("{{{members}}}");
         assert_eq!(
@@ -41,7 +41,7 @@ fn a_key_that_stands_twice_is_found_however_it_is_written() {
 }
 
 #[test]
-fn keys_that_serde_json_takes_for_its_own_are_refused_at_every_level() {
+fn private_keys_of_serde_json_are_refused_at_every_level() {
     let raw = r#"{"$serde_json::private::RawValue":"{\"name\":1,\"name\":2}"}"#;
     for text in [
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{raw}}}"#),
@@ -52,7 +52,7 @@ fn keys_that_serde_json_takes_for_its_own_are_refused_at_every_level() {
         r#"{"jsonrpc":"2.0","id":1,"method":"x","params":{"\u0024serde_json::private::RawValue":"5"}}"#.to_owned(),
     ] {
         let flaw = read_64(&text).unwrap_err();
-        let expected = NoMessage {
+        let expected = InvalidMessage {
             reason: RefusalReason::AmbiguousKeys,
             id: Some(b"1"),
         };
@@ -61,7 +61,7 @@ fn keys_that_serde_json_takes_for_its_own_are_refused_at_every_level() {
 }
 
 #[test]
-fn an_ambiguity_stays_one_whatever_comes_behind_it() {
+fn a_later_member_does_not_hide_an_ambiguity() {
     let key = r#""io.modelcontextprotocol/protocolVersion":"2026-07-28""#;
     for params in [
         format!(r#"{{"name":"a","name":"b","_meta":{{{key}}}}}"#),
@@ -97,7 +97,7 @@ fn a_key_with_space_or_another_letter_is_another_key() {
 }
 
 #[test]
-fn keys_fold_like_the_parsers_that_fold() {
+fn keys_fold_as_in_the_parsers_that_fold() {
     for key in [
         "ID", "Id", "JSONRPC", "jſonrpc", "METHOD", "paramſ", "reſult", "Error", "PARAMS",
     ] {
@@ -110,7 +110,7 @@ fn keys_fold_like_the_parsers_that_fold() {
     }
 }
 
-/// Other keys that some parser reads as `key`: folded, cut at U+0000, or both, raw and escaped.
+/// Returns lookalikes of `key`: folded, cut at U+0000, or both, raw and escaped.
 fn lookalikes(key: &str) -> Vec<String> {
     let escaped = |text: &str| -> String {
         let units = text.encode_utf16();
@@ -129,9 +129,9 @@ fn lookalikes(key: &str) -> Vec<String> {
     [all, folded].concat()
 }
 
-fn is_refused(text: &str, id: Option<&str>) {
+fn assert_ambiguous(text: &str, id: Option<&str>) {
     let flaw = read_64(text).map(|_| "passes").unwrap_err();
-    let expected = NoMessage {
+    let expected = InvalidMessage {
         reason: RefusalReason::AmbiguousKeys,
         id: id.map(str::as_bytes),
     };
@@ -139,23 +139,23 @@ fn is_refused(text: &str, id: Option<&str>) {
 }
 
 #[test]
-fn a_top_level_key_that_some_parser_reads_as_a_reserved_one_is_refused() {
+fn a_lookalike_of_a_reserved_key_is_refused() {
     for key in ["jsonrpc", "id", "method", "params", "result", "error"] {
         let id = (key != "id").then_some("1");
         for other in lookalikes(key) {
             for value in ["0", r#""tools/call""#, "{}"] {
                 let rest = r#""jsonrpc":"2.0","id":1,"method":"ping""#;
-                is_refused(&format!(r#"{{"{other}":{value},{rest}}}"#), id);
-                is_refused(&format!(r#"{{{rest},"{other}":{value}}}"#), id);
+                assert_ambiguous(&format!(r#"{{"{other}":{value},{rest}}}"#), id);
+                assert_ambiguous(&format!(r#"{{{rest},"{other}":{value}}}"#), id);
             }
         }
     }
     for other in lookalikes("id") {
-        is_refused(
+        assert_ambiguous(
             &format!(r#"{{"jsonrpc":"2.0","{other}":7,"method":"ping"}}"#),
             None,
         );
-        is_refused(
+        assert_ambiguous(
             &format!(r#"{{"jsonrpc":"2.0","{other}":7,"id":1,"result":{{}}}}"#),
             None,
         );
@@ -163,7 +163,7 @@ fn a_top_level_key_that_some_parser_reads_as_a_reserved_one_is_refused() {
 }
 
 #[test]
-fn a_key_of_params_that_some_parser_reads_as_a_judged_one_is_refused() {
+fn a_lookalike_of_a_judged_key_in_params_is_refused() {
     for (keys, judging, passing) in [
         (
             &["_meta"][..],
@@ -213,17 +213,17 @@ fn a_key_of_params_that_some_parser_reads_as_a_judged_one_is_refused() {
             let params = format!(r#""params":{{"a":1,"{other}":"b","c":[]}}"#);
             for method in judging {
                 let (head, method) = (r#""jsonrpc":"2.0""#, format!(r#""method":"{method}""#));
-                is_refused(
+                assert_ambiguous(
                     &format!(r#"{{{head},"id":1,{method},{params}}}"#),
                     Some("1"),
                 );
-                is_refused(
+                assert_ambiguous(
                     &format!(r#"{{{params},{method},"id":1,{head}}}"#),
                     Some("1"),
                 );
-                is_refused(&format!(r#"{{{head},{params},{method}}}"#), None);
+                assert_ambiguous(&format!(r#"{{{head},{params},{method}}}"#), None);
             }
-            // Where it is no lookalike, half of a surrogate pair is seen.
+            // With these methods the key is no lookalike, so only its lone surrogate is refused.
             let expected = other
                 .contains("ud800")
                 .then_some(RefusalReason::LoneSurrogate);
@@ -236,21 +236,21 @@ fn a_key_of_params_that_some_parser_reads_as_a_judged_one_is_refused() {
 }
 
 #[test]
-fn a_key_of_meta_that_some_parser_reads_as_the_version_key_is_refused() {
+fn a_lookalike_of_the_version_key_in_meta_is_refused() {
     let key = "io.modelcontextprotocol/protocolVersion";
     for other in lookalikes(key) {
         for method in ["x", "tools/call", "initialize"] {
             let meta = format!(r#""_meta":{{"progressToken":1,"{other}":"2026-07-28"}}"#);
             let head = format!(r#""jsonrpc":"2.0","id":1,"method":"{method}""#);
-            is_refused(&format!(r#"{{{head},"params":{{{meta}}}}}"#), Some("1"));
+            assert_ambiguous(&format!(r#"{{{head},"params":{{{meta}}}}}"#), Some("1"));
             let both = format!(r#""_meta":{{"{other}":"2026-07-28","{key}":"2026-07-28"}}"#);
-            is_refused(&format!(r#"{{"params":{{{both}}},{head}}}"#), Some("1"));
+            assert_ambiguous(&format!(r#"{{"params":{{{both}}},{head}}}"#), Some("1"));
         }
     }
 }
 
 #[test]
-fn keys_that_are_not_judged_may_be_alike() {
+fn keys_that_are_not_judged_may_look_alike() {
     for params in [
         r#"{"arguments":{"name":1,"Name":2,"method\u0000":3}}"#,
         r#"{"clientInfo":{"Name":"x","VERSION":"1"}}"#,

@@ -1,4 +1,4 @@
-//! Strings that hold half of a surrogate pair.
+//! Tests strings with lone surrogates.
 
 use super::*;
 
@@ -6,7 +6,7 @@ fn accepting() -> Bounds {
     Bounds::of_requests(64).with_lone_surrogates(true)
 }
 
-/// What is read by default, and where lone surrogates are accepted.
+/// Returns the reasons of the refusals by default and with the setting that accepts lone surrogates.
 fn reasons(text: &str) -> [Option<RefusalReason>; 2] {
     let reason = |bounds| read(text.as_bytes(), bounds).err().map(|flaw| flaw.reason);
     [reason(Bounds::of_requests(64)), reason(accepting())]
@@ -33,7 +33,7 @@ fn a_lone_surrogate_is_refused_with_the_requests_id_unless_it_is_accepted() {
             format!(r#"{{"params":{params},"method":"x","id":"a","jsonrpc":"2.0"}}"#),
             format!(r#"{{"jsonrpc":"2.0","extra":{params},"id":"a","method":"initialize"}}"#),
         ] {
-            let expected = NoMessage {
+            let expected = InvalidMessage {
                 reason: RefusalReason::LoneSurrogate,
                 id: Some(br#""a""#),
             };
@@ -59,7 +59,7 @@ fn a_lone_surrogate_is_refused_with_the_requests_id_unless_it_is_accepted() {
 }
 
 #[test]
-fn what_the_guard_reads_is_text_even_where_lone_surrogates_are_accepted() {
+fn text_that_the_guard_reads_must_not_hold_a_lone_surrogate() {
     for members in [
         r#""id":1,"method":"x\ud83d""#,
         r#""id":1,"method":"tools/call","params":{"name":"\ud83d"}"#,
@@ -77,7 +77,7 @@ fn what_the_guard_reads_is_text_even_where_lone_surrogates_are_accepted() {
             [Some(RefusalReason::LoneSurrogate); 2],
             "{text}"
         );
-        // The result's id is the server's own.
+        // The id of a response belongs to the server.
         let id = (!text.contains("result")).then_some(&b"1"[..]);
         assert_eq!(
             read(text.as_bytes(), accepting()).unwrap_err().id,
@@ -146,7 +146,7 @@ fn other_refusals_win_over_lone_surrogates() {
 }
 
 #[test]
-fn keys_with_lone_surrogates_are_compared_by_what_they_name() {
+fn keys_with_lone_surrogates_are_compared_unescaped() {
     for (members, expected) in [
         (r#""\ud83d":1,"\ude00":2"#, None),
         (r#""\ud83d":1,"\ud83d\ude00":2"#, None),
@@ -167,7 +167,7 @@ fn keys_with_lone_surrogates_are_compared_by_what_they_name() {
 }
 
 #[test]
-fn an_answer_to_initialize_may_hold_lone_surrogates_where_nobody_reads() {
+fn an_answer_to_initialize_may_hold_lone_surrogates_in_text_that_the_guard_does_not_read() {
     for (result, is_read) in [
         (r#"{"protocolVersion":"1","instructions":"\ud83d"}"#, true),
         (

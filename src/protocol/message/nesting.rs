@@ -1,17 +1,18 @@
-//! What is open around a value: objects and arrays, one bit each.
+//! A stack of the objects and arrays around a value, one bit each.
 
-/// Allocates from the 129th level on, which only what is refused reaches.
+/// The open objects and arrays around a value. Allocates from level 129 on, which only refused documents
+/// reach.
 #[derive(Debug, Default)]
-pub(super) struct Nest {
-    /// The innermost ones, the last in the lowest bit: 1 for an object.
+pub(super) struct Nesting {
+    /// The innermost levels, the last one in the lowest bit; 1 means an object.
     bits: u128,
     depth: usize,
-    /// The ones further out, in full words.
+    /// The outer levels, in full words.
     outer: Vec<u128>,
 }
 
-impl Nest {
-    /// Steps in by this bracket.
+impl Nesting {
+    /// Enters the object or array that this bracket opens.
     #[inline]
     pub(super) fn push(&mut self, open: u8) {
         if self.depth != 0 && self.depth.is_multiple_of(WORD) {
@@ -30,7 +31,7 @@ impl Nest {
         }
     }
 
-    /// The bracket that opened the innermost; `None` if nothing is open.
+    /// Returns the bracket that opened the innermost level; `None` if no level is open.
     #[inline]
     pub(super) fn innermost(&self) -> Option<u8> {
         (self.depth != 0).then_some(if self.bits & 1 == 1 { b'{' } else { b'[' })
