@@ -1,7 +1,8 @@
-//! One endpoint for both eras of the protocol: clients of 2025-11-25 and before get sessions,
-//! those of 2026-07-28 none, each from a service of its own.
+//! One endpoint for both eras of the protocol. Clients up to 2025-11-25 get sessions; clients of
+//! 2026-07-28 are sessionless. Each era has its own inner service.
 //!
-//! Run it with `cargo run -p client-tests --example both_eras`; `-- sessions` or `-- modern` serves one era only.
+//! Run it with `cargo run -p client-tests --example both_eras`. Add `-- sessions` or `-- modern` to serve
+//! one era only.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -30,13 +31,13 @@ async fn main() -> io::Result<()> {
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("MCP server at http://{}/mcp", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// The official Rust SDK's server, with sessions of its own or without. Its tools are those that the
-/// official conformance suite asks for; yours go here.
+/// Makes the official Rust SDK's server, with or without its own sessions. Its tools are those of the
+/// official conformance suite; replace them with yours.
 fn service(sessions: bool) -> StreamableHttpService<Tools, LocalSessionManager> {
     let mut config = StreamableHttpServerConfig::default();
     config.legacy_session_mode = sessions;

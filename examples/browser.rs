@@ -1,7 +1,7 @@
-//! An MCP server that pages of one other origin may call from their visitors' browsers.
+//! An MCP server that pages of one other origin can call from a browser.
 //!
-//! Run it with `cargo run -p client-tests --example browser -- http://localhost:5173`, the page's origin.
-//! `without-cors` behind it leaves the CORS layer out: the browser then keeps the page away.
+//! Run it with `cargo run -p client-tests --example browser -- http://localhost:5173`, the page's origin. A
+//! second argument `without-cors` omits the CORS layer: the browser then blocks the page.
 
 use std::convert::Infallible;
 use std::io;
@@ -34,12 +34,12 @@ async fn main() -> io::Result<()> {
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("MCP server at http://{}/mcp", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// Every POST. The guard has seen to it that it belongs to an open session.
+/// Answers every POST. The guard has checked that it belongs to an open session.
 async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
     let result = match (message.kind(), message.method()) {
         (MessageKind::Request, Some("initialize")) => json!({
@@ -49,7 +49,7 @@ async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
         }),
         (MessageKind::Request, Some("tools/list")) => json!({ "tools": [{
             "name": "count",
-            "description": "Counts to three, telling its progress.",
+            "description": "Counts to three and reports its progress.",
             "inputSchema": { "type": "object" },
         }]}),
         (MessageKind::Request, Some("tools/call")) => return count(&body).into_response(),
@@ -59,7 +59,7 @@ async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
 }
 
-/// The answer to a call, as an event stream: progress if the client asked for it, then the result.
+/// Answers a call with an event stream: progress if the client asked for it, then the result.
 fn count(body: &Value) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
     let token = &body["params"]["_meta"]["progressToken"];
     let steps = if token.is_null() { 0 } else { 3 };
@@ -76,7 +76,7 @@ fn count(body: &Value) -> Sse<impl Stream<Item = Result<Event, Infallible>> + us
     }))
 }
 
-/// The GET stream: greets, then stays open until the session ends.
+/// Opens the GET stream: it sends a greeting, then stays open until the session ends.
 async fn events(_session: McpSession) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let params = json!({ "level": "info", "data": "hello, page" });
     let hello = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });

@@ -1,8 +1,8 @@
 //! A server that survives being killed: its sessions are in a file.
 //!
-//! Run it with `cargo run -p client-tests --example durable`, paste the first `curl` lines that it prints, kill it
-//! (`kill -9`, too), run it again, and paste the last: the session goes on. Arguments: the file
-//! (`sessions.redb`), the port (8000).
+//! Run it with `cargo run -p client-tests --example durable`, paste the first `curl` line that it prints, kill
+//! it (`kill -9` too), run it again, and paste the last line: the session continues. Arguments: the file
+//! (default `sessions.redb`) and the port (default 8000).
 
 use std::convert::Infallible;
 use std::env;
@@ -30,14 +30,14 @@ async fn main() -> io::Result<()> {
     let file = arguments.next().unwrap_or("sessions.redb".to_owned());
     let port = arguments.next().map_or(Ok(8000), |port| port.parse());
 
-    // Before the server starts, because it reads the whole file.
+    // Opens the file before the server starts, because it reads the whole file.
     let store = FileStore::open(file).unwrap_or_else(|error| {
         eprintln!("{error}");
         process::exit(1)
     });
     let guard = SessionGuardLayer::builder()
         .store(store)
-        .hook(tell)
+        .hook(print_event)
         .build()
         .map_err(io::Error::other)?;
     let mcp = post(message).get(events).layer(guard);
@@ -46,12 +46,12 @@ async fn main() -> io::Result<()> {
     let address = (Ipv4Addr::LOCALHOST, port.map_err(io::Error::other)?);
     let listener = TcpListener::bind(address).await?;
     print_help(&format!("http://{}/mcp", listener.local_addr()?));
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// Keeps no session by itself, so the guard's are all there is to survive.
+/// Answers every POST. It keeps no sessions of its own, so only the guard's sessions must survive.
 async fn message(message: McpMessage, session: McpSession, Json(body): Json<Value>) -> Response {
     if message.kind() != MessageKind::Request {
         return StatusCode::ACCEPTED.into_response();
@@ -68,7 +68,7 @@ async fn message(message: McpMessage, session: McpSession, Json(body): Json<Valu
             "inputSchema": { "type": "object" },
         }]}),
         "tools/call" => {
-            // The session survives; what handlers put into it does not.
+            // The session survives a restart; the state that handlers put into it does not.
             let calls = session.state_or_insert_with(AtomicU64::default);
             let call = calls.fetch_add(1, Ordering::Relaxed) + 1;
             let text = format!("call {call} of this session");
@@ -79,12 +79,12 @@ async fn message(message: McpMessage, session: McpSession, Json(body): Json<Valu
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
 }
 
-/// The GET stream, which clients open again by themselves.
+/// Opens the GET stream. Clients reopen it by themselves after a restart.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(pending()).keep_alive(KeepAlive::default())
 }
 
-fn tell(event: &SessionEvent<'_>) {
+fn print_event(event: &SessionEvent<'_>) {
     match event {
         SessionEvent::Opened { .. } => println!("a session opened"),
         SessionEvent::Restored { .. } => println!("a session goes on"),

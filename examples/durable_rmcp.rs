@@ -1,9 +1,11 @@
-//! The official Rust SDK's server, with sessions of its own, surviving being killed.
+//! The official Rust SDK's server, with its own sessions, survives being killed.
 //!
-//! The guard keeps its sessions, and rmcp's ids with them, in a file; rmcp keeps beside them how each
-//! client introduced itself, from which it restores a session of its own when a request names it.
-//! Arguments: the file (`sessions.redb`), the port (8000); `forgetful` has rmcp keep nothing, so that
-//! its 404 ends sessions cleanly.
+//! Run it with `cargo run -p client-tests --example durable_rmcp`. Arguments: the file (default
+//! `sessions.redb`), the port (default 8000), and `forgetful`.
+//!
+//! The guard keeps its sessions and rmcp's ids in a file. In the same file rmcp keeps the parameters of each
+//! client's `initialize`. When a request names one of its sessions after a restart, rmcp restores it from
+//! them. With `forgetful` rmcp keeps nothing: after a restart it answers 404, and sessions end cleanly.
 
 use std::env;
 use std::io;
@@ -37,7 +39,7 @@ async fn main() -> io::Result<()> {
     if !is_forgetful {
         config.session_store = Some(Arc::new(Introductions(store.clone())));
     }
-    // Its tools count calls, and wait for a minute; yours go here.
+    // The tools count calls and wait for a minute; replace them with yours.
     let sdk = StreamableHttpService::new(
         || Ok(Tools),
         Arc::new(LocalSessionManager::default()),
@@ -45,8 +47,8 @@ async fn main() -> io::Result<()> {
     );
     let guard = SessionGuardLayer::builder()
         .store(store)
-        .end_inner_sessions() // rmcp is told of each that the guard ends, and forgets it
-        .hook(tell)
+        .end_inner_sessions() // sends rmcp a DELETE for each session that the guard ends
+        .hook(print_event)
         .build()
         .map_err(io::Error::other)?;
     let app = Router::new()
@@ -56,20 +58,20 @@ async fn main() -> io::Result<()> {
     let address = (Ipv4Addr::LOCALHOST, port.map_err(io::Error::other)?);
     let listener = TcpListener::bind(address).await?;
     println!("MCP server at http://{}/mcp", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// What rmcp keeps of a session: the parameters of its client's `initialize`, under rmcp's own id.
+/// The state that rmcp keeps of each session: the parameters of its `initialize`, by rmcp's own id.
 struct Introductions(Arc<FileStore>);
 
-/// No guard's scope, so that nobody can name these by a session id.
+/// The scope of these records. No guard has it, so no session id reaches them.
 const SCOPE: &str = "rmcp/introductions";
-/// Forgotten then at the latest, for rmcp does not tell of those in use.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Clients introduce themselves in less; the rest of the disk is not theirs.
-const LARGEST: usize = 16 << 10;
+/// How long a record lasts. It is fixed, because rmcp does not report which sessions are in use.
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The largest record, in bytes. Real clients need less, and a client must not fill the disk.
+const MAX_BYTES: usize = 16 << 10;
 
 #[async_trait]
 impl SessionStore for Introductions {
@@ -80,12 +82,12 @@ impl SessionStore for Introductions {
 
     async fn store(&self, id: &str, state: &SessionState) -> Result<(), SessionStoreError> {
         let value = serde_json::to_vec(state)?;
-        if value.len() > LARGEST {
-            return Err("it is too long".into());
+        if value.len() > MAX_BYTES {
+            return Err("the session's state exceeds 16 KiB".into());
         }
         let key = SessionKey::new(SCOPE, id);
         self.0
-            .create(NewSession::new(&key, &value, LONGEST))
+            .create(NewSession::new(&key, &value, MAX_AGE))
             .await?;
         Ok(())
     }
@@ -95,7 +97,7 @@ impl SessionStore for Introductions {
     }
 }
 
-fn tell(event: &SessionEvent<'_>) {
+fn print_event(event: &SessionEvent<'_>) {
     match event {
         SessionEvent::Opened { .. } => println!("a session opened"),
         SessionEvent::Restored { .. } => println!("a session goes on"),

@@ -1,9 +1,9 @@
 //! A gateway: the guard in front of an MCP server in any language.
 //!
-//! Run it with `cargo run -p client-tests --example gateway -- http://127.0.0.1:3000/mcp`. Clients see the guard's
-//! sessions; the server's own ids stay inside, and it is told when the guard ends one of them. Two
-//! more arguments: how many seconds an answer may take to begin (300; one in JSON begins when the
-//! tool is done), and after how many a quiet session ends (1800).
+//! Run it with `cargo run -p client-tests --example gateway -- http://127.0.0.1:3000/mcp`. Clients see the
+//! guard's sessions. The server's own ids stay inside, and the server gets a DELETE when the guard ends a
+//! session. Two more arguments set times in seconds: until an answer begins (default 300; an answer in JSON
+//! begins when the tool is done), and until an idle session ends (default 1800).
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -37,19 +37,19 @@ async fn main() -> io::Result<()> {
         Some(text) => text.parse().map_err(io::Error::other),
         None => Ok(default),
     };
-    let patience = Duration::from_secs(seconds(300)?);
+    let limit = Duration::from_secs(seconds(300)?);
     let idle = Duration::from_secs(seconds(30 * 60)?);
 
     let guard = SessionGuardLayer::builder()
         .idle_timeout(idle)
-        .end_inner_sessions() // the server is told, and frees their state
+        .end_inner_sessions() // sends the server a DELETE, so that it frees its state
         .accept_lone_surrogates() // for servers that are not written in Rust
         .build()
         .map_err(io::Error::other)?;
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new())
-        // Servers close quiet connections (Node and uvicorn after 5 s): be there first.
+        // Servers close idle connections (Node and uvicorn after 5 s), so the client closes them first.
         .pool_idle_timeout(Duration::from_secs(3))
         .pool_timer(TokioTimer::new())
         .build(connector);
@@ -57,15 +57,11 @@ async fn main() -> io::Result<()> {
     let app = Router::new()
         .route(&path, any(forward))
         .route_layer(guard)
-        .with_state(Upstream {
-            client,
-            url,
-            patience,
-        });
+        .with_state(Upstream { client, url, limit });
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("MCP server at http://{}{path}", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
@@ -75,11 +71,12 @@ async fn main() -> io::Result<()> {
 struct Upstream {
     client: Client<HttpConnector, Body>,
     url: Uri,
-    patience: Duration,
+    /// How long an answer may take to begin.
+    limit: Duration,
 }
 
-/// Passes on what the guard let through, bodies as they come. If the client leaves, this future or
-/// the answer's body is dropped, and the connection to the upstream with it.
+/// Forwards a request to the upstream and streams both bodies. If the client leaves, axum drops this
+/// future or the answer's body, and the connection to the upstream with it.
 async fn forward(State(upstream): State<Upstream>, mut request: Request) -> Response {
     let message = McpMessage::from_extensions(request.extensions()).cloned();
     let mut url = upstream.url.clone().into_parts();
@@ -87,8 +84,8 @@ async fn forward(State(upstream): State<Upstream>, mut request: Request) -> Resp
     *request.uri_mut() = Uri::from_parts(url).unwrap_or(upstream.url);
     *request.version_mut() = Version::HTTP_11;
     drop_hop_by_hop(request.headers_mut());
-    request.headers_mut().remove(HOST); // the client puts the upstream's in its place
-    let (status, text) = match timeout(upstream.patience, upstream.client.request(request)).await {
+    request.headers_mut().remove(HOST); // the client sets the upstream's host instead
+    let (status, text) = match timeout(upstream.limit, upstream.client.request(request)).await {
         Ok(Ok(mut response)) => {
             *response.version_mut() = Version::HTTP_11;
             drop_hop_by_hop(response.headers_mut());
@@ -112,7 +109,8 @@ async fn forward(State(upstream): State<Upstream>, mut request: Request) -> Resp
     }
 }
 
-/// A JSON-RPC error, with the message's id if that is a request's: a response's is the server's own.
+/// Makes a JSON-RPC error. It carries the message's id only for a request, because the id of a response is
+/// the server's own.
 fn failure(status: StatusCode, text: &str, message: &McpMessage) -> Response {
     let is_request = message.kind() == MessageKind::Request;
     let id = message.id().filter(|_| is_request).unwrap_or("null");
@@ -121,7 +119,7 @@ fn failure(status: StatusCode, text: &str, message: &McpMessage) -> Response {
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Takes off what is said to the next hop alone (RFC 9110, section 7.6.1).
+/// Removes the header fields that are meant for the next hop only (RFC 9110, section 7.6.1).
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let lists = headers.get_all(CONNECTION).into_iter();
     let lists = lists

@@ -1,7 +1,7 @@
-//! What happens to sessions, for Prometheus: `/metrics` beside a guarded MCP endpoint.
+//! Metrics for Prometheus: `/metrics` next to a guarded MCP endpoint.
 //!
-//! Run it with `cargo run -p client-tests --example metrics`. The library's feature `metrics` speaks to the facade of
-//! the crate `metrics`: other recorders than Prometheus' do as well.
+//! Run it with `cargo run -p client-tests --example metrics`. The library's feature `metrics` uses the facade
+//! of the crate `metrics`, so other recorders than that of Prometheus work too.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -22,15 +22,15 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// Seconds: those from one on that OpenTelemetry suggests, then up to a day, for people leave their
-/// clients open.
+/// The bounds of the buckets, in seconds: OpenTelemetry's from one second on, then up to a day, because
+/// people leave their clients open.
 const DURATIONS: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0, 86_400.0,
 ];
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    // Before the guard is built, for that tells the recorder what its metrics mean.
+    // Installed before the guard is built, because the guard describes its metrics to the recorder.
     let prometheus = PrometheusBuilder::new()
         .with_recommended_naming(true)
         .set_buckets_for_metric(
@@ -41,7 +41,7 @@ async fn main() -> io::Result<()> {
         .map_err(io::Error::other)?;
     let guard = SessionGuardLayer::new();
 
-    // While nobody scrapes, durations would pile up.
+    // Without this, durations would pile up while no Prometheus scrapes.
     let recorder = prometheus.clone();
     tokio::spawn(async move {
         loop {
@@ -57,12 +57,12 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     println!("MCP server at http://{address}/mcp\nMetrics at http://{address}/metrics");
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// Every POST: a server that has no tools.
+/// Answers every POST, for a server without tools.
 async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
     let result = match (message.kind(), message.method()) {
         (MessageKind::Request, Some("initialize")) => json!({
@@ -76,7 +76,7 @@ async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
 }
 
-/// The GET stream, on which nothing comes but its end.
+/// Opens the GET stream. It sends no message and ends with the session.
 async fn events(_session: McpSession) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(stream::pending())
 }

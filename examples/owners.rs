@@ -1,5 +1,5 @@
-//! Sessions that belong to who opened them: bearer tokens outside the guard, the official Rust
-//! SDK's server inside it, and a logout that ends all of a user's sessions.
+//! Sessions that belong to their owners: bearer tokens outside the guard, the official Rust SDK's server
+//! inside it, and a logout that ends all sessions of a user.
 //!
 //! Run it with `cargo run -p client-tests --example owners`, then paste the `curl` lines that it prints.
 
@@ -39,7 +39,7 @@ async fn main() -> io::Result<()> {
         Arc::new(LocalSessionManager::default()),
         StreamableHttpServerConfig::default(),
     );
-    // Layers that are added later are further out: who asks is known before the guard is asked.
+    // A layer that is added later runs earlier, so the owner is known before the guard runs.
     let app = Router::new()
         .route("/mcp", any_service(sdk))
         .route_layer(guard)
@@ -48,13 +48,13 @@ async fn main() -> io::Result<()> {
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     print_help(&format!("http://{}", listener.local_addr()?));
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// Whose token it is: the user, not the token, for that changes when it is refreshed. A real server
-/// verifies a signed token here (its key, audience and expiry) and takes `iss` and `sub` from it.
+/// Resolves the token to its user. The user is the owner, because a refreshed token is another token. A
+/// real server verifies a signed token here (its key, audience and expiry) and reads `iss` and `sub` from it.
 async fn authenticate(mut request: Request, next: Next) -> Response {
     let header = request.headers().get(AUTHORIZATION);
     let subject = match header.map(|value| value.as_bytes()) {
@@ -67,8 +67,8 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Ends the caller's sessions. A real server revokes the caller's tokens first, so that none can
-/// open another.
+/// Ends the caller's sessions. A real server first revokes the caller's tokens, so that they cannot open
+/// another session.
 async fn logout(State(sessions): State<Sessions>, Extension(owner): Extension<Owner>) -> Response {
     Json(sessions.end_owner(&owner)).into_response()
 }
@@ -78,11 +78,11 @@ struct Tools;
 
 #[tool_router]
 impl Tools {
-    #[tool(description = "Tells whose session this is.")]
+    #[tool(description = "Returns the owner of this session.")]
     async fn whoami(&self, FromRequest(parts): FromRequest<Parts>) -> String {
         let session = McpSession::from_extensions(&parts.extensions);
         let owner = session.and_then(McpSession::owner);
-        owner.map_or("nobody".to_owned(), Owner::to_string)
+        owner.map_or("anonymous".to_owned(), Owner::to_string)
     }
 
     #[tool(description = "Counts its calls in this session.")]
@@ -109,7 +109,7 @@ impl ServerHandler for Tools {
     }
 }
 
-/// The second line is with the token that alice has refreshed, the third is bob's vain try.
+/// Prints the lines to paste. The second line uses alice's refreshed token, the third is bob's refused request.
 fn print_help(server: &str) {
     let post = format!(
         "curl -sS {server}/mcp -H 'content-type: application/json' -H 'accept: application/json, text/event-stream'"

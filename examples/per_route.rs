@@ -1,8 +1,10 @@
-//! Two guarded endpoints with settings of their own beside ordinary routes, under the layers that a
-//! server in the open has. Run it with `cargo run -p client-tests --example per_route`.
+//! Two guarded endpoints with different settings, next to ordinary routes, under the layers of a public
+//! server.
 //!
-//! Layers that are added later stand outside. From outside in: what marks, names and logs every
-//! request; what may answer instead of the guard; the guard; what belongs to the handler alone.
+//! Run it with `cargo run -p client-tests --example per_route`.
+//!
+//! A layer that is added later stands further outside. From outside in: layers that mark, name and log every
+//! request; layers that can answer instead of the guard; the guard; layers of one handler.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -35,13 +37,13 @@ use tower_http::trace::TraceLayer;
 
 fn app() -> Result<Router, ConfigError> {
     let pages = ["http://localhost:5173"];
-    // Small and open to everybody on this machine.
+    // Small, and open to every program on this machine.
     let tools = SessionGuardLayer::builder()
         .allowed_origins(pages)
         .body_limit(64 << 10)
         .max_sessions(100)
         .build()?;
-    // Sessions of known owners only, in one registry with the others.
+    // For known owners only. Shares the registry of the first guard.
     let files = SessionGuardLayer::with_sessions(&tools.sessions())
         .scope("files")
         .allowed_origins(pages)
@@ -53,29 +55,29 @@ fn app() -> Result<Router, ConfigError> {
     let tools = Router::new()
         .route("/tools", post(mcp))
         .route_layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT, // inside the guard: for this handler alone
+            StatusCode::GATEWAY_TIMEOUT, // inside the guard: for this handler only
             Duration::from_secs(30),
         ))
         .route_layer(tools);
     let files = Router::new()
         .route("/files", post(mcp))
         .route_layer(files)
-        .route_layer(from_fn(authenticate)); // outside the guard, which asks whose a request is
-    let mut rate = GovernorConfigBuilder::default(); // for each peer: 50 at once, then one in 100 ms
+        .route_layer(from_fn(authenticate)); // outside the guard, which needs the owner
+    let mut rate = GovernorConfigBuilder::default(); // per peer: 50 at once, then one every 100 ms
     let rate = rate.per_millisecond(100).burst_size(50).finish();
-    let rate = rate.expect("neither is zero");
+    let rate = rate.expect("both values are above zero");
     let mcp = Router::new()
         .merge(tools)
         .merge(files)
         .route_layer(CompressionLayer::new())
         .route_layer(RequestBodyLimitLayer::new(1 << 20))
-        .route_layer(GovernorLayer::new(rate)) // outside the guard: who guesses ids is slowed too
-        .route_layer(cors(pages)?); // outside all that may answer, so that pages can read refusals
+        .route_layer(GovernorLayer::new(rate)) // outside the guard: it also slows down clients that guess ids
+        .route_layer(cors(pages)?); // outside all layers that can answer, so that pages can read refusals
 
     let health = move || async move { Json(json!({ "sessions": sessions.len() })) };
     let secret = [AUTHORIZATION, HeaderName::from_static("mcp-session-id")];
     let outside = ServiceBuilder::new()
-        .sensitive_request_headers(Arc::from(secret)) // first: the log must not show them
+        .sensitive_request_headers(Arc::from(secret)) // first, so that the log does not show them
         .set_x_request_id(MakeRequestUuid)
         .layer(TraceLayer::new_for_http())
         .propagate_x_request_id()
@@ -87,7 +89,7 @@ fn app() -> Result<Router, ConfigError> {
         .layer(outside))
 }
 
-/// Bearer authentication, for show: a real one verifies the token and takes issuer and subject.
+/// Checks a fixed bearer token. A real server verifies the token and reads issuer and subject from it.
 async fn authenticate(mut request: Request, next: Next) -> Response {
     let token = request.headers().get(AUTHORIZATION);
     if token != Some(&HeaderValue::from_static("Bearer alice-s-token")) {
@@ -99,7 +101,7 @@ async fn authenticate(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Opens sessions, and tells whose each is.
+/// Answers `initialize`, and every other request with the scope and the owner of its session.
 async fn mcp(message: McpMessage, session: McpSession, Json(body): Json<Value>) -> Response {
     let result = match (message.kind(), message.method()) {
         (MessageKind::Request, Some("initialize")) => json!({
@@ -122,9 +124,9 @@ async fn main() -> io::Result<()> {
     let app = app().map_err(io::Error::other)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("MCP server at http://{}/mcp/tools", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    // The rate limiter asks for the peer's address.
+    // The rate limiter needs the peer's address.
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).await
 }

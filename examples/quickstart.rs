@@ -1,4 +1,4 @@
-//! A hand-written MCP server whose sessions are guarded by three lines.
+//! A hand-written MCP server, and the three lines that guard its sessions.
 //!
 //! Run it with `cargo run --example quickstart`, then paste the `curl` lines that it prints.
 
@@ -28,12 +28,12 @@ async fn main() -> io::Result<()> {
 
     let listener = listen().await?;
     print_help(&format!("http://{}/mcp", listener.local_addr()?));
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// Every POST. The guard has seen to it that `session` is the caller's and open.
+/// Answers every POST. The guard has checked that `session` is open and belongs to the caller.
 async fn message(message: McpMessage, session: McpSession, Json(body): Json<Value>) -> Response {
     if message.kind() != MessageKind::Request {
         return StatusCode::ACCEPTED.into_response();
@@ -56,7 +56,7 @@ async fn message(message: McpMessage, session: McpSession, Json(body): Json<Valu
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], member: value })).into_response()
 }
 
-/// The GET stream: tells every five seconds how often this session has counted.
+/// Opens the GET stream: it sends this session's count every five seconds.
 async fn events(session: McpSession) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = IntervalStream::new(tokio::time::interval(Duration::from_secs(5)));
     let events = ticks.map(move |_| {
@@ -73,7 +73,7 @@ async fn events(session: McpSession) -> Sse<impl Stream<Item = Result<Event, Inf
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 
-/// State that lives as long as its session.
+/// State of one session, dropped with it.
 #[derive(Default)]
 struct Counter(AtomicU64);
 
@@ -112,7 +112,7 @@ fn tool(name: &str, description: &str) -> Value {
     json!({ "name": name, "description": description, "inputSchema": { "type": "object" } })
 }
 
-/// Port 8000, or the next free one.
+/// Binds port 8000, or the next free one.
 async fn listen() -> io::Result<TcpListener> {
     for port in 8000..8100 {
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
@@ -124,7 +124,7 @@ async fn listen() -> io::Result<TcpListener> {
 
 fn print_help(url: &str) {
     let post = format!("curl -sS {url} -H 'content-type: application/json'");
-    println!("MCP server at {url}\n\nOpen a session, use it, end it:\n");
+    println!("MCP server at {url}\n\nOpen a session, use it, and end it:\n");
     println!(
         r#"SESSION=$({post} -D - -o /dev/null -d '{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"curl","version":"1"}}}}}}' | tr -d '\r' | sed -n 's/^mcp-session-id: //p')"#
     );

@@ -1,8 +1,8 @@
 //! The official Rust SDK's server inside the guard.
 //!
-//! Run it with `cargo run -p client-tests --example rmcp`; `-- stateless` has rmcp keep no sessions of its own.
-//! Either way clients see the guard's sessions. rmcp's own ids stay inside; when rmcp drops a
-//! quiet session (after five minutes), the client gets a clean 404.
+//! Run it with `cargo run -p client-tests --example rmcp`. With `-- stateless` rmcp keeps no sessions of its
+//! own. Clients see the guard's sessions in both cases, and rmcp's ids stay inside. When rmcp drops an idle
+//! session (after five minutes), the client gets a clean 404.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -33,7 +33,7 @@ async fn main() -> io::Result<()> {
     );
 
     let guard = SessionGuardLayer::builder()
-        .end_inner_sessions() // rmcp is told of sessions that the guard has ended
+        .end_inner_sessions() // sends rmcp a DELETE for each session that the guard has ended
         .build()
         .map_err(io::Error::other)?;
     let app = Router::new()
@@ -42,7 +42,7 @@ async fn main() -> io::Result<()> {
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("MCP server at http://{}/mcp", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
@@ -50,13 +50,14 @@ async fn main() -> io::Result<()> {
 #[derive(Clone)]
 struct Tools;
 
-/// State that lives as long as its session.
+/// State of one session, dropped with it.
 #[derive(Default)]
 struct Counter(AtomicU64);
 
 #[tool_router]
 impl Tools {
-    /// rmcp hands the request's parts on, and the guard's session is in their extensions.
+    /// Counts the calls of the session. rmcp passes the request's parts on, and their extensions hold
+    /// the session.
     #[tool(description = "Counts its calls in this session.")]
     async fn count(&self, Extension(parts): Extension<Parts>) -> String {
         let Some(session) = McpSession::from_extensions(&parts.extensions) else {

@@ -1,8 +1,8 @@
-//! A shutdown that no client's open stream can hold up, and that leaves no call waiting.
+//! A graceful shutdown that open streams do not delay, and that leaves no call without an answer.
 //!
-//! Run it with `cargo run -p client-tests --example shutdown`, open a stream, and press ctrl-c (or send SIGTERM):
-//! for ten seconds (`-- 3`: for three) open sessions go on while new ones are refused with 503,
-//! then all end and the server returns.
+//! Run it with `cargo run -p client-tests --example shutdown`, open a stream, and press ctrl-c (or send
+//! SIGTERM). For ten seconds (`-- 3`: for three) open sessions keep working and new ones are refused with
+//! 503. Then all sessions end and the server stops.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -25,13 +25,13 @@ use tokio::signal::unix;
 async fn main() -> io::Result<()> {
     let seconds = std::env::args().nth(1).map_or(Ok(10), |text| text.parse());
     let deadline = Duration::from_secs(seconds.map_err(io::Error::other)?);
-    // Its tools count calls, and wait for a minute; yours go here.
+    // The tools count calls and wait for a minute; replace them with yours.
     let sdk = StreamableHttpService::new(
         || Ok(Tools),
         Arc::new(LocalSessionManager::default()),
         StreamableHttpServerConfig::default(),
     );
-    // rmcp keeps sessions of its own: it is told of each that the guard ends.
+    // rmcp keeps its own sessions, so the guard sends it a DELETE for each session that it ends.
     let guard = SessionGuardLayer::builder()
         .end_inner_sessions()
         .build()
@@ -42,13 +42,13 @@ async fn main() -> io::Result<()> {
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("MCP server at http://{}/mcp", listener.local_addr()?);
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
             signalled().await;
             println!("draining");
-            // Inside this future, because until it is over new connections are accepted.
+            // Drains inside this future, because axum accepts new connections until it resolves.
             guard.drain(deadline).await;
         })
         .await?;
@@ -56,7 +56,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Resolves when the process is asked to stop.
+/// Waits for ctrl-c or SIGTERM.
 async fn signalled() {
     #[cfg(unix)]
     if let Ok(mut terminated) = unix::signal(unix::SignalKind::terminate()) {

@@ -1,7 +1,7 @@
-//! Two nodes that share their sessions in Redis, behind one address: kill either, and clients go on.
+//! Two nodes behind one address that share their sessions in Redis. Kill either node: clients continue.
 //!
-//! Start a Redis, run `cargo run -p client-tests --example cluster`, and paste the lines that it prints. `REDIS_URL`
-//! names another Redis than redis://127.0.0.1:6379.
+//! Start a Redis, run `cargo run -p client-tests --example cluster`, and paste the lines that it prints. Set
+//! `REDIS_URL` to use another Redis than redis://127.0.0.1:6379.
 
 mod mcp;
 
@@ -31,7 +31,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-/// One of the nodes. All that makes it one of several is the guard's store.
+/// Runs one node. Only the guard's store makes it one of several.
 async fn serve_node(name: String, store: RedisStore) -> io::Result<()> {
     let guard = SessionGuardLayer::builder()
         .store(StoreOptions::new(store).node_name(&*name))
@@ -44,22 +44,22 @@ async fn serve_node(name: String, store: RedisStore) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     println!("{}", listener.local_addr()?);
     thread::spawn(|| {
-        // Its end is that of the process that has started this one.
+        // Stdin ends when the process that started this node ends.
         let _ = io::stdin().read_to_end(&mut Vec::new());
         process::exit(0);
     });
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     axum::serve(listener.tap_io(|it| drop(it.set_nodelay(true))), app).await
 }
 
-/// So that the next request comes on a connection of its own, and meets the other node.
+/// Closes the connection after the answer, so that the next request reaches the other node.
 async fn close(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
-/// Starts two nodes and hands each connection to one of them, in turns.
+/// Starts two nodes and forwards connections to them in turn.
 async fn serve_front(store: RedisStore) -> io::Result<()> {
     if let Err(error) = store.load(&SessionKey::new("", "any")).await {
         eprintln!("{error}\nThis example needs a Redis: start redis-server, or set REDIS_URL.");
@@ -75,6 +75,7 @@ async fn serve_front(store: RedisStore) -> io::Result<()> {
     }
 }
 
+/// Starts a node, prints the command that kills it, and returns its address.
 async fn start_node(name: &'static str) -> io::Result<SocketAddr> {
     let mut node = Command::new(env::current_exe()?)
         .arg(name)
@@ -96,7 +97,7 @@ async fn start_node(name: &'static str) -> io::Result<SocketAddr> {
     address.parse().map_err(io::Error::other)
 }
 
-/// To the first node that is there, whatever is sent, both ways.
+/// Copies bytes both ways between the client and the first node that accepts the connection.
 async fn forward(mut client: TcpStream, nodes: [SocketAddr; 2]) -> io::Result<()> {
     client.set_nodelay(true)?;
     for address in nodes {

@@ -1,4 +1,4 @@
-//! The MCP server that runs on each node; yours goes here.
+//! The MCP server of each node; replace it with yours.
 
 use std::convert::Infallible;
 
@@ -11,7 +11,7 @@ use http::StatusCode;
 use mcp_session_guard::{McpMessage, MessageKind};
 use serde_json::{Value, json};
 
-/// Every POST.
+/// Answers every POST.
 pub(crate) async fn message(
     State(node): State<String>,
     call: McpMessage,
@@ -26,7 +26,7 @@ pub(crate) async fn message(
             "serverInfo": { "name": "cluster", "version": env!("CARGO_PKG_VERSION") },
         }),
         Some("tools/list") => json!({ "tools": [{
-            "name": "which", "description": "Tells which node answers.",
+            "name": "which", "description": "Returns the name of the node that answers.",
             "inputSchema": { "type": "object" },
         }]}),
         _ => json!({ "content": [{ "type": "text", "text": node }] }),
@@ -34,22 +34,20 @@ pub(crate) async fn message(
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
 }
 
-/// The GET stream: nothing to tell, but it stays open.
+/// Opens the GET stream. It sends no message and stays open.
 pub(crate) async fn events() -> impl IntoResponse {
     Sse::new(pending::<Result<Event, Infallible>>()).keep_alive(KeepAlive::default())
 }
 
-/// What to paste.
+/// Prints the lines to paste.
 pub(crate) fn print_help(url: &str) {
     let post = format!("curl -sS {url} -H 'content-type: application/json'");
-    println!(
-        "MCP server at {url}\n\nOpen a session, and ask again and again which node answers:\n"
-    );
+    println!("MCP server at {url}\n\nOpen a session, and ask several times which node answers:\n");
     println!(
         r#"SESSION=$({post} -D - -o /dev/null -d '{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"protocolVersion":"2025-11-25","capabilities":{{}},"clientInfo":{{"name":"curl","version":"1"}}}}}}' | tr -d '\r' | sed -n 's/^mcp-session-id: //p')"#
     );
     println!(
         r#"{post} -H "mcp-session-id: $SESSION" -d '{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"which"}}}}'; echo"#
     );
-    println!("\nThen end one of the two, and ask again:\n");
+    println!("\nThen kill one of the two nodes, and ask again:\n");
 }

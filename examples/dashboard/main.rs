@@ -1,9 +1,9 @@
-//! A page for the operator beside a guarded MCP endpoint: which sessions are open and whose they
-//! are, what was refused and why, and a button that ends a session.
+//! An operator's page next to a guarded MCP endpoint. It shows the open sessions with their owners, and
+//! refusals with their reasons, and has a button that ends a session.
 //!
-//! Run it with `cargo run -p client-tests --example dashboard`. Clients that send `Authorization: Bearer alice-demo`
-//! are Alice's, all others nobody's. To have the page in a server of your own, take along
-//! `operator.rs` and the files beside it.
+//! Run it with `cargo run -p client-tests --example dashboard`. Clients that send `Authorization: Bearer
+//! alice-demo` belong to Alice, and `Bearer bob-demo` to Bob; all others are anonymous. To use the page in your
+//! own server, copy `operator.rs` and the files next to it.
 
 mod operator;
 
@@ -36,12 +36,13 @@ async fn main() -> io::Result<()> {
     let app = Router::new().route("/mcp", mcp).merge(dashboard);
 
     println!("MCP server at http://{address}/mcp\nDashboard at http://{address}/");
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without this, small events wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await
 }
 
-/// A real server checks tokens in a layer outside the guard, which answers 401 to unknown ones.
+/// Returns the owner of a request. A real server checks tokens in a layer outside the guard, which answers
+/// 401 to an unknown token.
 fn owner(request: &Parts) -> Result<Option<Owner>, BoxError> {
     let token = request.headers.get(AUTHORIZATION);
     Ok(match token.map(HeaderValue::as_bytes) {
@@ -51,7 +52,7 @@ fn owner(request: &Parts) -> Result<Option<Owner>, BoxError> {
     })
 }
 
-/// Every POST: a server that has no tools.
+/// Answers every POST, for a server without tools.
 async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
     let result = match (message.kind(), message.method()) {
         (MessageKind::Request, Some("initialize")) => json!({
@@ -65,7 +66,7 @@ async fn message(message: McpMessage, Json(body): Json<Value>) -> Response {
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
 }
 
-/// The GET stream, on which nothing comes but its end.
+/// Opens the GET stream. It sends no message and ends with the session.
 async fn events(_session: McpSession) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     Sse::new(stream::pending())
 }

@@ -1,5 +1,5 @@
-//! The operator's page and what it calls. It has no login: whoever can connect may end sessions, so
-//! it belongs on the loopback interface or behind a layer that knows the operator.
+//! The operator's page and the routes that it calls. It has no login: every program that can connect can
+//! end sessions. Serve it on the loopback interface, or behind a layer that authenticates the operator.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -20,19 +20,21 @@ use serde_json::{Value, json};
 use tokio::sync::watch::{self, Receiver, Sender};
 use tower_http::csrf::CsrfLayer;
 
-/// The page runs no script but its own, makes no markup of text, and stands in no other page.
+/// The page's content security policy: it runs only its own script, cannot turn text into markup, and no
+/// other page can frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'";
 
-/// What the charts show, in seconds, and the table, in sessions.
+/// How many seconds the charts show.
 const HISTORY: usize = 300;
+/// How many sessions the table shows.
 const ROWS: usize = 100;
 
-/// The page, for a server that listens at `address`, a loopback one.
+/// Makes the routes of the page, for a server that listens at `address`, a loopback address.
 pub(crate) fn dashboard(sessions: Sessions, address: SocketAddr) -> Router {
-    let (pages, latest) = watch::channel(String::new());
-    tokio::spawn(take_stock(sessions.clone(), pages));
+    let (reports, latest) = watch::channel(String::new());
+    tokio::spawn(publish_reports(sessions.clone(), reports));
 
     let file = |kind, text: &'static str| get(([(CONTENT_TYPE, kind)], text));
     let script = file("text/javascript", include_str!("script.js"));
@@ -48,8 +50,8 @@ pub(crate) fn dashboard(sessions: Sessions, address: SocketAddr) -> Router {
         .route_layer(from_fn_with_state(names, protect))
 }
 
-/// Keeps other sites' pages from reading anything: one that has rebound its own name to 127.0.0.1
-/// still has that name in `Host`. From pressing the button `CsrfLayer` keeps them.
+/// Refuses a request whose `Host` is not this server's. A page of another site that rebinds its own name to
+/// 127.0.0.1 still sends that name in `Host`, so it cannot read anything. `CsrfLayer` protects the button.
 async fn protect(State(names): State<[String; 2]>, request: Request, next: Next) -> Response {
     let host = request.headers().get(HOST);
     if !names
@@ -64,8 +66,8 @@ async fn protect(State(names): State<[String; 2]>, request: Request, next: Next)
     ([policy, freshness], next.run(request).await).into_response()
 }
 
-/// Looks once a second, however many pages are open.
-async fn take_stock(sessions: Sessions, pages: Sender<String>) {
+/// Sends one report a second to all open pages.
+async fn publish_reports(sessions: Sessions, reports: Sender<String>) {
     let (mut history, mut refused) = (VecDeque::new(), 0);
     loop {
         let stats = sessions.stats();
@@ -76,7 +78,7 @@ async fn take_stock(sessions: Sessions, pages: Sender<String>) {
         history.push_back((stats.open, refused - before));
 
         let mut newest = sessions.snapshot();
-        // Cached, for ages grow while they are compared.
+        // Cached, because ages grow during the sort.
         newest.sort_by_cached_key(McpSession::age);
         newest.truncate(ROWS);
         let ended = stats.ended.iter().map(|(reason, n)| (reason.as_str(), n));
@@ -90,12 +92,13 @@ async fn take_stock(sessions: Sessions, pages: Sender<String>) {
             "history": history,
             "sessions": newest.iter().map(row).collect::<Vec<_>>(),
         });
-        pages.send_replace(report.to_string());
+        reports.send_replace(report.to_string());
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// The fingerprint stands for the id, by which whoever reads it could use the session.
+/// Returns the table row of a session. It shows the fingerprint, because an id would let its reader
+/// use the session.
 fn row(session: &McpSession) -> Value {
     json!({
         "fingerprint": session.fingerprint().to_string(),
@@ -109,6 +112,7 @@ fn row(session: &McpSession) -> Value {
     })
 }
 
+/// Streams each report to one page.
 async fn events(
     State(latest): State<Receiver<String>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
@@ -119,6 +123,7 @@ async fn events(
     }))
 }
 
+/// Ends the session with this fingerprint.
 async fn end(State(sessions): State<Sessions>, Path(fingerprint): Path<String>) -> StatusCode {
     let open = sessions.snapshot();
     let named = |session: &&McpSession| session.fingerprint().to_string() == fingerprint;

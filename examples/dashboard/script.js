@@ -1,23 +1,23 @@
-// Shows what /events tells, and ends sessions. What clients wrote becomes text, never markup.
+// Shows the reports of /events, and ends sessions. Text of clients never becomes markup.
 
 'use strict';
 
 const at = (id) => document.getElementById(id);
-const SILENCE = 5_000; // the server tells something every second
-let heard = 0;
+const SILENCE = 5_000; // milliseconds; the server sends a report every second
+let lastReport = 0;
 
 function connect() {
   const events = new EventSource('events');
-  heard = Date.now();
+  lastReport = Date.now();
   events.onmessage = ({ data }) => {
-    heard = Date.now();
+    lastReport = Date.now();
     connection('live', 'Live');
     show(JSON.parse(data));
   };
   events.onerror = () => connection('lost', 'Connection lost, trying again…');
-  // The browser itself tries again after a broken connection, but not after a refusal or silence.
+  // The browser reconnects after a broken connection, but not after a refusal or silence.
   const watch = setInterval(() => {
-    if (events.readyState !== EventSource.CLOSED && Date.now() - heard < SILENCE) return;
+    if (events.readyState !== EventSource.CLOSED && Date.now() - lastReport < SILENCE) return;
     events.onerror();
     events.close();
     clearInterval(watch);
@@ -47,7 +47,7 @@ function show(now) {
   reasons('refused-reasons', now.refused, 'No request has been refused yet.');
 }
 
-/** One step a second, the newest at the right edge; as in the page, 300 units are five minutes. */
+/** Draws one step a second, the newest at the right edge. As in the page, 300 units are five minutes. */
 function draw(name, values, summary) {
   const top = scaleOf(Math.max(...values));
   const scale = at(`${name}-chart`).querySelectorAll('.scale span');
@@ -60,7 +60,7 @@ function draw(name, values, summary) {
   at(`${name}-summary`).textContent = summary;
 }
 
-/** The top of a scale whose middle is a whole number too: 2, 4, 10, 20, 40, 100… */
+/** Returns the top of a scale whose middle is a whole number too: 2, 4, 10, 20, 40, 100… */
 function scaleOf(most) {
   for (let ten = 1; ; ten *= 10) {
     const top = [2, 4, 10].find((step) => step * ten >= most);
@@ -68,14 +68,14 @@ function scaleOf(most) {
   }
 }
 
-/** Rows stay as they are as long as their sessions live: a button keeps its focus. */
+/** The rows, by fingerprint. A row stays while its session lives, so its button keeps the focus. */
 const rows = new Map();
 
 function list({ sessions, open, opened }) {
-  const gone = new Set(rows.keys());
+  const ended = new Set(rows.keys());
   const body = at('sessions').tBodies[0];
   sessions.forEach((session, i) => {
-    gone.delete(session.fingerprint);
+    ended.delete(session.fingerprint);
     const row = rows.get(session.fingerprint) ?? add(session);
     for (const field of ['age', 'idle']) {
       row.querySelector(`[data-field=${field}]`).textContent = duration(session[field]);
@@ -85,7 +85,7 @@ function list({ sessions, open, opened }) {
     }
     if (body.rows[i] !== row) body.insertBefore(row, body.rows[i] ?? null);
   });
-  for (const fingerprint of gone) {
+  for (const fingerprint of ended) {
     const row = rows.get(fingerprint);
     if (row.contains(document.activeElement)) at('sessions-title').focus();
     row.remove();
@@ -100,11 +100,11 @@ function list({ sessions, open, opened }) {
 
 function add({ fingerprint, client, version, owner }) {
   const row = at('session').content.firstElementChild.cloneNode(true);
-  const texts = { fingerprint, client: client ?? 'unnamed', version: version ?? '', owner: owner ?? 'nobody' };
+  const texts = { fingerprint, client: client ?? 'unnamed', version: version ?? '', owner: owner ?? 'anonymous' };
   for (const [field, text] of Object.entries(texts)) {
     row.querySelector(`[data-field=${field}]`).textContent = text;
   }
-  row.querySelector('[data-field=owner]').classList.toggle('nobody', owner === null);
+  row.querySelector('[data-field=owner]').classList.toggle('anonymous', owner === null);
   const button = row.querySelector('button');
   button.setAttribute('aria-label', `End session ${fingerprint} of ${texts.client}`);
   button.onclick = () => end(fingerprint, texts.client);
@@ -113,9 +113,9 @@ function add({ fingerprint, client, version, owner }) {
 }
 
 async function end(fingerprint, client) {
-  if (!confirm(`End session ${fingerprint} of ${client}?\n\nIts client will have to open a new one.`)) return;
+  if (!confirm(`End session ${fingerprint} of ${client}?\n\nIts client must open a new one.`)) return;
   const answer = await fetch(`sessions/${fingerprint}/end`, { method: 'POST' }).catch(() => null);
-  const outcome = { 204: 'has ended', 404: 'was over already' }[answer?.status] ?? 'could not be ended';
+  const outcome = { 204: 'has ended', 404: 'had already ended' }[answer?.status] ?? 'could not be ended';
   at('said').textContent = `Session ${fingerprint} ${outcome}.`;
 }
 
