@@ -1,18 +1,19 @@
-//! What every [`McpSessionStore`] must do, as tests. Feature `test-util`.
+//! The tests that every [`McpSessionStore`] must pass (feature `test-util`).
 //!
 //! ```
 //! use mcp_session_guard::store::{MemoryStore, conformance};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
-//! // Two ways to one store, as two processes have them.
+//! // Two handles to one store, as two processes have them.
 //! let store = MemoryStore::new();
 //! conformance::check(&store, &store.clone()).await;
 //! # }
 //! ```
 //!
-//! Keys are drawn anew by each run, so the store need not be empty. Sessions expire after a second at
-//! most, by tokio's clock and the store's own: pause tokio's only for a store that follows it.
+//! Each run creates new keys, so the store need not be empty. The tests wait up to one second, by tokio's
+//! clock, for a session that expires by the store's clock. Pause tokio's clock only if the store uses it
+//! too.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,18 +28,18 @@ use super::{
     McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreEvents,
 };
 
-/// Checks [all] cases, one after the other.
+/// Checks [all] cases, one after another.
 ///
 /// # Panics
 ///
-/// The store does not behave so; the message begins with the name of the case.
+/// Panics if the store fails a case. The message begins with the name of the case.
 pub async fn check(one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
     for case in all() {
         case.check(one, other).await;
     }
 }
 
-/// Every case, for harnesses that show each as a test of its own.
+/// Returns all cases, for harnesses that show each one as a separate test.
 #[must_use]
 pub fn all() -> Vec<Case> {
     macro_rules! cases {
@@ -70,7 +71,7 @@ pub fn all() -> Vec<Case> {
     }
 }
 
-/// One sentence of the contract, and how it is checked.
+/// One sentence of the contract, with its check.
 #[derive(Clone, Copy)]
 pub struct Case {
     name: &'static str,
@@ -78,17 +79,17 @@ pub struct Case {
 }
 
 impl Case {
-    /// The sentence, its words joined by underscores.
+    /// Returns the sentence, its words joined by underscores.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Checks it with two ways to one store, as two processes have them. Gives up after 30 seconds.
+    /// Checks the case with two handles to one store, as two processes have them.
     ///
     /// # Panics
     ///
-    /// The store does not behave so.
+    /// Panics if the store fails the case, or does not answer within 30 seconds.
     pub async fn check(&self, one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
         let name = self.name;
         let checked = timeout(PATIENCE, (self.run)(Stores { name, one, other }));
@@ -233,7 +234,7 @@ async fn what_is_removed_is_gone_for_everybody(stores: Stores<'_>) {
     stores.done(stores.other.remove(&key).await);
     stores.is(stores.one.load(&key).await, None);
     stores.is(stores.other.load(&key).await, None);
-    // No error either, for a process may know what the store does not.
+    // No error either: a process may know a session that the store does not know.
     stores.done(stores.other.remove(&key).await);
     stores.created(stores.create(&key, b"y", None).await);
 }
@@ -264,7 +265,7 @@ async fn what_an_owner_opens_later_is_not_concerned(stores: Stores<'_>) {
     stores.done(stores.one.remove_owner(&alice).await);
     stores.created(stores.create(&key, b"y", Some(&alice)).await);
     stores.is(stores.other.load(&key).await, Some(b"y".to_vec()));
-    // Nor is it forgotten.
+    // The store still knows that the session belongs to the owner.
     stores.done(stores.other.remove_owner(&alice).await);
     stores.is(stores.one.load(&key).await, None);
 }
@@ -333,7 +334,7 @@ async fn heartbeats_come_three_times_a_lease_and_are_fresh(stores: Stores<'_>) {
             heartbeats += 1;
         }
     }
-    // Half as much again, for machines that have more to do.
+    // Six heartbeats take two leases. The third is a reserve for a busy machine.
     stores.that(began.elapsed() <= LEASE * 3, "heartbeats come too late");
 }
 
@@ -362,7 +363,7 @@ async fn debug_shows_no_id(stores: Stores<'_>) {
     }
 }
 
-/// Two ways to one store, and the case that is checked.
+/// Two handles to one store, and the name of the case under test.
 #[derive(Clone, Copy)]
 struct Stores<'a> {
     name: &'static str,
@@ -380,7 +381,7 @@ impl Stores<'_> {
         self.one.create(new(key, value, owner, LONG)).await
     }
 
-    /// The ends from now on, where the store has any to tell.
+    /// Returns the stream of ends from now on; `None` if the store has none.
     async fn subscribe(&self, store: &dyn McpSessionStore) -> Option<StoreEvents> {
         match store.subscribe(LEASE)?.await {
             Ok(ends) => Some(ends),

@@ -1,4 +1,4 @@
-//! A store in memory, for tests: clones of it are the same store, as two processes see it.
+//! A store in memory, for tests. Its clones share one store, as two processes do.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,11 +16,12 @@ use super::{
     StoreFuture,
 };
 
-/// A store that ends with its process, for tests of your own: clones share what they keep, so guards
-/// with a clone each are as two machines with one store. It can be told to
-/// [fail](Self::set_fault). Feature `test-util`.
+/// A store in memory, for your own tests (feature `test-util`).
 ///
-/// It follows tokio's clock, also where a test has paused it.
+/// Clones share one store, so two guards with a clone each behave like two machines with one store.
+/// [`set_fault`](Self::set_fault) makes the store fail.
+///
+/// The store uses tokio's clock, even if a test has paused it.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<Inner>>);
 
@@ -38,29 +39,29 @@ struct Kept {
     expires: Instant,
 }
 
-/// What is wrong with a [`MemoryStore`].
+/// The fault of a [`MemoryStore`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing.
+    /// No fault. This is the default.
     #[default]
     None,
-    /// Every call fails, and streams of ends with it.
+    /// Every call fails, and so does every stream of ends.
     Down,
-    /// No call is ever answered, and streams of ends fall silent.
+    /// The store never answers a call, and streams of ends fall silent.
     Silent,
-    /// Calls are answered, but streams of ends fall silent.
+    /// The store answers calls, but streams of ends fall silent.
     Deaf,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// From now on this is wrong with it.
+    /// Sets the fault of the store and of all its clones, from now on.
     pub fn set_fault(&self, fault: Fault) {
         let mut inner = self.lock();
         inner.fault = fault;
@@ -69,13 +70,13 @@ impl MemoryStore {
         }
     }
 
-    /// How many calls there were so far, whatever became of them.
+    /// Returns the number of calls so far, including those that failed.
     #[must_use]
     pub fn calls(&self) -> usize {
         self.lock().calls
     }
 
-    /// How many sessions it keeps.
+    /// Returns the number of sessions, without expired ones.
     #[must_use]
     pub fn len(&self) -> usize {
         let now = Instant::now();
@@ -83,20 +84,20 @@ impl MemoryStore {
         inner.kept.values().filter(|kept| kept.is_good(now)).count()
     }
 
-    /// Whether it keeps none.
+    /// Returns whether the store has no session, apart from expired ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Replaces the value of every session, to see what a guard makes of it.
+    /// Replaces the value of every session, to test what a guard does with it.
     pub fn overwrite(&self, value: &[u8]) {
         for kept in self.lock().kept.values_mut() {
             kept.value = value.to_owned();
         }
     }
 
-    /// Forgets everything without a word to anybody, as a database that lost its disk does.
+    /// Forgets all sessions without an event, like a database that lost its disk.
     pub fn forget(&self) {
         self.lock().kept.clear();
     }
@@ -109,13 +110,13 @@ impl MemoryStore {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a call as the store's fault has it.
+    /// Answers a call, or fails as the store's fault requires.
     fn answer<'a, T: Send + 'a>(
         &'a self,
         act: impl FnOnce(&mut Inner, Instant) -> T + Send + 'a,
     ) -> StoreFuture<'a, T> {
         Box::pin(async move {
-            // As one that is elsewhere, it never answers at once.
+            // A remote store never answers in the first poll, so this one does not either.
             yield_now().await;
             let fault = {
                 let mut inner = self.lock();
@@ -215,7 +216,8 @@ impl Kept {
     }
 }
 
-/// The events of one listener, with a heartbeat in every `pause`.
+/// Returns the events of one listener, with a heartbeat at the start and whenever `pause` passes without
+/// an event.
 fn follow(
     store: MemoryStore,
     events: UnboundedReceiver<StoreEvent>,
