@@ -1,9 +1,9 @@
-//! Refusals as answers (contract §3); their reasons, statuses, codes and texts are in `reason.rs`.
+//! Refusals as responses (contract §3). `reason.rs` has their reasons, statuses, codes and texts.
 //!
-//! One rule decides the body. A refusal of a message is a JSON-RPC error with the request's id
-//! where that is known, else `null`; 404 and 403 are JSON-RPC errors with `null`; whatever else is
-//! refused before a body was read is `application/problem+json`, because one client waits for ever
-//! on any other JSON-RPC error without its id.
+//! One rule decides the body. The refusal of a message is a JSON-RPC error with the request's id, or
+//! `null` if the id is unknown. A 404 or 403 is a JSON-RPC error with `null`. Any other refusal before a
+//! body was read is `application/problem+json`, because one client waits forever on any other JSON-RPC
+//! error without its id.
 
 mod reason;
 
@@ -20,8 +20,10 @@ pub use self::reason::RefusalReason;
 
 use crate::promises::RETRY_AFTER_SECONDS;
 
-/// Why the guard answered instead of the inner service; found in the extensions of its responses,
-/// so that an outer layer can count and log refusals.
+/// Why the guard answered instead of the inner service.
+///
+/// The guard inserts it into the extensions of its responses, so that an outer layer can count and log
+/// refusals.
 ///
 /// ```
 /// use axum::extract::Request;
@@ -39,7 +41,7 @@ use crate::promises::RETRY_AFTER_SECONDS;
 /// }
 ///
 /// # async fn mcp() {}
-/// // Added after the guard, so outside it: inside it would see no refusal.
+/// // Added after the guard, so outside of it. A layer inside the guard sees no refusal.
 /// let mcp = post(mcp).layer(SessionGuardLayer::new()).layer(from_fn(log));
 /// # let _ = axum::Router::<()>::new().route("/mcp", mcp);
 /// ```
@@ -49,21 +51,22 @@ pub struct Refusal {
     body: RefusalBody,
     /// The member `data` of the JSON-RPC error, as JSON.
     data: Option<Box<str>>,
-    /// After how many seconds a 503 may be tried again.
+    /// The seconds after which a client may retry after a 503.
     retry_after: u64,
     is_only_reported: bool,
 }
 
+/// The form of the response body.
 #[derive(Clone, Debug)]
 enum RefusalBody {
-    /// Refused by its head: no id could be known.
+    /// The guard refused the request by its head, before it could know an id.
     Problem,
-    /// A message was refused; its id as it was written, where known.
+    /// The guard refused a message. The id is as the client wrote it, if known.
     Message(Option<Bytes>),
 }
 
 impl Refusal {
-    /// Refuses a request by its head.
+    /// Creates the refusal of a request by its head.
     pub(crate) fn of_head(reason: RefusalReason) -> Self {
         Self {
             reason,
@@ -74,7 +77,8 @@ impl Refusal {
         }
     }
 
-    /// Refuses a message, or a body that is none. `id` is the request's own, as it was written.
+    /// Creates the refusal of a message, or of a body that is none. `id` is the request's id, as the
+    /// client wrote it.
     pub(crate) fn of_message(reason: RefusalReason, id: Option<&[u8]>) -> Self {
         Self {
             reason,
@@ -85,8 +89,8 @@ impl Refusal {
         }
     }
 
-    /// Tells which versions are served, and which was asked for. Both are made of letters,
-    /// digits, dots and hyphens.
+    /// Adds the versions that the guard serves, and the version that the client requested. Both consist
+    /// of letters, digits, dots and hyphens.
     pub(crate) fn with_versions(mut self, supported: &[&str], requested: &str) -> Self {
         let supported = supported.join(r#"",""#);
         self.data =
@@ -94,7 +98,7 @@ impl Refusal {
         self
     }
 
-    /// Tells how long a drain still takes.
+    /// Sets the seconds until a drain is over.
     pub(crate) fn with_retry_after(self, retry_after: u64) -> Self {
         Self {
             retry_after,
@@ -102,7 +106,8 @@ impl Refusal {
         }
     }
 
-    /// What [report-only mode](crate::SessionGuardBuilder::report_only) lets pass.
+    /// Creates a refusal that [report-only mode](crate::SessionGuardBuilder::report_only) reports and
+    /// does not enforce.
     pub(crate) fn only_reported(reason: RefusalReason) -> Self {
         Self {
             is_only_reported: true,
@@ -110,34 +115,35 @@ impl Refusal {
         }
     }
 
-    /// Whether the request was let pass all the same, in
-    /// [report-only mode](crate::SessionGuardBuilder::report_only). Such a refusal is told to hooks,
-    /// logs and metrics alone.
+    /// Returns whether the guard only reported this refusal, in [report-only
+    /// mode](crate::SessionGuardBuilder::report_only), and forwarded the request.
+    ///
+    /// Only hooks, logs and metrics get a refusal of this kind.
     #[must_use]
     pub fn is_only_reported(&self) -> bool {
         self.is_only_reported
     }
 
-    /// Why.
+    /// Returns the reason.
     #[must_use]
     pub fn reason(&self) -> RefusalReason {
         self.reason
     }
 
-    /// The status of the answer.
+    /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.reason.status()
     }
 
-    /// What the answer tells the client.
+    /// Returns the text that the response shows the client.
     #[must_use]
     pub fn message(&self) -> &'static str {
         self.reason.message()
     }
 
-    /// The answer itself. `version` is the request's: only HTTP/1 connections are closed by a
-    /// header.
+    /// Creates the response. `version` is the version of the request: only HTTP/1 closes a connection by
+    /// a header.
     pub(crate) fn into_response(self, version: Version) -> Response<Body> {
         let (content_type, body) = self.body();
         let mut response = Response::new(Body::from(body));
@@ -163,7 +169,7 @@ impl Refusal {
         response
     }
 
-    /// One last event for a stream whose session ended before it carried the response.
+    /// Creates the last event of a stream whose session ended before the stream carried the response.
     pub(crate) fn to_event(&self) -> Bytes {
         let (_, body) = self.body();
         let mut event = Vec::with_capacity(body.len() + 8);
@@ -174,7 +180,7 @@ impl Refusal {
     }
 
     fn body(&self) -> (&'static str, Vec<u8>) {
-        // The texts are ours and hold nothing that JSON would have to escape; a test sees to it.
+        // A test checks that JSON need not escape the texts.
         let message = self.message();
         let id: &[u8] = match &self.body {
             RefusalBody::Problem if !self.reason.never_has_an_id() => {

@@ -1,4 +1,4 @@
-//! What makes a layer of the settings, and refuses those that can not work.
+//! Builds a layer from the settings, and checks them.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::sessions::{Sessions, SessionsSettings};
 use crate::store_sync::StoreSettings;
 
 impl SessionGuardBuilder {
-    /// Builds the layer. Needs no runtime.
+    /// Builds the layer. Does not need a runtime.
     ///
     /// # Errors
     ///
-    /// A limit is zero or absurd, a host, origin or scope can not be read, the id generator makes no
-    /// valid id, or settings contradict each other; [`ConfigErrorKind`] lists them.
+    /// A limit is out of range, a host, origin, version or scope is invalid, the id generator returns no
+    /// valid id, or settings contradict each other. [`ConfigErrorKind`] lists the kinds.
     pub fn build(self) -> Result<SessionGuardLayer, ConfigError> {
         self.check_limits()?;
         let mode = self.read_mode()?;
@@ -31,7 +31,7 @@ impl SessionGuardBuilder {
         self.check_scope()?;
         let store = self.read_store(mode)?;
         if self.ids.next().is_none() {
-            let message = "must make ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
+            let message = "must return ids of 1 to 128 visible ASCII characters (0x21 to 0x7E)";
             let kind = ConfigErrorKind::IdGenerator;
             return Err(ConfigError::new(kind, "id_generator", message.into()));
         }
@@ -61,7 +61,7 @@ impl SessionGuardBuilder {
             accept_lone_surrogates: self.accept_lone_surrogates,
             progress_timeout: self.body_progress_timeout,
             body_timeout: self.body_timeout,
-            max_streams: self.max_streams.try_into().unwrap_or(u16::MAX), // it is in range
+            max_streams: self.max_streams.try_into().unwrap_or(u16::MAX), // check_limits has checked the range
             reopen_stale: self.reopen_stale,
             end_on_refused_delete: self.end_on_refused_delete,
             end_inner_sessions: self.end_inner_sessions,
@@ -69,23 +69,23 @@ impl SessionGuardBuilder {
             owners: self.owners,
             scope: Scope::named(&self.scope),
             longest_id: sessions.registry().longest_id(),
-            hosts: self.hosts?.or(self.hosts_where),
-            origins: self.origins?.or(self.origins_where, self.null_origin),
+            hosts: self.hosts?.or(self.host_predicate),
+            origins: self.origins?.or(self.origin_predicate, self.null_origin),
         };
         Ok(SessionGuardLayer::from_parts(settings, sessions))
     }
 
     fn check_limits(&self) -> Result<(), ConfigError> {
         let per_owner = self.max_sessions_per_owner.unwrap_or(1);
-        for (setting, value, most) in [
+        for (setting, value, max) in [
             ("body_limit", self.body_limit, 1 << 30),
             ("json_depth", self.json_depth, 127),
             ("max_sessions", self.max_sessions, u32::MAX as usize),
             ("max_sessions_per_owner", per_owner, u32::MAX as usize),
             ("max_streams", self.max_streams, u16::MAX.into()),
         ] {
-            if !(1..=most).contains(&value) {
-                let message = format!("must be 1 to {most}");
+            if !(1..=max).contains(&value) {
+                let message = format!("must be 1 to {max}");
                 return Err(ConfigError::new(ConfigErrorKind::Limit, setting, message));
             }
         }
@@ -95,7 +95,7 @@ impl SessionGuardBuilder {
             ("idle_timeout", self.idle_timeout),
             ("never_used_timeout", self.never_used_timeout),
             ("silent_stream_timeout", self.silent_stream_timeout),
-            ("max_lifetime", self.max_lifetime.unwrap_or(LONGEST)),
+            ("max_lifetime", self.max_lifetime.unwrap_or(MAX_TIME)),
         ] {
             check_time(setting, limit)?;
         }
@@ -110,7 +110,7 @@ impl SessionGuardBuilder {
             (Eras::Both, true) => Mode::BothStateless,
             (Eras::Sessionless, false) => Mode::Sessionless,
             (Eras::Sessionless, true) => {
-                let message = "has no effect with Eras::Sessionless: leave it out";
+                let message = "has no effect with Eras::Sessionless: remove it";
                 let kind = ConfigErrorKind::Eras;
                 return Err(ConfigError::new(kind, "stateless", message.into()));
             }
@@ -118,17 +118,18 @@ impl SessionGuardBuilder {
     }
 
     fn check_versions(&self) -> Result<(), ConfigError> {
-        let is_bad = |version: &&String| !is_version(version.as_bytes());
-        let Some(bad) = self.modern_versions.iter().find(is_bad) else {
+        let is_invalid = |version: &&String| !is_version(version.as_bytes());
+        let Some(invalid) = self.modern_versions.iter().find(is_invalid) else {
             return Ok(());
         };
-        let message =
-            format!("cannot hold {bad:?}: a version has 1 to 32 letters, digits, dots and hyphens");
+        let message = format!(
+            "cannot hold {invalid:?}: a version has 1 to 32 letters, digits, dots and hyphens"
+        );
         let kind = ConfigErrorKind::Version;
         Err(ConfigError::new(kind, "modern_versions", message))
     }
 
-    /// A setting about owners that had no effect would look like protection.
+    /// Refuses settings about owners that have no effect, because they would look like protection.
     fn check_owners(&self, mode: Mode) -> Result<(), ConfigError> {
         let setting = match (self.owners.is_required, self.max_sessions_per_owner) {
             (true, _) => "require_owner",
@@ -136,9 +137,9 @@ impl SessionGuardBuilder {
             (false, None) => "owner",
         };
         let message = match &self.owners.resolver {
-            None if setting != "owner" => "needs to know owners: set owner as well",
+            None if setting != "owner" => "has no effect without a resolver: set owner as well",
             Some(_) if !mode.has_sessions() => {
-                "needs sessions, which this guard has none of: leave it out"
+                "has no effect, because this guard has no sessions: remove it"
             }
             _ => return Ok(()),
         };
@@ -147,17 +148,18 @@ impl SessionGuardBuilder {
     }
 
     fn check_scope(&self) -> Result<(), ConfigError> {
-        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let (setting, message) = match (&self.shared, self.of_sessions) {
-            _ if self.scope.len() > 64 || !self.scope.bytes().all(is_word) => {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let (setting, message) = match (&self.shared, self.sessions_setter) {
+            _ if self.scope.len() > 64 || !self.scope.bytes().all(is_allowed) => {
                 ("scope", "must be 1 to 64 letters, digits, '.', '_' and '-'")
             }
-            (Some(_), _) if self.scope.is_empty() => {
-                ("scope", "must be named, for the sessions are shared")
-            }
+            (Some(_), _) if self.scope.is_empty() => (
+                "scope",
+                "must be set, because this guard shares its sessions",
+            ),
             (Some(_), Some(setting)) => (
                 setting,
-                "belongs to the guard whose sessions these are: set it there",
+                "must be set on the guard that the sessions come from",
             ),
             _ => return Ok(()),
         };
@@ -174,11 +176,11 @@ impl SessionGuardBuilder {
             ConfigError::new(ConfigErrorKind::Store, setting, message.into())
         };
         if !mode.has_sessions() {
-            let message = "keeps sessions, which this guard has none of: leave it out";
+            let message = "has no effect, because this guard has no sessions: remove it";
             return Err(error("store", message));
         }
         check_time("StoreOptions::lease", options.lease)?;
-        check_time("StoreOptions::grace", options.grace.max(SHORTEST))?;
+        check_time("StoreOptions::grace", options.grace.max(MIN_TIME))?;
         check_time("StoreOptions::timeout", options.timeout)?;
         let node = options.node_name.clone().unwrap_or_else(random_name);
         if !is_well_formed(node.as_bytes(), 64) {
@@ -195,20 +197,20 @@ impl SessionGuardBuilder {
     }
 }
 
-/// Other processes must not have it by chance.
+/// Returns a name that no other process has by chance.
 fn random_name() -> String {
     Uuid::new_v4().simple().to_string()
 }
 
 fn check_time(setting: &'static str, time: Duration) -> Result<(), ConfigError> {
-    match (SHORTEST..=LONGEST).contains(&time) {
+    match (MIN_TIME..=MAX_TIME).contains(&time) {
         true => Ok(()),
         false => {
-            let message = format!("must be more than zero and at most {LONGEST:?}");
+            let message = "must be more than zero and at most 100 years".to_owned();
             Err(ConfigError::new(ConfigErrorKind::Limit, setting, message))
         }
     }
 }
 
-const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
-const SHORTEST: Duration = Duration::from_nanos(1);
+const MAX_TIME: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+const MIN_TIME: Duration = Duration::from_nanos(1);

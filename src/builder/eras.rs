@@ -1,18 +1,20 @@
-/// Which eras of the protocol a guard serves; given to
+//! The choice of the eras that a guard serves.
+
+/// The eras of the protocol that a guard serves, for
 /// [`SessionGuardBuilder::eras`](crate::SessionGuardBuilder::eras).
 ///
-/// Revisions up to 2025-11-25 have sessions and open with `initialize`; the specification calls them
-/// *legacy*. Revisions from 2026-07-28 on are sessionless; the specification calls them *modern*.
+/// Revisions up to 2025-11-25 have sessions, which `initialize` opens; the specification calls this era
+/// *legacy*. Revisions from 2026-07-28 on are sessionless; the specification calls this era *modern*.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Eras {
-    /// Revisions with sessions. Sessionless messages are answered 400, on which clients of both eras
-    /// fall back to `initialize`.
+    /// Revisions with sessions only. The guard answers sessionless messages with 400, on which clients
+    /// of both eras fall back to `initialize`.
     #[default]
     Sessions,
-    /// Both. Sessionless requests carry no session, and their headers are checked against their bodies
-    /// (contract §6).
+    /// All revisions. Sessionless requests have no session, and the guard checks their headers against
+    /// their bodies (contract §6).
     Both,
-    /// Sessionless revisions. Requests with sessions, `initialize` included, are answered 400 with
-    /// -32022 and the versions that are served; GET and DELETE 405.
+    /// Sessionless revisions only. The guard answers requests with sessions, including `initialize`,
+    /// with 400, -32022 and the versions that it serves. It answers GET and DELETE with 405.
     Sessionless,
 }

@@ -1,8 +1,10 @@
+//! The error of an invalid setting.
+
 use std::error::Error;
 use std::fmt;
 
-/// A setting that can not work, found by [`SessionGuardBuilder::build`](crate::SessionGuardBuilder::build)
-/// or by `cors` (feature `cors`).
+/// An invalid setting, found by [`SessionGuardBuilder::build`](crate::SessionGuardBuilder::build) or by
+/// `cors` (feature `cors`).
 #[derive(Clone, Debug)]
 pub struct ConfigError {
     kind: ConfigErrorKind,
@@ -19,13 +21,14 @@ impl ConfigError {
         }
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with the setting.
     #[must_use]
     pub fn kind(&self) -> ConfigErrorKind {
         self.kind
     }
 
-    /// The name of the setter, or `cors`. A setter of a store's begins with `StoreOptions::`.
+    /// Returns the name of the setter, or `cors`. The name of a store setting begins with
+    /// `StoreOptions::`.
     #[must_use]
     pub fn setting(&self) -> &'static str {
         self.setting
@@ -44,22 +47,24 @@ impl Error for ConfigError {}
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ConfigErrorKind {
-    /// A setting contradicts the eras that are served.
+    /// A setting contradicts the eras that the guard serves.
     Eras,
-    /// A listed host can not be read.
+    /// A host in a list is invalid.
     Host,
-    /// The id generator panicked or made an invalid id.
+    /// The id generator panicked or returned an invalid id.
     IdGenerator,
-    /// A limit is zero or absurd. Times go up to 100 years.
+    /// A limit is zero or too large. Times are at most 100 years.
     Limit,
-    /// A listed origin can not be read.
+    /// An origin in a list is invalid.
     Origin,
-    /// A setting about owners has no effect: owners are not asked for, or there are no sessions.
+    /// A setting about owners has no effect, because there is no owner resolver or there are no
+    /// sessions.
     Owner,
-    /// A scope's name can not be one, is missing, or a shared registry is set up twice.
+    /// The name of a scope is invalid or missing, or a guard with shared sessions changes a setting of
+    /// the sessions.
     Scope,
-    /// A store has no effect, because there are no sessions, or its node name is invalid.
+    /// A store has no effect because there are no sessions, or its node name is invalid.
     Store,
-    /// A listed version can not be one.
+    /// A version in a list is invalid.
     Version,
 }

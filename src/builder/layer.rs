@@ -1,11 +1,12 @@
-//! How a layer is made.
+//! The constructors of a guard.
 
 use super::SessionGuardBuilder;
 use crate::guard::SessionGuardLayer;
 use crate::sessions::Sessions;
 
 impl SessionGuardLayer {
-    /// A guard with the default settings: sessions required, loopback names only.
+    /// Creates a guard with the default settings: sessions are required, and only loopback names are
+    /// allowed.
     pub fn new() -> Self {
         match Self::builder().build() {
             Ok(layer) => layer,
@@ -13,18 +14,20 @@ impl SessionGuardLayer {
         }
     }
 
-    /// A guard with other settings.
+    /// Creates a builder for a guard with other settings.
     pub fn builder() -> SessionGuardBuilder {
         SessionGuardBuilder::new()
     }
 
-    /// A guard that keeps its sessions with those of another, under a
-    /// [scope](SessionGuardBuilder::scope) of its own: one limit for all of them, one place to look
-    /// at them and to end those of an owner, one drain. An id opened under one scope is unknown
-    /// under another.
+    /// Creates a builder for a guard that shares its sessions with another guard, under its own
+    /// [scope](SessionGuardBuilder::scope).
     ///
-    /// What concerns the sessions themselves (timeouts, limits of their number, ids) is set where
-    /// they come from; setting it here too is an error.
+    /// Both guards have one limit for all sessions, one [`Sessions`] to list them and to end those of an
+    /// owner, and one drain. An id that was opened in one scope is unknown in another.
+    ///
+    /// The settings of the sessions themselves (timeouts, limits of their number, ids, hooks, store)
+    /// belong to the guard that the sessions come from. If this builder sets one of them too, `build`
+    /// returns an error.
     ///
     /// ```
     /// use mcp_session_guard::SessionGuardLayer;

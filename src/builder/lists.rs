@@ -1,9 +1,9 @@
-//! Reads the lists of hosts and origins that a setting holds.
+//! Parses the lists of hosts and origins in settings.
 
 use super::error::{ConfigError, ConfigErrorKind};
 use crate::guard::origin::{AllowedHosts, AllowedOrigins, HostPattern, OriginPattern};
 
-/// The hosts under which the endpoint may be reached.
+/// Parses the hosts under which clients may reach the endpoint.
 pub(crate) fn hosts<I>(hosts: I) -> Result<AllowedHosts, ConfigError>
 where
     I: IntoIterator,
@@ -13,7 +13,7 @@ where
     read_all("allowed_hosts", hosts, kind, HostPattern::parse).map(AllowedHosts::listed)
 }
 
-/// The origins of pages that may call it. `setting` is what an error names.
+/// Parses the origins of pages that may call the endpoint. An error names `setting`.
 pub(crate) fn origins<I>(setting: &'static str, origins: I) -> Result<AllowedOrigins, ConfigError>
 where
     I: IntoIterator,
@@ -23,7 +23,7 @@ where
     read_all(setting, origins, kind, OriginPattern::parse).map(AllowedOrigins::listed)
 }
 
-/// Reads a configured list; the error names the first entry that cannot be read.
+/// Parses a list. The error names the first invalid entry.
 fn read_all<I, T>(
     setting: &'static str,
     texts: I,

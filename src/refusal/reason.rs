@@ -1,10 +1,10 @@
-//! Every reason to refuse (contract §3): one row each, in [`reasons!`] below.
+//! The reasons of refusals (contract §3), one row each in [`reasons!`] below.
 
 use std::fmt;
 
 use http::StatusCode;
 
-/// What the guard answers for one reason.
+/// The response of the guard for one reason.
 struct Row {
     name: &'static str,
     status: StatusCode,
@@ -16,8 +16,8 @@ struct Row {
     never_has_an_id: bool,
 }
 
-/// Turns the table into the enum. A row is `Reason: "name", STATUS, code, "text"`, then the fields that
-/// few reasons have.
+/// Creates the enum from the table. A row is `Reason: "name", STATUS, code, "text"`, followed by the
+/// fields that only a few reasons have.
 macro_rules! reasons {
     ($(
         $(#[$doc:meta])*
@@ -35,7 +35,7 @@ macro_rules! reasons {
             pub(crate) const ALL: [Self; [$(Self::$reason),*].len()] = [$(Self::$reason),*];
 
             fn row(self) -> Row {
-                let few = Row {
+                let defaults = Row {
                     name: "",
                     status: StatusCode::BAD_REQUEST,
                     code: 0,
@@ -50,7 +50,7 @@ macro_rules! reasons {
                         code: $code,
                         text: $text,
                         $($field: $value,)*
-                        ..few
+                        ..defaults
                     },)*
                 }
             }
@@ -59,10 +59,10 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// `Host` is missing, repeated, malformed, or unlike the request target's (400).
+    /// `Host` is missing, repeated, malformed, or different from the request target (400).
     HostMalformed: "host_malformed", BAD_REQUEST, -32600,
         "Send exactly one Host header, as host or host:port.";
-    /// `Host` is not one of the endpoint's names (403).
+    /// `Host` is not an allowed name of the endpoint (403).
     HostNotAllowed: "host_not_allowed", FORBIDDEN, -32600,
         "Host not allowed: use a name of this server, or add the name to allowed_hosts.",
         never_has_an_id: true;
@@ -74,11 +74,12 @@ reasons! {
     MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, -32600,
         "Use POST for messages, GET for the event stream, DELETE to end the session.",
         allow: Some("GET, POST, DELETE");
-    /// GET or DELETE where only POST exists: stateless mode, or a request of the modern era (405).
+    /// GET or DELETE where the guard accepts only POST: in stateless mode, or in a sessionless revision
+    /// (405).
     OnlyPost: "only_post", METHOD_NOT_ALLOWED, -32600,
         "This endpoint has no sessions for this request: use POST.",
         allow: Some("POST");
-    /// More than one `Mcp-Session-Id` (400).
+    /// The request has more than one `Mcp-Session-Id` (400).
     RepeatedSessionId: "repeated_session_id", BAD_REQUEST, -32600,
         "Send exactly one Mcp-Session-Id header.";
     /// `Connection` names an `mcp-*` field (400).
@@ -87,31 +88,31 @@ reasons! {
     /// GET or DELETE without a session id (400).
     StreamWithoutSession: "stream_without_session", BAD_REQUEST, -32600,
         "Mcp-Session-Id is missing: POST initialize first and send the id of its answer.";
-    /// The session id is malformed, unknown, another owner's, or its session is over (404).
-    // Mastra's client opens a new session if the text contains "session".
+    /// The session id is malformed or unknown, belongs to another owner, or its session has ended (404).
+    // The client of Mastra opens a new session if the text contains "session".
     SessionNotFound: "session_not_found", NOT_FOUND, -32600,
         "Session not found",
         never_has_an_id: true;
-    /// The resolver of owners failed, panicked, or made an empty owner (500).
+    /// The owner resolver failed, panicked, or returned an empty owner (500).
     OwnerUnresolved: "owner_unresolved", INTERNAL_SERVER_ERROR, -32603,
-        "Internal error: the server could not tell whose request this is. Retry later.";
-    /// The request is nobody's, and sessions must have an owner (403).
+        "Internal error: the server could not find the owner of this request. Retry later.";
+    /// The request has no owner, and the guard requires one (403).
     OwnerRequired: "owner_required", FORBIDDEN, -32600,
         "Authenticate first: requests here must have an owner.",
         never_has_an_id: true;
-    /// `MCP-Protocol-Version` is not one that this endpoint or the session speaks (400).
+    /// `MCP-Protocol-Version` is neither served by the endpoint nor the version of the session (400).
     UnsupportedVersionHeader: "unsupported_version_header", BAD_REQUEST, -32600,
         "Unsupported MCP-Protocol-Version: send the version that initialize negotiated.";
-    /// Two different `MCP-Protocol-Version` headers (400).
+    /// The request has two different `MCP-Protocol-Version` headers (400).
     ConflictingVersionHeaders: "conflicting_version_headers", BAD_REQUEST, -32600,
         "Send one MCP-Protocol-Version header.";
-    /// The body is encoded, or not `application/json` in UTF-8 (415).
+    /// The body is encoded, or is not `application/json` in UTF-8 (415).
     UnsupportedMediaType: "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, -32600,
         "Send the message as application/json in UTF-8, without Content-Encoding.";
     /// The body is over the limit (413).
     BodyTooLarge: "body_too_large", PAYLOAD_TOO_LARGE, -32600,
         "The body is over this endpoint's limit: send a smaller message.";
-    /// The body did not come in time (408).
+    /// The body did not arrive in time (408).
     BodyLate: "body_late", REQUEST_TIMEOUT, -32600,
         "The body did not arrive in time: send it again, faster.";
     /// The body broke off (400).
@@ -120,98 +121,100 @@ reasons! {
     /// The body is not JSON (400).
     ParseError: "parse_error", BAD_REQUEST, -32700,
         "Parse error: the body must be one JSON document in UTF-8.";
-    /// The body is not one object: a batch, a string, a number (400).
+    /// The body is not one object, but for example a batch, a string or a number (400).
     NotOneMessage: "not_one_message", BAD_REQUEST, -32600,
         "Invalid Request: send one JSON-RPC message object; batches are not accepted.";
-    /// The message nests too deep (400).
+    /// The message is nested too deeply (400).
     TooDeep: "too_deep", BAD_REQUEST, -32600,
-        "Invalid Request: the message nests too deep.";
-    /// The message is neither request, notification nor response of JSON-RPC 2.0 (400).
+        "Invalid Request: the message is nested too deeply.";
+    /// The message is not a request, notification or response of JSON-RPC 2.0 (400).
     InvalidEnvelope: "invalid_envelope", BAD_REQUEST, -32600,
         "Invalid Request: a message has jsonrpc 2.0 and either a method, a result or an error.";
-    /// The id is neither a string nor an integer of 64 bits, or it is too long, or a result has none
-    /// (400).
+    /// The id is neither a string nor a 64-bit integer, or it is too long, or a result has no id (400).
     InvalidId: "invalid_id", BAD_REQUEST, -32600,
         "Invalid Request: id must be a string of at most 256 bytes or an integer of 64 bits.";
-    /// A key stands twice, or some parsers read another key as one that matters (400).
+    /// A key is repeated, or some parsers take another key for one that the guard reads (400).
     AmbiguousKeys: "ambiguous_keys", BAD_REQUEST, -32600,
-        "Invalid Request: a key stands twice, or resembles a known one in case or before a NUL.";
-    /// A string holds half of a surrogate pair, so it is no Unicode text (400). See
+        "Invalid Request: a key is repeated, or resembles a known one in case or before a NUL.";
+    /// A string contains half of a surrogate pair, so it is not valid Unicode (400). See
     /// [`accept_lone_surrogates`](crate::SessionGuardBuilder::accept_lone_surrogates).
     LoneSurrogate: "lone_surrogate", BAD_REQUEST, -32600,
-        "Invalid Request: a string holds a lone surrogate; escape such characters in pairs.";
-    /// The message is of the modern era (2026-07-28 on), which this endpoint does not serve (400).
+        "Invalid Request: a string contains a lone surrogate; write surrogates in pairs.";
+    /// The message is of a sessionless revision (from 2026-07-28 on), and the endpoint serves none
+    /// (400).
     ModernEra: "modern_era", BAD_REQUEST, -32600,
         "Unsupported protocol version: this endpoint serves sessions; POST initialize first.";
-    /// A response under a header of the modern era, or with a claim: there are none (400).
+    /// A response in a sessionless revision, by its header or by a claim: these revisions have no
+    /// responses of clients (400).
     ModernResponse: "modern_response", BAD_REQUEST, -32600,
-        "Invalid Request: this protocol version has no requests that a client answers.";
-    /// The version claimed in `_meta` is no string (400).
+        "Invalid Request: a client sends no responses in this protocol version.";
+    /// The version that `_meta` claims is not a string (400).
     ClaimNotText: "claim_not_text", BAD_REQUEST, -32602,
         "Invalid params: io.modelcontextprotocol/protocolVersion in _meta must be a string.";
-    /// A request of the modern era without a claim (400).
+    /// A request of a sessionless revision does not claim its version in `_meta` (400).
     ClaimMissing: "claim_missing", BAD_REQUEST, -32602,
         "Invalid params: name the version as io.modelcontextprotocol/protocolVersion in _meta.";
-    /// `initialize` with a claim: the modern era has no such method (404).
+    /// `initialize` in a sessionless revision, where this method does not exist (404).
     ModernInitialize: "modern_initialize", NOT_FOUND, -32601,
         "Method not found: this protocol version has no initialize.";
-    /// `MCP-Protocol-Version`, `Mcp-Method` or `Mcp-Name` is missing, repeated, malformed, or
-    /// unlike the body (400).
+    /// `MCP-Protocol-Version`, `Mcp-Method` or `Mcp-Name` is missing, repeated, malformed, or different
+    /// from the body (400).
     HeaderMismatch: "header_mismatch", BAD_REQUEST, -32020,
         "Header mismatch: MCP-Protocol-Version, Mcp-Method and Mcp-Name must repeat the body.";
-    /// The version is not one that this endpoint serves, or the legacy era is refused (400).
+    /// The endpoint does not serve this version, or serves no revision with sessions (400).
     UnsupportedVersion: "unsupported_version", BAD_REQUEST, -32022,
         "Unsupported protocol version: use a supported one.";
-    /// The legacy era is refused and this is a notification or response (400).
+    /// A notification or response of a revision with sessions, and the endpoint serves none (400).
     LegacyEra: "legacy_era", BAD_REQUEST, -32600,
-        "Invalid Request: this endpoint serves no protocol version of sessions.";
+        "Invalid Request: this endpoint serves no protocol version with sessions.";
     /// Too many `subscriptions/listen` streams are open (503).
     TooManyListeners: "too_many_listeners", SERVICE_UNAVAILABLE, -32603,
         "Too many subscriptions are open: try again later.";
     /// `initialize` without an id (400).
     InitializeWithoutId: "initialize_without_id", BAD_REQUEST, -32600,
         "Invalid Request: initialize needs an id.";
-    /// `initialize` in a session (400).
-    // The official TypeScript server answers with these words; clients may know them.
+    /// `initialize` in an open session (400).
+    // The official TypeScript server answers with these words, and clients may rely on them.
     AlreadyInitialized: "already_initialized", BAD_REQUEST, -32600,
         "Server already initialized";
     /// A message other than `initialize` without a session id (400).
-    // The official Python server answers with these words. Mastra's client opens a new session if the
-    // text contains "session".
+    // The official Python server answers with these words. The client of Mastra opens a new session if
+    // the text contains "session".
     MissingSessionId: "missing_session_id", BAD_REQUEST, -32600,
         "Bad Request: Missing session ID";
-    /// The limit of sessions is reached (503).
+    /// The session limit is reached (503).
     TooManySessions: "too_many_sessions", SERVICE_UNAVAILABLE, -32603,
         "Too many sessions: try again later.";
-    /// Its owner has as many sessions as one may have, and all are in use (503).
+    /// The owner has reached its session limit, and all its sessions are in use (503).
     TooManyOwnSessions: "too_many_own_sessions", SERVICE_UNAVAILABLE, -32603,
         "Too many sessions of this owner are in use: end one, or try again later.";
-    /// The server is shutting down (503, with the seconds left in `Retry-After`; also the last event
-    /// of a stream of the modern era).
+    /// The server is shutting down (503, with the remaining seconds in `Retry-After`). Also the last
+    /// event of a stream of a sessionless revision.
     Draining: "draining", SERVICE_UNAVAILABLE, -32603,
         "The server is shutting down: try again, it or another will answer.";
-    /// The [store](crate::SessionGuardBuilder::store) can not be reached, and only it could tell (503).
+    /// The guard needs an answer of the [store](crate::SessionGuardBuilder::store), which cannot be
+    /// reached (503).
     StoreUnavailable: "store_unavailable", SERVICE_UNAVAILABLE, -32603,
         "Internal error: the server can not look sessions up now. Retry later.";
-    /// The id generator made no valid id that is free (503).
+    /// The id generator returned no valid, unused id (503).
     IdGeneratorFailed: "id_generator_failed", SERVICE_UNAVAILABLE, -32603,
-        "No session id could be made: try again later.";
-    /// The inner service's answer to `initialize` can not be judged: encoded, over 1 MiB, or with
-    /// an empty or repeated session id (502).
+        "The server could not create a session id: try again later.";
+    /// The guard cannot judge the inner service's answer to `initialize`: it is encoded, is over 1 MiB,
+    /// or has an empty or repeated session id (502).
     UnusableAnswer: "unusable_answer", BAD_GATEWAY, -32603,
         "The server's answer to initialize is encoded, too large or has a bad session id.";
     /// The inner service has no event stream for a GET (405).
     NoStream: "no_stream", METHOD_NOT_ALLOWED, -32600,
-        "This server has no event stream: go on without one, with POST.",
+        "This server has no event stream: continue without one, with POST.",
         allow: Some("POST, DELETE");
-    /// The session ended before the request was answered (200 with a JSON-RPC error, so that no
-    /// client repeats the call).
+    /// The session ended before the request was answered (200 with a JSON-RPC error, so that no client
+    /// repeats the call).
     SessionEnded: "session_ended", OK, -32603,
         "Session ended";
 }
 
 impl RefusalReason {
-    /// The reason's name in logs and metrics, in snake case.
+    /// Returns the name of the reason in logs and metrics, in snake case.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.row().name
@@ -229,8 +232,9 @@ impl RefusalReason {
         self.row().allow
     }
 
-    /// These 404 and 403 speak of no request, so they carry no id: with one, a client would take the
-    /// 404 for the answer to its call and never learn that its session is over.
+    /// Returns whether the refusal never carries the request's id. These 404s and 403s are not about one
+    /// request. With the id, a client would take the 404 for the answer to its call, and would not learn
+    /// that its session has ended.
     pub(crate) fn never_has_an_id(self) -> bool {
         self.row().never_has_an_id
     }
@@ -251,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_is_its_own_and_stands_in_json_as_it_is() {
+    fn texts_are_unique_and_need_no_escape_in_json() {
         for reason in RefusalReason::ALL {
             let text = reason.message();
             println!("{} {} {text}", reason.status().as_u16(), reason.code());
@@ -268,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_only_those_of_the_specifications() {
+    fn codes_are_from_the_specifications_only() {
         assert!(
             RefusalReason::ALL
                 .iter()

@@ -1,18 +1,19 @@
-//! What every [`McpSessionStore`] must do, as tests. Feature `test-util`.
+//! The tests that every [`McpSessionStore`] must pass (feature `test-util`).
 //!
 //! ```
 //! use mcp_session_guard::store::{MemoryStore, conformance};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {
-//! // Two ways to one store, as two processes have them.
+//! // Two handles to one store, as two processes have them.
 //! let store = MemoryStore::new();
 //! conformance::check(&store, &store.clone()).await;
 //! # }
 //! ```
 //!
-//! Keys are drawn anew by each run, so the store need not be empty. Sessions expire after a second at
-//! most, by tokio's clock and the store's own: pause tokio's only for a store that follows it.
+//! Each run creates new keys, so the store need not be empty. The tests wait up to one second, by tokio's
+//! clock, for a session that expires by the store's clock. Pause tokio's clock only if the store uses it
+//! too.
 
 use std::fmt;
 use std::pin::Pin;
@@ -27,18 +28,18 @@ use super::{
     McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvent, StoreEvents,
 };
 
-/// Checks [all] cases, one after the other.
+/// Checks [all] cases, one after another.
 ///
 /// # Panics
 ///
-/// The store does not behave so; the message begins with the name of the case.
+/// Panics if the store fails a case. The message begins with the name of the case.
 pub async fn check(one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
     for case in all() {
         case.check(one, other).await;
     }
 }
 
-/// Every case, for harnesses that show each as a test of its own.
+/// Returns all cases, for harnesses that show each one as a separate test.
 #[must_use]
 pub fn all() -> Vec<Case> {
     macro_rules! cases {
@@ -50,27 +51,27 @@ pub fn all() -> Vec<Case> {
         };
     }
     cases! {
-        what_is_created_is_loaded_by_everybody
-        a_key_that_was_never_created_is_none
-        what_is_there_is_not_overwritten
-        of_many_that_create_one_key_at_once_one_succeeds
-        of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds
-        scopes_ids_and_owners_of_any_letters_are_kept_apart
+        a_created_session_loads_through_both_handles
+        a_key_that_was_never_created_loads_none
+        create_does_not_overwrite_a_session
+        one_of_many_concurrent_creates_of_a_key_succeeds
+        one_of_many_concurrent_creates_succeeds_after_the_owner_was_removed
+        scopes_ids_and_owners_with_special_characters_stay_separate
         a_session_expires_and_its_key_is_free_again
-        a_refresh_puts_off_the_end_and_never_brings_it_nearer
-        a_refresh_tells_of_each_in_order_and_brings_none_back
-        what_is_removed_is_gone_for_everybody
-        an_owners_sessions_end_in_every_scope_and_nobody_elses
-        what_an_owner_opens_later_is_not_concerned
-        a_key_that_changed_hands_ends_with_its_last_owner_alone
-        every_end_is_told_before_the_heartbeat_behind_it
-        heartbeats_come_three_times_a_lease_and_are_fresh
-        a_call_that_is_given_up_leaves_the_store_usable
+        a_refresh_postpones_the_expiry_and_never_shortens_it
+        a_refresh_answers_in_order_and_restores_no_session
+        a_removed_session_loads_through_no_handle
+        remove_owner_ends_only_that_owners_sessions_in_every_scope
+        remove_owner_does_not_end_later_sessions
+        a_reused_key_ends_with_its_latest_owner_only
+        every_end_is_announced_before_the_next_heartbeat
+        heartbeats_come_three_times_per_lease_and_are_fresh
+        a_cancelled_call_leaves_the_store_usable
         debug_shows_no_id
     }
 }
 
-/// One sentence of the contract, and how it is checked.
+/// One sentence of the contract, with its check.
 #[derive(Clone, Copy)]
 pub struct Case {
     name: &'static str,
@@ -78,21 +79,24 @@ pub struct Case {
 }
 
 impl Case {
-    /// The sentence, its words joined by underscores.
+    /// Returns the sentence, its words joined by underscores.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Checks it with two ways to one store, as two processes have them. Gives up after 30 seconds.
+    /// Checks the case with two handles to one store, as two processes have them.
     ///
     /// # Panics
     ///
-    /// The store does not behave so.
+    /// Panics if the store fails the case, or does not answer within 30 seconds.
     pub async fn check(&self, one: &dyn McpSessionStore, other: &dyn McpSessionStore) {
         let name = self.name;
-        let checked = timeout(PATIENCE, (self.run)(Stores { name, one, other }));
-        assert!(checked.await.is_ok(), "{name}: it did not answer in time");
+        let checked = timeout(TIME_LIMIT, (self.run)(Stores { name, one, other }));
+        assert!(
+            checked.await.is_ok(),
+            "{name}: the store did not answer in time"
+        );
     }
 }
 
@@ -102,7 +106,7 @@ impl fmt::Debug for Case {
     }
 }
 
-async fn what_is_created_is_loaded_by_everybody(stores: Stores<'_>) {
+async fn a_created_session_loads_through_both_handles(stores: Stores<'_>) {
     let key = key("");
     let largest: Vec<u8> = (0..8 << 10).map(|byte: u32| byte as u8).collect();
     stores.created(stores.create(&key, &largest, None).await);
@@ -110,11 +114,11 @@ async fn what_is_created_is_loaded_by_everybody(stores: Stores<'_>) {
     stores.is(stores.other.load(&key).await, Some(largest));
 }
 
-async fn a_key_that_was_never_created_is_none(stores: Stores<'_>) {
+async fn a_key_that_was_never_created_loads_none(stores: Stores<'_>) {
     stores.is(stores.one.load(&key("")).await, None);
 }
 
-async fn what_is_there_is_not_overwritten(stores: Stores<'_>) {
+async fn create_does_not_overwrite_a_session(stores: Stores<'_>) {
     let key = key("");
     stores.created(stores.create(&key, b"first", None).await);
     let again = stores.other.create(new(&key, b"second", None, LONG)).await;
@@ -122,7 +126,7 @@ async fn what_is_there_is_not_overwritten(stores: Stores<'_>) {
     stores.is(stores.one.load(&key).await, Some(b"first".to_vec()));
 }
 
-async fn of_many_that_create_one_key_at_once_one_succeeds(stores: Stores<'_>) {
+async fn one_of_many_concurrent_creates_of_a_key_succeeds(stores: Stores<'_>) {
     let key = key("");
     let creations = (0..20_usize).map(|number| {
         let store = [stores.one, stores.other][number % 2];
@@ -130,10 +134,10 @@ async fn of_many_that_create_one_key_at_once_one_succeeds(stores: Stores<'_>) {
     });
     let created = join_all(creations).await;
     let created = created.iter().filter(|created| matches!(created, Ok(true)));
-    stores.that(created.count() == 1, "not one of twenty succeeded");
+    stores.that(created.count() == 1, "not exactly one of twenty succeeded");
 }
 
-async fn of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds(stores: Stores<'_>) {
+async fn one_of_many_concurrent_creates_succeeds_after_the_owner_was_removed(stores: Stores<'_>) {
     let (alice, key) = (owner(), key(""));
     stores.created(stores.create(&key, b"old", Some(&alice)).await);
     stores.done(stores.one.remove_owner(&alice).await);
@@ -144,14 +148,14 @@ async fn of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds(stores:
         store.create(new(&key, value, owner, LONG))
     });
     let created = join_all(creations).await;
-    let kept = created.iter().zip(&values);
-    let kept = kept.filter(|(created, _)| matches!(created, Ok(true)));
-    let kept: Vec<Vec<u8>> = kept.map(|(_, value)| value.to_vec()).collect();
-    stores.that(kept.len() == 1, "not one of twenty succeeded");
-    stores.is(stores.one.load(&key).await, kept.first().cloned());
+    let stored = created.iter().zip(&values);
+    let stored = stored.filter(|(created, _)| matches!(created, Ok(true)));
+    let stored: Vec<Vec<u8>> = stored.map(|(_, value)| value.to_vec()).collect();
+    stores.that(stored.len() == 1, "not exactly one of twenty succeeded");
+    stores.is(stores.one.load(&key).await, stored.first().cloned());
 }
 
-async fn scopes_ids_and_owners_of_any_letters_are_kept_apart(stores: Stores<'_>) {
+async fn scopes_ids_and_owners_with_special_characters_stay_separate(stores: Stores<'_>) {
     let run = Uuid::new_v4();
     let ids = [
         "", ":", "}", "{", "*", "?", "[a]", "'", "\"", "\\", "%", ":x",
@@ -181,10 +185,10 @@ async fn scopes_ids_and_owners_of_any_letters_are_kept_apart(stores: Stores<'_>)
     for (key, _, value) in &keys {
         stores.is(stores.other.load(key).await, Some(value.clone()));
     }
-    let gone = format!("{run}*");
-    stores.done(stores.one.remove_owner(&gone).await);
+    let removed = format!("{run}*");
+    stores.done(stores.one.remove_owner(&removed).await);
     for (key, owner, value) in keys {
-        let left = (owner != gone).then_some(value);
+        let left = (owner != removed).then_some(value);
         stores.is(stores.other.load(&key).await, left);
     }
 }
@@ -199,25 +203,30 @@ async fn a_session_expires_and_its_key_is_free_again(stores: Stores<'_>) {
     stores.is(stores.one.load(&key).await, Some(b"second".to_vec()));
 }
 
-async fn a_refresh_puts_off_the_end_and_never_brings_it_nearer(stores: Stores<'_>) {
-    let [put_off, nearer] = [key(""), key("")];
-    stores.created(stores.one.create(new(&put_off, b"x", None, SHORT)).await);
-    stores.created(stores.one.create(new(&nearer, b"y", None, LONG)).await);
-    let both = [refresh(&put_off, LONG), refresh(&nearer, SHORT)];
+async fn a_refresh_postpones_the_expiry_and_never_shortens_it(stores: Stores<'_>) {
+    let [postponed, not_shortened] = [key(""), key("")];
+    stores.created(stores.one.create(new(&postponed, b"x", None, SHORT)).await);
+    stores.created(
+        stores
+            .one
+            .create(new(&not_shortened, b"y", None, LONG))
+            .await,
+    );
+    let both = [refresh(&postponed, LONG), refresh(&not_shortened, SHORT)];
     let refreshed = stores.other.refresh(&both);
     stores.is(refreshed.await, vec![true, true]);
     sleep(SHORT * 2).await;
-    stores.is(stores.one.load(&put_off).await, Some(b"x".to_vec()));
-    stores.is(stores.one.load(&nearer).await, Some(b"y".to_vec()));
+    stores.is(stores.one.load(&postponed).await, Some(b"x".to_vec()));
+    stores.is(stores.one.load(&not_shortened).await, Some(b"y".to_vec()));
 }
 
-async fn a_refresh_tells_of_each_in_order_and_brings_none_back(stores: Stores<'_>) {
-    let [kept, removed, unknown, last] = [key("a"), key("a"), key("b"), key("")];
-    for key in [&kept, &removed, &last] {
+async fn a_refresh_answers_in_order_and_restores_no_session(stores: Stores<'_>) {
+    let [first, removed, unknown, last] = [key("a"), key("a"), key("b"), key("")];
+    for key in [&first, &removed, &last] {
         stores.created(stores.create(key, b"x", None).await);
     }
     stores.done(stores.other.remove(&removed).await);
-    let all = [&kept, &removed, &unknown, &last].map(|key| refresh(key, LONG));
+    let all = [&first, &removed, &unknown, &last].map(|key| refresh(key, LONG));
     stores.is(
         stores.one.refresh(&all).await,
         vec![true, false, false, true],
@@ -227,25 +236,25 @@ async fn a_refresh_tells_of_each_in_order_and_brings_none_back(stores: Stores<'_
     stores.is(stores.one.load(&unknown).await, None);
 }
 
-async fn what_is_removed_is_gone_for_everybody(stores: Stores<'_>) {
+async fn a_removed_session_loads_through_no_handle(stores: Stores<'_>) {
     let key = key("a");
     stores.created(stores.create(&key, b"x", Some("owner")).await);
     stores.done(stores.other.remove(&key).await);
     stores.is(stores.one.load(&key).await, None);
     stores.is(stores.other.load(&key).await, None);
-    // No error either, for a process may know what the store does not.
+    // This is not an error: a process may know a session that the store does not know.
     stores.done(stores.other.remove(&key).await);
     stores.created(stores.create(&key, b"y", None).await);
 }
 
-async fn an_owners_sessions_end_in_every_scope_and_nobody_elses(stores: Stores<'_>) {
+async fn remove_owner_ends_only_that_owners_sessions_in_every_scope(stores: Stores<'_>) {
     let [alice, bob] = [owner(), owner()];
-    let (here, there, bobs, nobodys) = (key(""), key("a"), key("a"), key(""));
+    let (here, there, bobs, anonymous) = (key(""), key("a"), key("a"), key(""));
     for (key, owner) in [
         (&here, Some(&alice)),
         (&there, Some(&alice)),
         (&bobs, Some(&bob)),
-        (&nobodys, None),
+        (&anonymous, None),
     ] {
         let created = stores.create(key, b"x", owner.map(String::as_str)).await;
         stores.created(created);
@@ -254,22 +263,22 @@ async fn an_owners_sessions_end_in_every_scope_and_nobody_elses(stores: Stores<'
     stores.is(stores.one.load(&here).await, None);
     stores.is(stores.one.load(&there).await, None);
     stores.is(stores.one.load(&bobs).await, Some(b"x".to_vec()));
-    stores.is(stores.one.load(&nobodys).await, Some(b"x".to_vec()));
+    stores.is(stores.one.load(&anonymous).await, Some(b"x".to_vec()));
     stores.done(stores.one.remove_owner(&owner()).await);
 }
 
-async fn what_an_owner_opens_later_is_not_concerned(stores: Stores<'_>) {
+async fn remove_owner_does_not_end_later_sessions(stores: Stores<'_>) {
     let (alice, key) = (owner(), key(""));
     stores.created(stores.create(&key, b"x", Some(&alice)).await);
     stores.done(stores.one.remove_owner(&alice).await);
     stores.created(stores.create(&key, b"y", Some(&alice)).await);
     stores.is(stores.other.load(&key).await, Some(b"y".to_vec()));
-    // Nor is it forgotten.
+    // The store still knows that the session belongs to the owner.
     stores.done(stores.other.remove_owner(&alice).await);
     stores.is(stores.one.load(&key).await, None);
 }
 
-async fn a_key_that_changed_hands_ends_with_its_last_owner_alone(stores: Stores<'_>) {
+async fn a_reused_key_ends_with_its_latest_owner_only(stores: Stores<'_>) {
     let (alice, bob) = (owner(), owner());
     let [removed, expired] = [key(""), key("")];
     stores.created(stores.create(&removed, b"x", Some(&alice)).await);
@@ -290,7 +299,7 @@ async fn a_key_that_changed_hands_ends_with_its_last_owner_alone(stores: Stores<
     }
 }
 
-async fn every_end_is_told_before_the_heartbeat_behind_it(stores: Stores<'_>) {
+async fn every_end_is_announced_before_the_next_heartbeat(stores: Stores<'_>) {
     let Some(mut ends) = stores.subscribe(stores.one).await else {
         return;
     };
@@ -300,24 +309,30 @@ async fn every_end_is_told_before_the_heartbeat_behind_it(stores: Stores<'_>) {
     stores.done(stores.other.remove(&unknown).await);
     stores.done(stores.one.remove(&own).await);
     stores.done(stores.other.remove_owner(&alice).await);
-    let behind = Instant::now();
+    let after_the_ends = Instant::now();
     let (mut ended, mut owners) = (Vec::new(), Vec::new());
     loop {
         match stores.next(&mut ends).await {
-            StoreEvent::Heartbeat { as_of } if as_of >= behind => break,
+            StoreEvent::Heartbeat { as_of } if as_of >= after_the_ends => break,
             StoreEvent::Heartbeat { .. } => {}
             StoreEvent::Ended(key) => ended.push(key),
             StoreEvent::OwnerEnded(owner) => owners.push(owner),
         }
     }
     for key in [key, unknown, own] {
-        stores.that(ended.contains(&key), "the end of a session was not told");
+        stores.that(
+            ended.contains(&key),
+            "the end of a session was not announced",
+        );
     }
-    let is_told = owners.iter().any(|owner| **owner == *alice);
-    stores.that(is_told, "the end of an owner's sessions was not told");
+    let is_announced = owners.iter().any(|owner| **owner == *alice);
+    stores.that(
+        is_announced,
+        "the end of an owner's sessions was not announced",
+    );
 }
 
-async fn heartbeats_come_three_times_a_lease_and_are_fresh(stores: Stores<'_>) {
+async fn heartbeats_come_three_times_per_lease_and_are_fresh(stores: Stores<'_>) {
     let asked = Instant::now();
     let Some(mut ends) = stores.subscribe(stores.one).await else {
         return;
@@ -327,17 +342,20 @@ async fn heartbeats_come_three_times_a_lease_and_are_fresh(stores: Stores<'_>) {
     let mut newest = asked;
     while heartbeats < 6 {
         if let StoreEvent::Heartbeat { as_of } = stores.next(&mut ends).await {
-            stores.that(as_of >= newest, "a heartbeat is older than the one before");
-            stores.that(as_of <= Instant::now(), "a heartbeat is of the future");
+            stores.that(
+                as_of >= newest,
+                "a heartbeat is older than the previous one",
+            );
+            stores.that(as_of <= Instant::now(), "a heartbeat is in the future");
             newest = as_of;
             heartbeats += 1;
         }
     }
-    // Half as much again, for machines that have more to do.
+    // Six heartbeats take two leases. The third lease is a reserve for a busy machine.
     stores.that(began.elapsed() <= LEASE * 3, "heartbeats come too late");
 }
 
-async fn a_call_that_is_given_up_leaves_the_store_usable(stores: Stores<'_>) {
+async fn a_cancelled_call_leaves_the_store_usable(stores: Stores<'_>) {
     let (alice, key) = (owner(), key(""));
     for _ in 0..50 {
         let session = new(&key, b"x", Some(&alice), LONG);
@@ -362,7 +380,7 @@ async fn debug_shows_no_id(stores: Stores<'_>) {
     }
 }
 
-/// Two ways to one store, and the case that is checked.
+/// Two handles to one store, and the name of the case under test.
 #[derive(Clone, Copy)]
 struct Stores<'a> {
     name: &'static str,
@@ -380,7 +398,7 @@ impl Stores<'_> {
         self.one.create(new(key, value, owner, LONG)).await
     }
 
-    /// The ends from now on, where the store has any to tell.
+    /// Returns the stream of ends from now on, or `None` if the store has none.
     async fn subscribe(&self, store: &dyn McpSessionStore) -> Option<StoreEvents> {
         match store.subscribe(LEASE)?.await {
             Ok(ends) => Some(ends),
@@ -392,7 +410,7 @@ impl Stores<'_> {
         match ends.next().await {
             Some(Ok(event)) => event,
             Some(Err(error)) => panic!("{}: {error}", self.name),
-            None => panic!("{}: the ends are over", self.name),
+            None => panic!("{}: the stream of ends ended", self.name),
         }
     }
 
@@ -446,4 +464,4 @@ fn refresh(key: &SessionKey, expires_in: Duration) -> Refresh {
 const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(60);
 const LEASE: Duration = Duration::from_millis(1500);
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIME_LIMIT: Duration = Duration::from_secs(30);

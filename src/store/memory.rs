@@ -1,4 +1,4 @@
-//! A store in memory, for tests: clones of it are the same store, as two processes see it.
+//! A store in memory, for tests. Its clones share one store, as two processes do.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,51 +16,52 @@ use super::{
     StoreFuture,
 };
 
-/// A store that ends with its process, for tests of your own: clones share what they keep, so guards
-/// with a clone each are as two machines with one store. It can be told to
-/// [fail](Self::set_fault). Feature `test-util`.
+/// A store in memory, for your own tests (feature `test-util`).
 ///
-/// It follows tokio's clock, also where a test has paused it.
+/// Clones share one store, so two guards with a clone each behave like two machines with one store.
+/// [`set_fault`](Self::set_fault) makes the store fail.
+///
+/// The store uses tokio's clock, even if a test has paused it.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Mutex<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    kept: HashMap<SessionKey, Kept>,
+    sessions: HashMap<SessionKey, StoredSession>,
     listeners: Vec<UnboundedSender<StoreEvent>>,
     fault: Fault,
     calls: usize,
 }
 
-struct Kept {
+struct StoredSession {
     value: Vec<u8>,
     owner: Option<Box<str>>,
     expires: Instant,
 }
 
-/// What is wrong with a [`MemoryStore`].
+/// The fault of a [`MemoryStore`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing.
+    /// No fault. This is the default.
     #[default]
     None,
-    /// Every call fails, and streams of ends with it.
+    /// Every call fails, and so does every stream of ends.
     Down,
-    /// No call is ever answered, and streams of ends fall silent.
+    /// The store never answers a call, and streams of ends fall silent.
     Silent,
-    /// Calls are answered, but streams of ends fall silent.
+    /// The store answers calls, but streams of ends fall silent.
     Deaf,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// From now on this is wrong with it.
+    /// Sets the fault of the store and of all its clones, from now on.
     pub fn set_fault(&self, fault: Fault) {
         let mut inner = self.lock();
         inner.fault = fault;
@@ -69,36 +70,40 @@ impl MemoryStore {
         }
     }
 
-    /// How many calls there were so far, whatever became of them.
+    /// Returns the number of calls so far, including those that failed.
     #[must_use]
     pub fn calls(&self) -> usize {
         self.lock().calls
     }
 
-    /// How many sessions it keeps.
+    /// Returns the number of sessions, without expired ones.
     #[must_use]
     pub fn len(&self) -> usize {
         let now = Instant::now();
         let inner = self.lock();
-        inner.kept.values().filter(|kept| kept.is_good(now)).count()
+        inner
+            .sessions
+            .values()
+            .filter(|stored| stored.is_live(now))
+            .count()
     }
 
-    /// Whether it keeps none.
+    /// Returns whether the store has no session, apart from expired ones.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Replaces the value of every session, to see what a guard makes of it.
+    /// Replaces the value of every session, to test what a guard does with it.
     pub fn overwrite(&self, value: &[u8]) {
-        for kept in self.lock().kept.values_mut() {
-            kept.value = value.to_owned();
+        for stored in self.lock().sessions.values_mut() {
+            stored.value = value.to_owned();
         }
     }
 
-    /// Forgets everything without a word to anybody, as a database that lost its disk does.
+    /// Forgets all sessions without an event, like a database that lost its disk.
     pub fn forget(&self) {
-        self.lock().kept.clear();
+        self.lock().sessions.clear();
     }
 
     fn fault(&self) -> Fault {
@@ -109,19 +114,19 @@ impl MemoryStore {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a call as the store's fault has it.
+    /// Answers a call, or fails as the store's fault requires.
     fn answer<'a, T: Send + 'a>(
         &'a self,
-        act: impl FnOnce(&mut Inner, Instant) -> T + Send + 'a,
+        run: impl FnOnce(&mut Inner, Instant) -> T + Send + 'a,
     ) -> StoreFuture<'a, T> {
         Box::pin(async move {
-            // As one that is elsewhere, it never answers at once.
+            // A remote store never answers in the first poll, so this one does not either.
             yield_now().await;
             let fault = {
                 let mut inner = self.lock();
                 inner.calls += 1;
                 match inner.fault {
-                    Fault::None | Fault::Deaf => return Ok(act(&mut inner, Instant::now())),
+                    Fault::None | Fault::Deaf => return Ok(run(&mut inner, Instant::now())),
                     fault => fault,
                 }
             };
@@ -136,14 +141,14 @@ impl MemoryStore {
 impl McpSessionStore for MemoryStore {
     fn create<'a>(&'a self, session: NewSession<'a>) -> StoreFuture<'a, bool> {
         self.answer(move |inner, now| {
-            let is_free = !inner.is_kept(session.key, now);
+            let is_free = !inner.has(session.key, now);
             if is_free {
-                let kept = Kept {
+                let stored = StoredSession {
                     value: session.value.to_owned(),
                     owner: session.owner.map(Into::into),
                     expires: now + session.expires_in,
                 };
-                inner.kept.insert(session.key.clone(), kept);
+                inner.sessions.insert(session.key.clone(), stored);
             }
             is_free
         })
@@ -151,8 +156,8 @@ impl McpSessionStore for MemoryStore {
 
     fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<Vec<u8>>> {
         self.answer(move |inner, now| {
-            let kept = inner.kept.get(key).filter(|kept| kept.is_good(now));
-            kept.map(|kept| kept.value.clone())
+            let stored = inner.sessions.get(key).filter(|stored| stored.is_live(now));
+            stored.map(|stored| stored.value.clone())
         })
     }
 
@@ -160,11 +165,11 @@ impl McpSessionStore for MemoryStore {
         self.answer(move |inner, now| {
             let mut refreshed = Vec::with_capacity(sessions.len());
             for session in sessions {
-                let is_kept = inner.is_kept(&session.key, now);
-                if let (true, Some(kept)) = (is_kept, inner.kept.get_mut(&session.key)) {
-                    kept.expires = kept.expires.max(now + session.expires_in);
+                let is_stored = inner.has(&session.key, now);
+                if let (true, Some(stored)) = (is_stored, inner.sessions.get_mut(&session.key)) {
+                    stored.expires = stored.expires.max(now + session.expires_in);
                 }
-                refreshed.push(is_kept);
+                refreshed.push(is_stored);
             }
             refreshed
         })
@@ -172,17 +177,17 @@ impl McpSessionStore for MemoryStore {
 
     fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
         self.answer(move |inner, _| {
-            inner.kept.remove(key);
-            inner.tell(&StoreEvent::Ended(key.clone()));
+            inner.sessions.remove(key);
+            inner.notify(&StoreEvent::Ended(key.clone()));
         })
     }
 
     fn remove_owner<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()> {
         self.answer(move |inner, _| {
             inner
-                .kept
-                .retain(|_, kept| kept.owner.as_deref() != Some(owner));
-            inner.tell(&StoreEvent::OwnerEnded(owner.into()));
+                .sessions
+                .retain(|_, stored| stored.owner.as_deref() != Some(owner));
+            inner.notify(&StoreEvent::OwnerEnded(owner.into()));
         })
     }
 
@@ -199,23 +204,26 @@ impl McpSessionStore for MemoryStore {
 }
 
 impl Inner {
-    fn is_kept(&self, key: &SessionKey, now: Instant) -> bool {
-        self.kept.get(key).is_some_and(|kept| kept.is_good(now))
+    fn has(&self, key: &SessionKey, now: Instant) -> bool {
+        self.sessions
+            .get(key)
+            .is_some_and(|stored| stored.is_live(now))
     }
 
-    fn tell(&mut self, event: &StoreEvent) {
+    fn notify(&mut self, event: &StoreEvent) {
         self.listeners
             .retain(|listener| listener.send(event.clone()).is_ok());
     }
 }
 
-impl Kept {
-    fn is_good(&self, now: Instant) -> bool {
+impl StoredSession {
+    fn is_live(&self, now: Instant) -> bool {
         now < self.expires
     }
 }
 
-/// The events of one listener, with a heartbeat in every `pause`.
+/// Returns the events of one listener, with a heartbeat at the start and whenever `pause` passes without
+/// an event.
 fn follow(
     store: MemoryStore,
     events: UnboundedReceiver<StoreEvent>,
@@ -230,12 +238,12 @@ fn follow(
                 as_of: Instant::now(),
             }),
         };
-        let mut is_missed = false;
+        let mut may_have_missed = false;
         while matches!(store.fault(), Fault::Silent | Fault::Deaf) {
-            is_missed = true;
+            may_have_missed = true;
             sleep(pause).await;
         }
-        let event = match is_missed || store.fault() == Fault::Down {
+        let event = match may_have_missed || store.fault() == Fault::Down {
             true => Err(failure()),
             false => event,
         };
@@ -245,7 +253,7 @@ fn follow(
 }
 
 fn failure() -> StoreError {
-    StoreError::new("it was told to fail")
+    StoreError::new("the test made this store fail")
 }
 
 impl fmt::Debug for MemoryStore {

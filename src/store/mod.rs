@@ -1,35 +1,35 @@
-//! What outlives the process: the contract of a store, what is kept in one, and how a guard uses it.
+//! Session stores: the contract of a store, the stores of this crate, and their settings.
 //!
 //! | store | feature | for |
 //! |---|---|---|
-//! | `FileStore` | `redb` | one machine: one file |
-//! | `RedisStore`, its module `redis` | `redis`, with TLS `redis-tls` | several machines |
+//! | `FileStore` | `redb` | one process, with one file |
+//! | `RedisStore`, its module `redis` | `redis`, with TLS `redis-tls` | several processes or machines |
 //! | `MemoryStore` | `test-util` | tests |
-//! | your own [`McpSessionStore`] | | `conformance` (`test-util`) is the suite that it must pass |
+//! | your own [`McpSessionStore`] | | it must pass the tests in `conformance` (`test-util`) |
 //!
-//! # What survival means for the inner service
+//! # The inner service after a restart
 //!
-//! The guard's session goes on: id, owner, client, protocol version, age. What is in flight is lost
-//! with the process: clients open their GET streams again by themselves, and a call that was not
-//! answered fails, or waits for its client's own timeout. What the inner service keeps is its own
-//! affair:
+//! The guard's session continues, with its id, owner, client, protocol version and age. Requests and
+//! streams in flight are lost with the process. Clients reopen their GET streams by themselves. A call
+//! that was not answered fails, or waits for its client's own timeout. The rest depends on the inner
+//! service:
 //!
-//! - **It keeps nothing, or keeps it on a disk under the guard's id**
-//!   ([`McpSession::id`](crate::McpSession::id), a secret; fingerprints differ from process to
-//!   process): it just works. `examples/durable.rs` is such a server.
+//! - **It has no state, or stores it on disk under the guard's id**
+//!   ([`McpSession::id`](crate::McpSession::id), a secret; fingerprints differ from process to process):
+//!   it works without changes. `examples/durable.rs` is an example.
 //! - **Its handlers put state into the session**
-//!   ([`state_or_insert_with`](crate::McpSession::state_or_insert_with)): that is memory, and is not
-//!   kept. After a restart the session begins with none, so a handler makes it anew from what is
-//!   durable.
+//!   ([`state_or_insert_with`](crate::McpSession::state_or_insert_with)): this state is in memory, and
+//!   the store does not have it. After a restart the session has no state, so a handler creates it again
+//!   from durable data.
 //! - **It has session ids of its own** (rmcp's `StreamableHttpService`, any server behind a gateway):
-//!   the guard keeps that id too and goes on sending it. If the inner service can restore the session
-//!   by it, the session goes on. rmcp can: give it a `session_store`, which keeps how each client
-//!   introduced itself; a `FileStore` will do, the guard's own, in `examples/durable_rmcp.rs`. If it
-//!   can not, it answers 404, on which the guard's session ends and the client gets a clean 404, by
-//!   which it may open another.
-//! - **It lives on another machine than the process that is asked**:
-//!   [`McpSession::opened_on`](crate::McpSession::opened_on) tells where a session was opened, for a
-//!   proxy that sends its requests there.
+//!   the guard stores this id too and continues to send it. If the inner service can restore its session
+//!   by the id, the session continues. rmcp can: give it a `session_store`, which stores the
+//!   `initialize` of each client. The guard's own `FileStore` can do this, as in
+//!   `examples/durable_rmcp.rs`. If the inner service cannot restore its session, it answers 404. The
+//!   guard then ends the session and answers 404, on which the client may open another.
+//! - **It runs on another machine than the process that got the request**:
+//!   [`McpSession::opened_on`](crate::McpSession::opened_on) names the node that opened the session, so
+//!   that a proxy can send its requests there.
 
 #[cfg(feature = "test-util")]
 pub mod conformance;
@@ -60,86 +60,98 @@ pub use self::redis::RedisOptions;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 
-/// Where sessions are kept so that they outlive the process and are known to others; given to
-/// [`SessionGuardBuilder::store`](crate::SessionGuardBuilder::store).
+/// Stores sessions, so that they outlive the process and other processes know them.
 ///
-/// A session that a process knows is served from its memory; the store is asked for ids that are
-/// unknown, told of openings and ends, and listened to for the ends that others bring about.
+/// Pass a store to [`SessionGuardBuilder::store`](crate::SessionGuardBuilder::store). The guard serves
+/// the sessions that it knows from memory. It loads unknown ids from the store, writes openings and ends
+/// to it, and subscribes to the ends on other nodes.
 ///
 /// # Contract
 ///
-/// **What is trusted.** Nothing that a store hands out: a value that the guard can not read is
-/// answered like an unknown id, 404. Keys and values are secrets, for an id lets its bearer speak in
-/// the session; an owner's name may be personal.
+/// **Trust.** The guard trusts nothing that a store returns. It answers a value that it cannot read like
+/// an unknown id: 404. Keys and values are secrets, because a client that has an id can use its session.
+/// The name of an owner may be personal data.
 ///
-/// **What may be lost.** Refreshes: a session then ends up to a tenth of the idle timeout early.
-/// Neither a [`create`](Self::create) nor a [`remove`](Self::remove) that has answered may be lost
-/// when the process dies; where a store can not promise that (a Redis that does not write each
-/// command to disk), its documentation says what it loses.
+/// **Loss.** A store may lose refreshes: a session then ends up to a tenth of the idle timeout early. It
+/// must not lose a [`create`](Self::create) or a [`remove`](Self::remove) that it has answered, even if
+/// the process dies. A store that cannot promise this (a Redis that does not write each command to disk)
+/// documents what it loses.
 ///
-/// **What an error does.** The guard fails closed: an `initialize` and a request with an id that is
-/// not known here are answered 503. A session that is known here goes on as long as the
-/// [lease](StoreOptions::lease) and the
-/// [grace](StoreOptions::grace) last, then 503 too. `remove` and
-/// [`remove_owner`](Self::remove_owner) are tried again until they succeed.
+/// **Errors.** The guard fails closed: it answers 503 to `initialize` and to requests with an id that
+/// this process does not know. It serves a session that it knows until the [lease](StoreOptions::lease)
+/// and the [grace](StoreOptions::grace) are over, then it answers 503 too. It retries `remove` and
+/// [`remove_owner`](Self::remove_owner) until they succeed.
 ///
-/// **Time.** Every call is given up after the
-/// [timeout](StoreOptions::timeout): its future is dropped. What it has sent may
-/// have been done or not; every method can be called again with the same arguments. A store keeps the
-/// time by its own clock, never by this machine's.
+/// **Time.** The guard gives up a call after the [timeout](StoreOptions::timeout): it drops the future.
+/// The store may or may not have carried out the call, so each method can be called again with the same
+/// arguments. A store uses its own clock, never the clock of this machine.
 ///
-/// **Runtime.** Futures are polled on the guard's tokio runtime and must not block it.
+/// **Runtime.** The guard polls the futures on its tokio runtime. They must not block.
 ///
-/// `store::conformance` (feature `test-util`) is the suite that every store must pass.
+/// **Tests.** Every store must pass `store::conformance` (feature `test-util`).
 pub trait McpSessionStore: fmt::Debug + Send + Sync + 'static {
-    /// Keeps a session that has just opened, unless there is one under this key: then `false`, and
-    /// the one that is there stays as it is.
+    /// Stores a session that has just opened, unless there is one under this key.
+    ///
+    /// Returns whether it stored the session. If not, the existing session stays unchanged.
     ///
     /// # Errors
     ///
-    /// The session may have been kept or not; the guard opens none.
+    /// The session may or may not have been stored. The guard does not open it.
     fn create<'a>(&'a self, session: NewSession<'a>) -> StoreFuture<'a, bool>;
 
-    /// The value under this key; `None` if there is none, it has expired, was removed, or its
-    /// owner's sessions were removed after it was created.
+    /// Returns the value under this key.
+    ///
+    /// Returns `None` if there is none, if it has expired or was removed, or if its owner's sessions
+    /// were removed after it was created.
     ///
     /// # Errors
     ///
-    /// It is not known whether there is one.
+    /// The session may or may not exist.
     fn load<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, Option<Vec<u8>>>;
 
-    /// Puts off the expiry of sessions that are in use: each expires when its time has passed from
-    /// now, or when it would have anyway if that is later. Tells of each, in the same order, whether
-    /// it is still there; one that is not stays away.
+    /// Postpones the expiry of sessions that are in use.
+    ///
+    /// Each session expires when its `expires_in` has passed from now, or at its present expiry if that
+    /// is later. Returns, in the same order, whether each session still exists. A session that no longer
+    /// exists is not restored.
     ///
     /// # Errors
     ///
-    /// Some may have been put off.
+    /// Some sessions may have been refreshed.
     fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>>;
 
-    /// Ends a session: from the answer on nobody loads it, and every [subscription](Self::subscribe) says so.
-    /// One that is not there is no error, but still said to have ended: a process may know it.
+    /// Ends a session.
+    ///
+    /// After the answer no process can load it, and every [subscription](Self::subscribe) announces its
+    /// end. An unknown session is no error. Its end is announced too, because another process may know
+    /// the session.
     ///
     /// # Errors
     ///
-    /// The session may have been removed or not.
+    /// The session may or may not have been removed.
     fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()>;
 
-    /// Ends every session that `owner` has at this moment, in every scope: from the answer on nobody
-    /// loads one, and every [subscription](Self::subscribe) says so. What the owner opens later is not concerned.
+    /// Ends every session that `owner` has at this moment, in every scope.
+    ///
+    /// After the answer no process can load these sessions, and every [subscription](Self::subscribe)
+    /// announces their end. Sessions that the owner opens later are not affected.
     ///
     /// # Errors
     ///
-    /// Some may have been removed.
+    /// Some sessions may have been removed.
     fn remove_owner<'a>(&'a self, owner: &'a str) -> StoreFuture<'a, ()>;
 
-    /// The ends that this and other processes bring about. Ready once nothing that ends from then on
-    /// is missed. `None` where no other process uses the store while this one does.
+    /// Subscribes to the ends that this process and others bring about.
+    ///
+    /// The future is ready once the stream will carry every end from then on. The stream also carries
+    /// [heartbeats](StoreEvent::Heartbeat), at least three per `lease`. Returns `None` if no other
+    /// process uses the store while this one does.
     ///
     /// # Errors
     ///
-    /// The store can not be reached; asked again after a pause. An error in the stream, or its end,
-    /// means that something may have been missed: the stream is dropped and asked for anew.
+    /// The store cannot be reached. The guard subscribes again after a pause. An error in the stream, or
+    /// its end, means that the stream may have missed an event: the guard drops the stream and
+    /// subscribes again.
     fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>>;
 }
 
@@ -169,15 +181,15 @@ impl<S: McpSessionStore + ?Sized> McpSessionStore for Arc<S> {
     }
 }
 
-/// What the methods of an [`McpSessionStore`] return.
+/// The future that the methods of an [`McpSessionStore`] return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// What [`McpSessionStore::subscribe`] returns.
+/// The stream that [`McpSessionStore::subscribe`] returns.
 pub type StoreEvents = Pin<Box<dyn Stream<Item = Result<StoreEvent, StoreError>> + Send>>;
 
-/// Under what a session is kept. An id is good in its scope only.
+/// The key of a session in a store: its scope and its id. An id is valid in its scope only.
 ///
-/// `Debug` shows nothing of the id.
+/// `Debug` does not show the id.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct SessionKey {
     scope: Box<str>,
@@ -185,7 +197,7 @@ pub struct SessionKey {
 }
 
 impl SessionKey {
-    /// The key of a session, from the parts that another process has told.
+    /// Creates the key of a session, for example from the parts that another process published.
     #[must_use]
     pub fn new(scope: impl Into<Box<str>>, id: impl Into<Box<str>>) -> Self {
         Self {
@@ -194,14 +206,14 @@ impl SessionKey {
         }
     }
 
-    /// The [scope](crate::SessionGuardBuilder::scope): empty, or up to 64 letters, digits, `.`, `_`
-    /// and `-`.
+    /// Returns the [scope](crate::SessionGuardBuilder::scope): empty, or up to 64 letters, digits, `.`,
+    /// `_` and `-`.
     #[must_use]
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// The session id: 1 to 128 characters of visible ASCII. A secret.
+    /// Returns the session id: 1 to 128 characters of visible ASCII. The id is a secret.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -216,22 +228,23 @@ impl fmt::Debug for SessionKey {
     }
 }
 
-/// A session that a store is to keep.
+/// A session to be stored.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct NewSession<'a> {
-    /// Under what.
+    /// The key of the session.
     pub key: &'a SessionKey,
-    /// What is known of it, at most 8 KiB: opaque, a secret.
+    /// The record of the session: opaque bytes, at most 8 KiB. The record is a secret.
     pub value: &'a [u8],
-    /// Whose it is, in the form that [`McpSessionStore::remove_owner`] is given; `None` is nobody's.
+    /// The owner, in the form that [`McpSessionStore::remove_owner`] gets. `None` for an anonymous
+    /// session.
     pub owner: Option<&'a str>,
-    /// When it expires unless it is [refreshed](McpSessionStore::refresh).
+    /// The time until the session expires, unless it is [refreshed](McpSessionStore::refresh).
     pub expires_in: Duration,
 }
 
 impl<'a> NewSession<'a> {
-    /// As a guard makes it; for tests, and for a store that wraps another. Nobody's.
+    /// Creates an anonymous session, for tests and for a store that wraps another.
     #[must_use]
     pub fn new(key: &'a SessionKey, value: &'a [u8], expires_in: Duration) -> Self {
         Self {
@@ -242,7 +255,7 @@ impl<'a> NewSession<'a> {
         }
     }
 
-    /// The same, of an owner.
+    /// Sets the owner of the session.
     #[must_use]
     pub fn owned_by(self, owner: &'a str) -> Self {
         Self {
@@ -252,33 +265,34 @@ impl<'a> NewSession<'a> {
     }
 }
 
-/// A session that is in use.
+/// A session in use, with its new expiry.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Refresh {
-    /// Which.
+    /// The key of the session.
     pub key: SessionKey,
-    /// When it expires unless it is refreshed again.
+    /// The time until the session expires, unless it is refreshed again.
     pub expires_in: Duration,
 }
 
 impl Refresh {
-    /// As a guard makes it; for tests, and for a store that wraps another.
+    /// Creates a refresh, for tests and for a store that wraps another.
     #[must_use]
     pub fn new(key: SessionKey, expires_in: Duration) -> Self {
         Self { key, expires_in }
     }
 }
 
-/// What a [subscription](McpSessionStore::subscribe) tells.
+/// An event of a [subscription](McpSessionStore::subscribe).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StoreEvent {
-    /// Every end up to this moment has been told. Comes at least three times a lease, and its
-    /// moment is one at which *this* process has asked for the news, so that news which lingers on
-    /// the way is not taken for fresh.
+    /// The subscription has announced every end up to the moment `as_of`.
+    ///
+    /// A heartbeat comes at least three times per lease. `as_of` is a moment at which *this* process
+    /// asked the store for events, so that events with a delay on the way do not count as fresh.
     Heartbeat {
-        /// That moment, by this process's clock.
+        /// The moment, by the clock of this process.
         as_of: Instant,
     },
     /// A session was removed.
@@ -287,12 +301,12 @@ pub enum StoreEvent {
     OwnerEnded(Box<str>),
 }
 
-/// What keeps a store from answering. `Display` is what went wrong, for logs; no client sees it.
+/// The error of a store. `Display` says what went wrong, for logs. No client sees the text.
 pub struct StoreError(Box<dyn Error + Send + Sync>);
 
 impl StoreError {
-    /// Wraps what went wrong, most often the error of the store's own library. Its text must show no
-    /// session id.
+    /// Wraps an error, most often that of the store's own library. Its text must not contain a session
+    /// id.
     #[must_use]
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(error.into())

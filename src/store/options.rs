@@ -1,4 +1,4 @@
-//! The settings of a store.
+//! The settings of a store: lease, grace, timeout and the name of this process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::McpSessionStore;
 use crate::promises::defaults;
 
-/// A store, and how a guard uses it; given to
-/// [`SessionGuardBuilder::store`](crate::SessionGuardBuilder::store). A store alone has the defaults.
+/// A store with the settings of its use, for
+/// [`SessionGuardBuilder::store`](crate::SessionGuardBuilder::store). The setter also accepts a store
+/// alone, which gets the default settings.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,7 +34,7 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// A store with the default settings.
+    /// Creates the default settings for a store.
     pub fn new(store: impl McpSessionStore) -> Self {
         Self {
             store: Arc::new(store),
@@ -44,32 +45,35 @@ impl StoreOptions {
         }
     }
 
-    /// Sets how long a session that this process knows is served when the store is silent: an end that
-    /// another process brings about is known here no later. Default: 5 seconds; more than zero, at most
-    /// 100 years.
+    /// Sets how long the guard serves a known session while the store is silent. Default: 5 seconds;
+    /// more than zero, at most 100 years.
+    ///
+    /// An end on another node is known here after this time at the latest, if the store can be reached.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Sets how much longer than the [lease](Self::lease) such a session is served while the store cannot
-    /// be reached; then its requests are answered 503. Until then an end that another process brings
-    /// about is not known here. Default: 30 seconds; zero is allowed, at most 100 years.
+    /// Sets how much longer than the [lease](Self::lease) the guard serves a known session while the
+    /// store cannot be reached. Default: 30 seconds; zero is allowed, at most 100 years.
+    ///
+    /// During this time an end on another node is not known here. After it the guard answers 503.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets how long the store may take for one call. Default: 2 seconds; more than zero, at most 100
+    /// Sets how long one call to the store may take. Default: 2 seconds; more than zero, at most 100
     /// years.
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
     }
 
-    /// Names this process in the records of the store, for
-    /// [`McpSession::opened_on`](crate::McpSession::opened_on): 1 to 64 characters of visible ASCII, for
-    /// instance the host's name. Default: a random name for each process.
+    /// Sets the name of this process in the records of the store: 1 to 64 characters of visible ASCII,
+    /// for example the host name. Default: a random name for each process.
+    ///
+    /// [`McpSession::opened_on`](crate::McpSession::opened_on) returns this name.
     pub fn node_name(mut self, name: impl Into<String>) -> Self {
         self.node_name = Some(name.into());
         self

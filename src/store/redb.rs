@@ -1,4 +1,4 @@
-//! A store in one file on this machine: what was answered survives a kill.
+//! A store in one file on this machine. Operations that it has answered survive a kill of the process.
 
 mod clock;
 mod error;
@@ -26,8 +26,8 @@ use super::{
     McpSessionStore, NewSession, Refresh, SessionKey, StoreError, StoreEvents, StoreFuture,
 };
 
-/// Sessions in one file, so that a deploy or a crash of a server on one machine strands nobody.
-/// Feature `redb`.
+/// A session store in one file, so that sessions survive a restart or a crash of a server on one machine
+/// (feature `redb`).
 ///
 /// ```
 /// use mcp_session_guard::SessionGuardLayer;
@@ -48,72 +48,75 @@ use super::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # What it promises
+/// # Guarantees
 ///
-/// - **A session that was opened is there, one that was ended is gone**, also after `kill -9` or a
-///   power cut: `create`, `remove` and `remove_owner` answer when the disk has confirmed. Calls that
-///   come while the disk is busy share the next confirmation.
-/// - **Lost at most**: the refreshes of the last second, so that a session may end so much early.
-/// - **A disk that is full** is an error of the calls that write: none opens, and none ends or is
-///   refreshed in the file, for that takes room too. What is there is still loaded, also after a
-///   restart. Sessions in use go on; a record that was not refreshed expires as if its session had
-///   not been used. Within a second after there is room all is as before.
-/// - **A disk that fails** is an error of the calls that it concerns; the file is opened anew within a
-///   second, and goes on from what was confirmed last.
-/// - **A file that is damaged, or no store**, is an error of [`open`](Self::open), never taken for an
-///   empty store. Nothing is repaired by leaving things out.
+/// - **An opened session exists, and an ended session is gone**, even after `kill -9` or a power cut:
+///   `create`, `remove` and `remove_owner` answer after the disk has confirmed. Calls that arrive while
+///   the disk is busy share the next confirmation.
+/// - **A kill or a power cut loses** at most the refreshes of the last second, so a session may end that
+///   much early.
+/// - **A full disk** is an error of the calls that write: no session opens, and none ends or is
+///   refreshed in the file, because this takes room too. Existing sessions are still loaded, even after
+///   a restart. Sessions in use continue. A record that was not refreshed expires as if its session had
+///   not been used. The store writes again within a second after there is room.
+/// - **A failing disk** is an error of the calls that meet it. The store reopens the file within a
+///   second and continues from the last confirmed state.
+/// - **A damaged file, or a file that is no store**, is an error of [`open`](Self::open). The store
+///   never takes such a file for an empty store, and never repairs it by dropping data.
 ///
-/// # What it needs
+/// # Requirements
 ///
-/// - **One process, one guard.** A second process is refused while the first lives; it may try again,
-///   for a process that ends, however it ends, lets go of the file. Guards in one process share their
-///   sessions by [`with_sessions`](crate::SessionGuardLayer::with_sessions), not a store.
-/// - **A local disk** that does not lie about what it has written; its folder must exist, and be as
-///   durable as you like the sessions to be (a container's own disk is not). Beside the file there is
-///   another, empty one whose name ends in `.lock`: leave it there.
-/// - **Secrecy.** It holds session ids in clear text. It is made readable by its user alone, so the
-///   folder should be too, for backups are what you make of them.
-/// - **Little room**: half a kilobyte a session, three or four times that while all are written at
-///   once. Room that sessions leave is used for others; what is left over goes back to the disk at
-///   the next `open`.
+/// - **One process, one guard.** `open` refuses a second process while the first lives. The second may
+///   try again, because a process releases the file when it ends, however it ends. Guards in one process
+///   share their sessions by [`with_sessions`](crate::SessionGuardLayer::with_sessions), not by a store.
+/// - **A local disk** that confirms only what it has written. The folder must exist, and must be as
+///   durable as the sessions should be (a container's own disk is not). The store keeps an empty file
+///   beside its file, with a name that ends in `.lock`. Do not remove it.
+/// - **Secrecy.** The file contains session ids in clear text. The store makes it readable for its user
+///   only. Make the folder readable for this user only too, and protect backups.
+/// - **Little room**: half a kilobyte per session, and three or four times that while all sessions are
+///   written at once. New sessions use the room of sessions that ended. The next `open` returns the rest
+///   to the disk.
 ///
-/// **Backups**: copy the file while no process has it open. An old copy brings sessions back that
-/// have ended since, so do not put one back.
+/// **Backups**: copy the file while no process has it open. Do not restore an old copy, because it
+/// brings back sessions that have ended since.
 ///
-/// **Time** is the machine's as of `open`, but never earlier than the file has seen; from then on
-/// it goes at its own pace. So setting the clock of a running server means nothing; set back
-/// before a start, sessions live on by what the downtime was; set forward, they end so much earlier.
+/// **Time** starts at `open` with the machine's time, or with the latest time in the file if that is
+/// later. From then on it runs at its own pace, so setting the clock of a running server has no effect.
+/// If the clock is set back before a start, sessions live longer by the downtime. If it is set forward,
+/// they end that much earlier.
 ///
-/// It is built on [redb](https://docs.rs/redb): pure Rust, one dependency, stable file format, one
+/// The store uses [redb](https://docs.rs/redb): pure Rust, one dependency, a stable file format, one
 /// file.
 pub struct FileStore {
     jobs: Option<Sender<Task>>,
-    /// So many calls wait at most, each a few KiB.
-    places: Arc<Semaphore>,
+    /// Limits how many calls wait at once. Each takes a few KiB.
+    permits: Arc<Semaphore>,
     worker: Option<JoinHandle<()>>,
     path: Box<Path>,
 }
 
 impl FileStore {
-    /// Opens the store at `path`, or makes an empty one where there is no file.
+    /// Opens the store at `path`, or creates an empty store if there is no file.
     ///
-    /// Blocks while the whole file is read and checked (ten thousand sessions: less than a tenth of a
-    /// second, up to a second where there is room to give back), so call it before the server starts.
+    /// This call blocks while it reads and checks the whole file, so call it before the server starts.
+    /// Ten thousand sessions take less than a tenth of a second, or up to a second if there is room to
+    /// return to the disk.
     ///
     /// # Errors
     ///
-    /// See [`FileStoreErrorKind`]. The file is left as it is.
+    /// See [`FileStoreErrorKind`]. The file stays as it is.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, FileStoreError> {
         let path: Box<Path> = path.as_ref().into();
         let worker = Worker::new(path.clone())?;
-        let (jobs, waiting) = channel();
+        let (jobs, queue) = channel();
         let worker = thread::Builder::new()
             .name("mcp-session-store".to_owned())
-            .spawn(move || worker.run(&waiting))
+            .spawn(move || worker.run(&queue))
             .map_err(|error| FileStoreError::new(&path, error.into()))?;
         Ok(Self {
             jobs: Some(jobs),
-            places: Arc::new(Semaphore::new(MOST_WAITING)),
+            permits: Arc::new(Semaphore::new(MAX_WAITING)),
             worker: Some(worker),
             path,
         })
@@ -121,31 +124,31 @@ impl FileStore {
 
     async fn read<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Reading) -> Result<T, redb::Error> + Send + 'static,
+        run: impl FnOnce(&mut Reading) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let task = |answer, place| Task::Read(Call::boxed(act, answer, place));
+        let task = |answer, permit| Task::Read(Call::boxed(run, answer, permit));
         self.call(task).await
     }
 
     async fn write<T: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Tables<'_>) -> Result<T, redb::Error> + Send + 'static,
+        run: impl FnOnce(&mut Tables<'_>) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let task = |answer, place| Task::Write(Call::boxed(act, answer, place));
+        let task = |answer, permit| Task::Write(Call::boxed(run, answer, permit));
         self.call(task).await
     }
 
-    /// Has the worker do this and waits until it is as durable as it must be.
+    /// Sends a task to the worker, and waits until its result is as durable as it must be.
     async fn call<T>(
         &self,
         task: impl FnOnce(Answer<T>, OwnedSemaphorePermit) -> Task,
     ) -> Result<T, StoreError> {
-        let place = self.places.clone().acquire_owned().await;
-        let place = place.map_err(StoreError::new)?;
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(StoreError::new)?;
         let (answer, answered) = oneshot::channel();
         if let Some(jobs) = &self.jobs {
-            // Where there is no worker, there is no answer either.
-            let _ = jobs.send(task(answer, place));
+            // Without a worker the wait for the answer below fails.
+            let _ = jobs.send(task(answer, permit));
         }
         answered.await.map_err(StoreError::new)?
     }
@@ -185,18 +188,19 @@ impl McpSessionStore for FileStore {
         Box::pin(self.write(move |tables| tables.remove_owner(&owner)))
     }
 
-    /// None: the file is this process's alone.
+    /// Returns `None`, because no other process can use the file.
     fn subscribe(&self, _: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
         None
     }
 }
 
 impl Drop for FileStore {
-    /// Waits for the disk once: what is left is written, and the file is free.
+    /// Writes the rest to the disk and releases the file. Waits for the disk once.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(worker) = self.worker.take() {
-            // The worker wakes those who wait, and one of these may be the last to hold the store.
+            // The worker wakes tasks that wait for answers. A woken task may drop the store on the worker's own
+            // thread, which cannot join itself.
             if worker.thread().id() != thread::current().id() {
                 let _ = worker.join();
             }
@@ -212,4 +216,4 @@ impl fmt::Debug for FileStore {
     }
 }
 
-const MOST_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;

@@ -1,4 +1,4 @@
-//! Sessions in [Redis](https://redis.io) or [Valkey](https://valkey.io). Feature `redis`.
+//! A session store in [Redis](https://redis.io) or [Valkey](https://valkey.io) (feature `redis`).
 //!
 //! ```no_run
 //! use mcp_session_guard::SessionGuardLayer;
@@ -11,64 +11,66 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It connects when it is first needed and again whenever a connection fails or falls silent: a
-//! server starts without its Redis, and goes on once that is there. An answer that takes longer than
-//! a second is none. With feature `redis-tls` URLs may be `rediss://…`; the program then must choose
-//! the cryptography of `rustls` (its feature `ring` or `aws_lc_rs`), or connecting panics. `RedisOptions` names
-//! certificates.
+//! The store connects on first use, and again whenever a connection fails or falls silent. A server
+//! starts without its Redis and continues once Redis is there. An answer that takes longer than one
+//! second counts as a failure. With feature `redis-tls` a URL may be `rediss://…`. The program must then
+//! choose the cryptography of `rustls` (its feature `ring` or `aws_lc_rs`), or connecting panics.
+//! `RedisOptions` sets certificates.
 //!
-//! # What it needs
+//! # Requirements
 //!
-//! Redis 6.2 or newer, or any Valkey; in a cluster 7.0 or newer. A user that may do this:
+//! Redis 6.2 or newer, or any Valkey; for a cluster 7.0 or newer. The user needs these permissions:
 //!
 //! ```text
 //! ACL SETUSER guard on >password resetkeys resetchannels -@all ~mcp:* &mcp:* +getex +set +del
 //!     +eval +pttl +pexpire +publish +subscribe +ping +hello +select
 //! ```
 //!
-//! and in a cluster `+spublish +ssubscribe +cluster|slots` too. Whoever may read these keys, or the
-//! server's `MONITOR` and slow log, can speak in every session: keep others out.
+//! In a cluster the user also needs `+spublish +ssubscribe +cluster|slots`. A program that can read
+//! these keys, the slow log, or the output of `MONITOR` can use every session, so deny it access.
 //!
-//! # What is kept
+//! # Keys
 //!
 //! | key | value | expires |
 //! |---|---|---|
 //! | `mcp:{<scope>:<id>}` | 32 bytes that name the owner's token, and the record | with the session |
-//! | `mcp:owner:<hash>` | the owner's token | 10 s after the last of his sessions |
+//! | `mcp:owner:<hash>` | the owner's token | 10 s after the last session of the owner |
 //!
-//! An owner's sessions are good as long as his token is the one that they were opened with. Removing
-//! them all is removing the token: one command on one key, whole or not at all, in whatever scope and
-//! on whatever node of a cluster they are. Their records stay until they expire, and nobody loads
-//! them. Every key expires, by the server's clock.
+//! A session is valid as long as its owner's token is the one that it was opened with. To remove all
+//! sessions of an owner, the store removes the token. This is one command on one key, so it happens
+//! whole or not at all, whatever the scopes and cluster nodes of the sessions. The records stay until
+//! they expire, but no process loads them. Every key expires, by the server's clock.
 //!
-//! A session takes about 400 bytes of Redis, and each owner about 200 once.
+//! A session takes about 400 bytes of Redis, and each owner about 200 bytes once.
 //!
-//! Ends are published on the channel `mcp:{ends}`. Each process listens on a connection of its own
-//! and publishes a heartbeat four times a lease, which it must hear within the lease.
+//! The store publishes ends on the channel `mcp:{ends}`. Each process subscribes on a connection of its
+//! own and publishes a heartbeat four times per lease. It must receive a heartbeat within the lease.
 //!
 //! # What Redis may lose
 //!
-//! Its answer does not mean that a command is on disk, or on a replica:
+//! An answer of Redis does not mean that a command is on disk, or on a replica:
 //!
-//! - Without persistence a restart forgets all sessions: clients that a process still knows go on
-//!   until their session is checked (the next request after the connection broke), then it is 404.
-//! - With `appendonly yes` the last second may be lost: sessions that opened in it are 404, and ones
-//!   that ended in it are back. `appendfsync always` loses nothing.
-//! - A failover loses what the replica had not got: likewise. `min-replicas-to-write 1` keeps a
-//!   primary that is cut off from taking more, here from answering at all: a read counts as a write,
-//!   so a replica is never asked. A connection that meets one is given up, and the host's name
-//!   looked up again: where a failover moves that, sessions go on by themselves.
+//! - Without persistence a restart loses all sessions. A process that knows a session serves it until it
+//!   checks the session (at the next request after the connection broke). Then it answers 404.
+//! - With `appendonly yes` a restart may lose the last second: sessions that opened in it are 404, and
+//!   sessions that ended in it are valid again. `appendfsync always` loses nothing.
+//! - A failover loses what the replica had not received, with the same effects. With
+//!   `min-replicas-to-write 1` a primary that is cut off accepts no writes. It then answers the guard no
+//!   reads either, because the guard reads with a command that counts as a write, so that a replica
+//!   never answers. The store closes a connection to a replica and looks up the host name again. If the
+//!   failover moves this name, sessions continue without further action.
 //!
-//! An owner's token that is lost ends his sessions; it brings none back.
+//! The loss of an owner's token ends the owner's sessions. It restores none.
 //!
-//! Memory: `maxmemory-policy noeviction` refuses new sessions (503) when it is full, and the others
-//! go on. With `volatile-*` or `allkeys-*` Redis ends sessions to make room, as if they had expired.
+//! Memory: with `maxmemory-policy noeviction` a full Redis refuses new sessions (503), and the others
+//! continue. With `volatile-*` or `allkeys-*` Redis evicts sessions, as if they had expired.
 //!
 //! # Clusters
 //!
-//! [`RedisStore::cluster`] works on one key at a time, so slots may lie anywhere and move meanwhile.
-//! The ends use sharded channels, all on the node of one slot; when that node or its slot changes,
-//! listeners hear so, listen anew, and check what they know.
+//! A store from [`RedisStore::cluster`] works on one key at a time, so slots may be on any node and may
+//! move at any time. Ends use sharded channels, all on the node of one slot. When this node or its slot
+//! changes, each subscription breaks, so the guard subscribes again and checks the sessions that it
+//! knows.
 
 mod connection;
 mod keys;
@@ -86,7 +88,7 @@ use redis::io::tcp::TcpSettings;
 use redis::{Client, Cmd, ProtocolVersion, cmd};
 use uuid::Uuid;
 
-use self::connection::{PATIENCE, Server, SharedConnection, unusable};
+use self::connection::{Server, SharedConnection, TIME_LIMIT, unusable};
 use self::keys::{Keys, OWNER_TOKEN_BYTES, OwnerToken, encode, hashed};
 #[cfg(feature = "redis-tls")]
 pub use self::options::RedisOptions;
@@ -95,7 +97,7 @@ use super::{
     StoreFuture,
 };
 
-/// Sessions in Redis or Valkey: see the [module](self) for what it needs, keeps, and may lose.
+/// A session store in Redis or Valkey. The [module](self) lists what it needs, stores and may lose.
 ///
 /// Clones share their connection. `Debug` shows no secret.
 #[derive(Clone)]
@@ -105,18 +107,20 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Opens the server at this URL: `redis://user:password@host:port/database`, with feature
-    /// `redis-tls` also `rediss://`. Does not connect yet.
+    /// Creates a store on the server at this URL. Does not connect yet.
+    ///
+    /// The URL is `redis://user:password@host:port/database`; with feature `redis-tls` it may also begin
+    /// with `rediss://`.
     ///
     /// # Errors
     ///
-    /// The URL cannot be read.
+    /// The URL is invalid.
     pub fn open(url: &str) -> Result<Self, StoreError> {
-        Self::one(&Client::open(url).map_err(|error| unusable(&error))?)
+        Self::on_server(&Client::open(url).map_err(|error| unusable(&error))?)
     }
 
-    /// Opens a cluster by the URLs of some of its nodes, which may differ only in host and port. Does
-    /// not connect yet.
+    /// Creates a store on a cluster from the URLs of some of its nodes. Does not connect yet. The URLs
+    /// may differ only in host and port.
     ///
     /// ```no_run
     /// use mcp_session_guard::store::RedisStore;
@@ -128,30 +132,31 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// There is no URL, one cannot be read, or they differ in more than their host and port.
+    /// There is no URL, a URL is invalid, or the URLs differ in more than host and port.
     pub fn cluster<I>(urls: I) -> Result<Self, StoreError>
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
         let urls = urls.into_iter().map(|url| url.as_ref().to_owned());
-        Self::several(ClusterClientBuilder::new(urls))
+        Self::on_cluster(ClusterClientBuilder::new(urls))
     }
 
-    fn one(client: &Client) -> Result<Self, StoreError> {
+    fn on_server(client: &Client) -> Result<Self, StoreError> {
         let info = client.get_connection_info().clone();
-        // Commands are small, and each is waited for.
+        // Commands are small, and each caller waits for its answer, so Nagle's algorithm would only
+        // delay them.
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         let client = Client::open(info.set_tcp_settings(tcp)).map_err(|error| unusable(&error))?;
         Ok(Self::with(Server::One(Box::new(client))))
     }
 
-    fn several(cluster: ClusterClientBuilder) -> Result<Self, StoreError> {
+    fn on_cluster(cluster: ClusterClientBuilder) -> Result<Self, StoreError> {
         let cluster = cluster
             .use_protocol(ProtocolVersion::RESP3)
-            .connection_timeout(PATIENCE)
-            .response_timeout(PATIENCE)
-            .overall_response_timeout(Some(PATIENCE))
+            .connection_timeout(TIME_LIMIT)
+            .response_timeout(TIME_LIMIT)
+            .overall_response_timeout(Some(TIME_LIMIT))
             .tcp_settings(TcpSettings::default().set_nodelay(true))
             .build();
         Ok(Self::with(Server::Cluster(Box::new(
@@ -159,8 +164,8 @@ impl RedisStore {
         ))))
     }
 
-    /// What the names of all keys and channels begin with. Default: `mcp:`. Guards of different
-    /// prefixes share nothing.
+    /// Sets the prefix of all keys and channels. Default: `mcp:`. Guards with different prefixes share
+    /// no sessions.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.keys.prefix = prefix.into();
@@ -176,37 +181,42 @@ impl RedisStore {
         }
     }
 
-    /// The owner's token, which is made if there is none, and lives as long as the session that is to
-    /// bear it.
+    /// Returns the owner's token. Creates one if there is none. The token expires after the session that
+    /// is about to refer to it.
     async fn token(&self, owner: Uuid, expires_in: Duration) -> Result<Uuid, StoreError> {
         let token = Uuid::new_v4();
-        let mut command = script(TOKEN, &self.keys.owner(owner));
+        let mut command = script(GET_OR_CREATE_TOKEN, &self.keys.owner(owner));
         command
             .arg(token.as_bytes())
-            .arg(millis(expires_in.saturating_add(LONGER)));
+            .arg(millis(expires_in.saturating_add(TOKEN_MARGIN)));
         let token: Vec<u8> = self.connection.ask(&command).await?;
-        Uuid::from_slice(&token).map_err(|_| StoreError::new("an owner's token can not be read"))
+        Uuid::from_slice(&token).map_err(|_| {
+            StoreError::new(
+                "an owner's token in Redis is invalid: do not let other programs use the prefix",
+            )
+        })
     }
 
-    /// Whether the owner of a session had no sessions removed since it opened.
-    async fn is_good(&self, owner_token: OwnerToken) -> Result<bool, StoreError> {
+    /// Returns whether the session is valid: anonymous, or its owner's sessions have not been removed
+    /// since it opened.
+    async fn is_valid(&self, owner_token: OwnerToken) -> Result<bool, StoreError> {
         let Some((owner, token)) = owner_token.owner() else {
             return Ok(true);
         };
-        let now: Option<Vec<u8>> = self.connection.ask(&read(&self.keys.owner(owner))).await?;
-        Ok(now.is_some_and(|now| now == token.as_bytes()))
+        let current: Option<Vec<u8>> = self.connection.ask(&read(&self.keys.owner(owner))).await?;
+        Ok(current.is_some_and(|current| current == token.as_bytes()))
     }
 
     async fn refresh_one(&self, session: &Refresh) -> Result<bool, StoreError> {
-        let put_off = |key: &str, until: Duration| {
-            let mut command = script(PUT_OFF, key);
-            command.arg(millis(until)).arg(OWNER_TOKEN_BYTES);
+        let postpone = |key: &str, expires_in: Duration| {
+            let mut command = script(POSTPONE, key);
+            command.arg(millis(expires_in)).arg(OWNER_TOKEN_BYTES);
             command
         };
         let key = self.keys.session(&session.key);
         let found: Option<Vec<u8>> = self
             .connection
-            .ask(&put_off(&key, session.expires_in))
+            .ask(&postpone(&key, session.expires_in))
             .await?;
         let Some(owner_token) = found.as_deref().and_then(OwnerToken::read) else {
             return Ok(false);
@@ -214,16 +224,16 @@ impl RedisStore {
         let Some((owner, token)) = owner_token.owner() else {
             return Ok(true);
         };
-        let until = session.expires_in.saturating_add(LONGER);
-        let command = put_off(&self.keys.owner(owner), until);
-        let now: Option<Vec<u8>> = self.connection.ask(&command).await?;
-        Ok(now.is_some_and(|now| now == token.as_bytes()))
+        let expires_in = session.expires_in.saturating_add(TOKEN_MARGIN);
+        let command = postpone(&self.keys.owner(owner), expires_in);
+        let current: Option<Vec<u8>> = self.connection.ask(&command).await?;
+        Ok(current.is_some_and(|current| current == token.as_bytes()))
     }
 
-    async fn tell(&self, event: &StoreEvent) -> Result<(), StoreError> {
+    async fn publish_event(&self, event: &StoreEvent) -> Result<(), StoreError> {
         publish(
             &self.connection,
-            PATIENCE,
+            TIME_LIMIT,
             &self.keys.ends(),
             &encode(event),
         )
@@ -247,12 +257,13 @@ impl McpSessionStore for RedisStore {
                 if created.is_some() {
                     return Ok(true);
                 }
-                // What is there may have ended with its owner's others.
+                // The session under this key may have ended together with the other sessions of its
+                // owner.
                 let found: Option<Vec<u8>> = self.connection.ask(&read(&key)).await?;
                 let Some(found) = found.as_deref().and_then(OwnerToken::read) else {
                     continue;
                 };
-                if self.is_good(found).await? {
+                if self.is_valid(found).await? {
                     return Ok(false);
                 }
                 let mut delete = script(DELETE_IF_STALE, &key);
@@ -268,7 +279,9 @@ impl McpSessionStore for RedisStore {
             let found: Option<Vec<u8>> =
                 self.connection.ask(&read(&self.keys.session(key))).await?;
             match found.and_then(OwnerToken::split) {
-                Some((owner_token, value)) => Ok(self.is_good(owner_token).await?.then_some(value)),
+                Some((owner_token, value)) => {
+                    Ok(self.is_valid(owner_token).await?.then_some(value))
+                }
                 None => Ok(None),
             }
         })
@@ -276,7 +289,8 @@ impl McpSessionStore for RedisStore {
 
     fn refresh<'a>(&'a self, sessions: &'a [Refresh]) -> StoreFuture<'a, Vec<bool>> {
         Box::pin(async {
-            // All are put off, whatever becomes of one: what keeps failing must not end the others.
+            // Refreshes each session, even if one fails: a session that keeps failing must not end the
+            // others.
             let refreshed = join_all(sessions.iter().map(|session| self.refresh_one(session)));
             refreshed.await.into_iter().collect()
         })
@@ -284,12 +298,12 @@ impl McpSessionStore for RedisStore {
 
     fn remove<'a>(&'a self, key: &'a SessionKey) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            // In this order: whoever hears of the end must not find the session.
+            // Removes before it publishes: a process that receives the end must not find the session.
             let () = self
                 .connection
                 .ask(cmd("DEL").arg(self.keys.session(key)))
                 .await?;
-            self.tell(&StoreEvent::Ended(key.clone())).await
+            self.publish_event(&StoreEvent::Ended(key.clone())).await
         })
     }
 
@@ -297,13 +311,14 @@ impl McpSessionStore for RedisStore {
         Box::pin(async move {
             let key = self.keys.owner(hashed(owner));
             let () = self.connection.ask(cmd("DEL").arg(key)).await?;
-            self.tell(&StoreEvent::OwnerEnded(owner.into())).await
+            self.publish_event(&StoreEvent::OwnerEnded(owner.into()))
+                .await
         })
     }
 
     fn subscribe(&self, lease: Duration) -> Option<StoreFuture<'_, StoreEvents>> {
         let (connection, keys) = (self.connection.clone(), self.keys.clone());
-        Some(Box::pin(subscription::listen(connection, keys, lease)))
+        Some(Box::pin(subscription::open(connection, keys, lease)))
     }
 }
 
@@ -316,10 +331,10 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// Publishes by a primary, or fails: what a replica is told stays there.
+/// Publishes on a primary, or fails. A message that a replica publishes does not reach the other nodes.
 async fn publish(
     connection: &SharedConnection,
-    patience: Duration,
+    time_limit: Duration,
     channel: &str,
     message: &[u8],
 ) -> Result<(), StoreError> {
@@ -328,19 +343,19 @@ async fn publish(
         Server::Cluster(_) => SHARD_PUBLISH,
     };
     connection
-        .ask_within(patience, script(publish, channel).arg(message))
+        .ask_within(time_limit, script(publish, channel).arg(message))
         .await
 }
 
-/// Reads a key on a primary, or fails. A replica may lag behind, or have lost its primary; GETEX
-/// counts as a write, which it refuses.
+/// Returns a command that reads a key on a primary, or fails. A replica may lag behind, or have lost its
+/// primary. GETEX counts as a write, which a replica refuses.
 fn read(key: &str) -> Cmd {
     let mut command = cmd("GETEX");
     command.arg(key);
     command
 }
 
-/// A script that works on one key.
+/// Returns a command that runs a script on one key.
 fn script(text: &str, key: &str) -> Cmd {
     let mut command = cmd("EVAL");
     command.arg(text).arg(1).arg(key);
@@ -348,30 +363,32 @@ fn script(text: &str, key: &str) -> Cmd {
 }
 
 fn millis(duration: Duration) -> u64 {
-    // Redis refuses zero, and what its clock can not count.
+    // Redis refuses zero, and times that its clock cannot count.
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    millis.clamp(1, LONGEST)
+    millis.clamp(1, MAX_MILLIS)
 }
 
-/// An owner's token, kept as long as the session that will bear it. GETEX as in [`read`].
-const TOKEN: &str = "local token = redis.call('GETEX', KEYS[1]) \
+/// Returns the owner's token, creates it if necessary, and keeps it as long as the session that will
+/// refer to it. The script uses GETEX for the reason in [`read`].
+const GET_OR_CREATE_TOKEN: &str = "local token = redis.call('GETEX', KEYS[1]) \
     if not token then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return ARGV[1] end \
     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
     return token";
-/// Puts off the end of a key that is there, and tells what its value begins with.
-const PUT_OFF: &str = "local value = redis.call('GETEX', KEYS[1]) \
+/// Postpones the expiry of an existing key, and returns the first bytes of its value.
+const POSTPONE: &str = "local value = redis.call('GETEX', KEYS[1]) \
     if not value then return false end \
     if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
     return string.sub(value, 1, ARGV[2])";
-/// Deletes a session that has ended with its owner's others, unless another has taken its place.
+/// Deletes a session whose owner's sessions were removed, unless another session has taken its key.
 const DELETE_IF_STALE: &str = "local value = redis.call('GETEX', KEYS[1]) \
     if value and string.sub(value, 1, #ARGV[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
-/// The channel stands for a key, so that a cluster leads here; there never is one.
+/// Publishes a message. The script names the channel as its key, so a cluster runs it on the node of the
+/// channel. This key never exists.
 const PUBLISH: &str = "redis.call('GETEX', KEYS[1]) redis.call('PUBLISH', KEYS[1], ARGV[1])";
 const SHARD_PUBLISH: &str = "redis.call('GETEX', KEYS[1]) redis.call('SPUBLISH', KEYS[1], ARGV[1])";
-/// How much longer an owner's token lives than a session that bears it.
-const LONGER: Duration = Duration::from_secs(10);
-/// A hundred years, in milliseconds.
-const LONGEST: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
-/// How often a key may change hands while a session is created under it.
+/// The time for which an owner's token outlives the sessions that refer to it.
+const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+/// 100 years, in milliseconds.
+const MAX_MILLIS: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+/// The number of times that `create` tries to store a session while other processes use the same key.
 const ATTEMPTS: usize = 4;

@@ -1,11 +1,11 @@
-//! What keeps a file from being a store.
+//! The errors of opening a store file.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-/// Why a [`FileStore`](super::FileStore) can not be opened.
+/// Why a [`FileStore`](super::FileStore) cannot be opened.
 #[derive(Debug)]
 pub struct FileStoreError {
     kind: FileStoreErrorKind,
@@ -30,7 +30,7 @@ impl FileStoreError {
         }
     }
 
-    /// What is wrong.
+    /// Returns the kind of error.
     #[must_use]
     pub fn kind(&self) -> FileStoreErrorKind {
         self.kind
@@ -40,11 +40,15 @@ impl FileStoreError {
 impl fmt::Display for FileStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            FileStoreErrorKind::Damaged => "it is damaged",
+            FileStoreErrorKind::Damaged => {
+                "the file is damaged (move it away if it can no longer be opened)"
+            }
             FileStoreErrorKind::InUse => "another process has it open",
-            FileStoreErrorKind::Io => "it can not be read or written",
-            FileStoreErrorKind::NotAStore => "it is no session store",
-            FileStoreErrorKind::OtherFormat => "it was written by another version",
+            FileStoreErrorKind::Io => "the file cannot be read or written",
+            FileStoreErrorKind::NotAStore => "the file is no session store (choose another path)",
+            FileStoreErrorKind::OtherFormat => {
+                "another version of this crate or of redb wrote the file (use that version, or move the file away)"
+            }
         };
         write!(f, "{}: {what}", self.path.display())?;
         match &self.source {
@@ -56,7 +60,7 @@ impl fmt::Display for FileStoreError {
 
 impl Error for FileStoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        // Its text is in this one's.
+        // `Display` shows the text of `source` already.
         self.source.as_deref().and_then(Error::source)
     }
 }
@@ -65,15 +69,15 @@ impl Error for FileStoreError {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FileStoreErrorKind {
-    /// The file has been altered, or cut off. Its sessions are lost: move it away.
+    /// The file was altered or truncated. Its sessions are lost. Move the file away.
     Damaged,
-    /// Another process, or this one, has it open.
+    /// Another process, or this one, has the file open.
     InUse,
-    /// The operating system refuses: no such folder, no permission, no room.
+    /// The operating system refuses access: no such folder, no permission, or no room.
     Io,
-    /// The file is something else. It is left as it is.
+    /// The file is no session store. It stays as it is.
     NotAStore,
-    /// It is a store that another version of this crate, or of its library, has written.
+    /// Another version of this crate, or of redb, wrote the store.
     OtherFormat,
 }
 

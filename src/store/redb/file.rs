@@ -1,4 +1,5 @@
-//! The file itself: one process's, made whole or not at all, checked before it is believed.
+//! The file of a store. One process uses it at a time. The store creates it whole or not at all, and
+//! checks it before use.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,33 +14,33 @@ use super::error::{FileStoreError, FileStoreErrorKind};
 use super::tables::{self, ABOUT, FORMAT};
 use crate::unwind::unless_it_panics;
 
-/// Makes the file at this path this process's as long as what is returned lives. redb locks it too,
-/// but lets go of it whenever it fails and is opened anew.
-pub(super) fn locked(path: &Path) -> Result<File, FileStoreError> {
-    let beside = beside(path, ".lock");
-    let file = private().truncate(false).open(&beside);
-    let file = file.map_err(|error| FileStoreError::new(&beside, error.into()))?;
+/// Locks the file at this path for this process, as long as the returned file lives. redb locks the file
+/// too, but releases it each time that it fails and is reopened.
+pub(super) fn lock(path: &Path) -> Result<File, FileStoreError> {
+    let lock_path = with_suffix(path, ".lock");
+    let file = private_options().truncate(false).open(&lock_path);
+    let file = file.map_err(|error| FileStoreError::new(&lock_path, error.into()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(FileStoreError::of(FileStoreErrorKind::InUse, path)),
-        Err(TryLockError::Error(error)) => Err(FileStoreError::new(&beside, error.into())),
+        Err(TryLockError::Error(error)) => Err(FileStoreError::new(&lock_path, error.into())),
     }
 }
 
-/// Opens what is there, or makes an empty store.
+/// Opens the store, or creates an empty one if there is no file.
 pub(super) fn open(path: &Path) -> Result<Database, FileStoreError> {
     unless_damaged(path, || match path.exists() {
-        true => compacted(path),
-        false => made(path),
+        true => open_and_compact(path),
+        false => create(path),
     })
 }
 
-/// Opens what was there.
+/// Opens the store again after a failure. Never creates one.
 pub(super) fn reopen(path: &Path) -> Result<Database, FileStoreError> {
-    unless_damaged(path, || existing(path))
+    unless_damaged(path, || open_existing(path))
 }
 
-/// redb's checks of a file panic in debug builds.
+/// Turns a panic into an error, because the file checks of redb panic in debug builds.
 fn unless_damaged(
     path: &Path,
     open: impl FnOnce() -> Result<Database, FileStoreError>,
@@ -48,63 +49,64 @@ fn unless_damaged(
     opened.unwrap_or_else(|| Err(FileStoreError::of(FileStoreErrorKind::Damaged, path)))
 }
 
-fn existing(path: &Path) -> Result<Database, FileStoreError> {
+fn open_existing(path: &Path) -> Result<Database, FileStoreError> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| FileStoreError::new(path, error.into()))?;
-    // redb would take it for a new one.
+    // redb would take an empty file for a new database.
     if file.metadata().is_ok_and(|about| about.len() == 0) {
         return Err(FileStoreError::of(FileStoreErrorKind::Damaged, path));
     }
-    checked(file, path)
+    check(file, path)
 }
 
-/// Gives back what sessions of a busier time have left, where the disk has the room that this takes.
-fn compacted(path: &Path) -> Result<Database, FileStoreError> {
-    let mut database = existing(path)?;
+/// Opens a store and returns unused room to the disk, if the disk has the room that this takes.
+fn open_and_compact(path: &Path) -> Result<Database, FileStoreError> {
+    let mut database = open_existing(path)?;
     if let Some(Ok(_)) = unless_it_panics(|| database.compact()) {
         return Ok(database);
     }
-    // It takes nothing more after a failure, and closing it may panic.
+    // redb accepts no more operations after a failure, and closing it may panic.
     let _ = unless_it_panics(|| drop(database));
-    existing(path)
+    open_existing(path)
 }
 
-/// Makes it elsewhere first: one that is killed meanwhile must not leave half a file behind.
-fn made(path: &Path) -> Result<Database, FileStoreError> {
-    let draft = beside(path, ".new");
-    let database = match drafted(&draft) {
-        // Somebody was killed meanwhile.
+/// Creates a store under another name first, so that a process that is killed does not leave half a
+/// store behind.
+fn create(path: &Path) -> Result<Database, FileStoreError> {
+    let draft = with_suffix(path, ".new");
+    let database = match open_draft(&draft) {
+        // A process was killed before it finished its draft.
         Err(error) if is_unfinished(&error) => {
             let removed = fs::remove_file(&draft);
             removed.map_err(|error| FileStoreError::new(&draft, error.into()))?;
-            drafted(&draft)?
+            open_draft(&draft)?
         }
-        drafted => drafted?,
+        database => database?,
     };
-    // The draft is locked: whoever else makes one has done so already, or comes too late.
+    // This process has the lock on the draft. If the store exists now, another process created it first.
     if path.exists() {
         drop(database);
-        return compacted(path);
+        return open_and_compact(path);
     }
-    let renamed = fs::rename(&draft, path).and_then(|()| persist_name(path));
+    let renamed = fs::rename(&draft, path).and_then(|()| sync_folder(path));
     renamed.map_err(|error| FileStoreError::new(path, error.into()))?;
     Ok(database)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut beside = OsString::from(path);
-    beside.push(suffix);
-    beside.into()
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
 }
 
-fn drafted(draft: &Path) -> Result<Database, FileStoreError> {
-    let file = private().truncate(false).open(draft);
+fn open_draft(draft: &Path) -> Result<Database, FileStoreError> {
+    let file = private_options().truncate(false).open(draft);
     let file = file.map_err(|error| FileStoreError::new(draft, error.into()))?;
-    checked(file, draft)
+    check(file, draft)
 }
 
-/// What is made is for its user's eyes only.
-fn private() -> OpenOptions {
+/// Returns options that create a file which only its user can read.
+fn private_options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
     #[cfg(unix)]
@@ -119,8 +121,8 @@ fn is_unfinished(error: &FileStoreError) -> bool {
     )
 }
 
-/// A power cut must not take the name away either.
-fn persist_name(path: &Path) -> std::io::Result<()> {
+/// Writes the folder to the disk, so that a power cut does not remove the name of the new file.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     if let Some(folder) = path.parent() {
         let folder = match folder.as_os_str().is_empty() {
@@ -134,13 +136,13 @@ fn persist_name(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn checked(file: File, path: &Path) -> Result<Database, FileStoreError> {
-    let database = opened(file).map_err(|error| FileStoreError::new(path, error))?;
+fn check(file: File, path: &Path) -> Result<Database, FileStoreError> {
+    let database = open_database(file).map_err(|error| FileStoreError::new(path, error))?;
     let format = format(&database).map_err(|error| FileStoreError::new(path, error))?;
     match format {
-        Format::Ours => Ok(database),
-        Format::Other => Err(FileStoreError::of(FileStoreErrorKind::OtherFormat, path)),
-        Format::Foreign => Err(FileStoreError::of(FileStoreErrorKind::NotAStore, path)),
+        Format::Current => Ok(database),
+        Format::OtherVersion => Err(FileStoreError::of(FileStoreErrorKind::OtherFormat, path)),
+        Format::NoStore => Err(FileStoreError::of(FileStoreErrorKind::NotAStore, path)),
         Format::Empty => {
             let made = tables::make(&database);
             made.map_err(|error| FileStoreError::new(path, error))?;
@@ -149,7 +151,7 @@ fn checked(file: File, path: &Path) -> Result<Database, FileStoreError> {
     }
 }
 
-fn opened(file: File) -> Result<Database, redb::Error> {
+fn open_database(file: File) -> Result<Database, redb::Error> {
     let database = Builder::new()
         .set_cache_size(CACHE)
         .set_check_integrity_on_open(true)
@@ -157,33 +159,34 @@ fn opened(file: File) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
+/// The content of a database.
 enum Format {
     Empty,
-    Ours,
-    Other,
-    Foreign,
+    Current,
+    OtherVersion,
+    NoStore,
 }
 
 fn format(database: &Database) -> Result<Format, redb::Error> {
     let reading = database.begin_read()?;
     match reading.open_table(ABOUT) {
         Ok(about) => Ok(match about.get("format")?.map(|format| format.value()) {
-            Some(FORMAT) => Format::Ours,
-            _ => Format::Other,
+            Some(FORMAT) => Format::Current,
+            _ => Format::OtherVersion,
         }),
         Err(TableError::TableDoesNotExist(_)) => {
             let is_empty = reading.list_tables()?.next().is_none()
                 && reading.list_multimap_tables()?.next().is_none();
             Ok(match is_empty {
                 true => Format::Empty,
-                false => Format::Foreign,
+                false => Format::NoStore,
             })
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Bytes of memory: more than most files ever have.
+/// The size of the cache, in bytes: more than most stores ever need.
 const CACHE: usize = 16 << 20;
 
 #[cfg(test)]
@@ -193,7 +196,7 @@ mod tests {
     use super::super::test_folder::TestFolder;
     use super::*;
 
-    fn refused(fill: impl FnOnce(&Database)) -> FileStoreErrorKind {
+    fn error_kind_after(fill: impl FnOnce(&Database)) -> FileStoreErrorKind {
         let folder = TestFolder::new();
         let path = folder.path().join("sessions.redb");
         fill(&Database::create(&path).unwrap());
@@ -211,19 +214,19 @@ mod tests {
 
     #[test]
     fn a_store_of_another_format_is_refused() {
-        let kind = refused(|database| write(database, ABOUT.name(), FORMAT + 1));
+        let kind = error_kind_after(|database| write(database, ABOUT.name(), FORMAT + 1));
         assert_eq!(kind, FileStoreErrorKind::OtherFormat);
     }
 
     #[test]
-    fn a_database_of_somebody_else_is_refused() {
-        let kind = refused(|database| write(database, "theirs", FORMAT));
+    fn a_database_of_another_program_is_refused() {
+        let kind = error_kind_after(|database| write(database, "theirs", FORMAT));
         assert_eq!(kind, FileStoreErrorKind::NotAStore);
     }
 
     #[test]
-    fn a_table_of_our_name_with_other_types_is_refused() {
-        let kind = refused(|database| {
+    fn a_table_with_our_name_but_other_types_is_refused() {
+        let kind = error_kind_after(|database| {
             let writing = database.begin_write().unwrap();
             let definition = TableDefinition::<u64, u64>::new(ABOUT.name());
             writing.open_table(definition).unwrap();

@@ -1,4 +1,4 @@
-//! What callers want done, and how they hear of it.
+//! The jobs that callers send to the worker, and the way back for their results.
 
 use std::sync::Arc;
 
@@ -8,54 +8,55 @@ use super::error::FileStoreError;
 use super::tables::{Reading, Tables};
 use crate::store::StoreError;
 
-/// A job, by what it needs: those of one kind share their fate.
+/// A job, by the kind of access that it needs. Jobs of one kind run together and fail together.
 pub(super) enum Task {
     Read(Read),
-    /// Needs room on the disk, whatever it writes.
+    /// A job that needs room on the disk, whatever it writes.
     Write(Write),
 }
 
 pub(super) type Read = Box<dyn Job<Reading>>;
 pub(super) type Write = Box<dyn for<'t> Job<Tables<'t>>>;
 
-/// What a caller wants done there.
-pub(super) trait Job<There>: Send {
-    fn run(&mut self, there: &mut There) -> Result<(), redb::Error>;
+/// A call that runs on the tables of the file.
+pub(super) trait Job<Target>: Send {
+    fn run(&mut self, target: &mut Target) -> Result<(), redb::Error>;
 
-    /// Tells the caller, now that it is done and as durable as it must be.
+    /// Sends the result to the caller. The worker calls this once the result is as durable as it must
+    /// be.
     fn answer(self: Box<Self>, failure: Option<&Arc<FileStoreError>>);
 }
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// One call, and whoever waits for it.
+/// One call, with the channel to its caller.
 pub(super) struct Call<A, T> {
-    act: Option<A>,
+    action: Option<A>,
     done: Option<T>,
     answer: Answer<T>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl<A, T> Call<A, T> {
-    pub(super) fn boxed(act: A, answer: Answer<T>, place: OwnedSemaphorePermit) -> Box<Self> {
+    pub(super) fn boxed(action: A, answer: Answer<T>, permit: OwnedSemaphorePermit) -> Box<Self> {
         Box::new(Self {
-            act: Some(act),
+            action: Some(action),
             done: None,
             answer,
-            _place: place,
+            _permit: permit,
         })
     }
 }
 
-impl<A, T, There> Job<There> for Call<A, T>
+impl<A, T, Target> Job<Target> for Call<A, T>
 where
-    A: FnOnce(&mut There) -> Result<T, redb::Error> + Send,
+    A: FnOnce(&mut Target) -> Result<T, redb::Error> + Send,
     T: Send,
 {
-    fn run(&mut self, there: &mut There) -> Result<(), redb::Error> {
-        // Whoever has left while it waited asks again if it matters.
-        let act = self.act.take().filter(|_| !self.answer.is_closed());
-        self.done = act.map(|act| act(there)).transpose()?;
+    fn run(&mut self, target: &mut Target) -> Result<(), redb::Error> {
+        // A caller that gave up its call repeats the call if it still matters.
+        let action = self.action.take().filter(|_| !self.answer.is_closed());
+        self.done = action.map(|action| action(target)).transpose()?;
         Ok(())
     }
 

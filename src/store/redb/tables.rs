@@ -1,4 +1,4 @@
-//! What is in the file: sessions by key, keys by owner.
+//! The tables of the file: sessions by key, and keys by owner.
 
 use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
@@ -11,21 +11,22 @@ use redb::{
 use super::clock::millis;
 use crate::store::{Refresh, SessionKey};
 
-/// What the file is: its `format`, and the latest `time` that it has seen.
+/// About the file: its `format`, and the latest `time` that it has recorded.
 pub(super) const ABOUT: TableDefinition<'static, &str, u64> =
     TableDefinition::new("mcp-session-guard");
-/// Changes whenever an older reader would misread what is written.
+/// The version of the format. It changes whenever an older version would misread the file.
 pub(super) const FORMAT: u64 = 1;
 
-/// A session's key, its scope first; when it expires, whether it has an owner, its owner, its value.
+/// The sessions. The key is the scope and the id. The row has the expiry, whether the session has an
+/// owner, the owner, and the value.
 const SESSIONS: TableDefinition<'static, Key, Row> = TableDefinition::new("sessions");
 type Key = (&'static str, &'static str);
 type Row = (u64, bool, &'static str, &'static [u8]);
-/// Each session that has an owner: the owner first, then the key.
+/// The sessions with an owner: the owner, then the key of the session.
 const OWNERS: TableDefinition<'static, Owned, ()> = TableDefinition::new("owners");
 type Owned = (&'static str, &'static str, &'static str);
 
-/// Makes an empty store of an empty database.
+/// Creates the tables of an empty store in an empty database.
 pub(super) fn make(database: &Database) -> Result<(), redb::Error> {
     let writing = database.begin_write()?;
     writing.open_table(ABOUT)?.insert("format", FORMAT)?;
@@ -34,31 +35,31 @@ pub(super) fn make(database: &Database) -> Result<(), redb::Error> {
     Ok(writing.commit()?)
 }
 
-/// The latest time that the file has seen.
-pub(super) fn time_seen(database: &Database) -> Result<u64, redb::Error> {
+/// Returns the latest time that the file has recorded.
+pub(super) fn recorded_time(database: &Database) -> Result<u64, redb::Error> {
     let about = database.begin_read()?.open_table(ABOUT)?;
     let time = about.get("time")?.map(|time| time.value());
     Ok(time.unwrap_or_default())
 }
 
-/// Writes down the latest time that the file has seen.
-pub(super) fn see_time(writing: &WriteTransaction, now: u64) -> Result<(), redb::Error> {
+/// Records a time in the file.
+pub(super) fn record_time(writing: &WriteTransaction, now: u64) -> Result<(), redb::Error> {
     writing.open_table(ABOUT)?.insert("time", now)?;
     Ok(())
 }
 
-/// How soon a change must be on the disk.
+/// The urgency of a change: how soon it must be on the disk.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Urgency {
-    /// There is none.
+    /// There is no change.
     Unchanged,
-    /// It may be lost if the process dies within a second.
+    /// The change may be lost if the process dies within a second.
     Soon,
-    /// Before it is answered.
+    /// The change must be on the disk before its answer.
     Now,
 }
 
-/// The sessions at one moment, for those who write nothing: no disk is too full for them.
+/// A view of the sessions at one moment. It writes nothing, so it also works on a full disk.
 pub(super) struct Reading {
     sessions: ReadOnlyTable<Key, Row>,
     now: u64,
@@ -80,16 +81,16 @@ impl Reading {
     }
 }
 
-/// The tables at one moment, to be changed.
+/// The tables at one moment, in a transaction that changes them.
 pub(super) struct Tables<'t> {
     sessions: Table<'t, Key, Row>,
     owners: Table<'t, Owned, ()>,
-    /// When they are read and written, by the store's clock.
+    /// The time of the transaction, by the clock of the store.
     pub(super) now: u64,
     urgency: Urgency,
 }
 
-/// The last key that a search for what has expired has seen.
+/// The last key that [`Tables::purge`] has looked at.
 pub(super) type Cursor = (String, String);
 
 impl<'t> Tables<'t> {
@@ -102,7 +103,7 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Of all that was done.
+    /// Returns the highest urgency of all changes so far.
     pub(super) fn urgency(&self) -> Urgency {
         self.urgency
     }
@@ -111,7 +112,7 @@ impl<'t> Tables<'t> {
         Ok(self.sessions.len()?)
     }
 
-    /// Whether it was free.
+    /// Stores a session, unless its key is taken. Returns whether it stored the session.
     pub(super) fn create(
         &mut self,
         key: &SessionKey,
@@ -122,25 +123,25 @@ impl<'t> Tables<'t> {
         if self.expiry(key)?.is_some() {
             return Ok(false);
         }
-        // One that has expired, with its owner's entry.
+        // An expired session may still have the key.
         self.take(key.scope(), key.id())?;
-        let expires = self.in_time(expires_in);
+        let expires = self.expiry_after(expires_in);
         let row = (expires, owner.is_some(), owner.unwrap_or_default(), value);
         self.sessions.insert((key.scope(), key.id()), row)?;
         if let Some(owner) = owner {
             self.owners.insert((owner, key.scope(), key.id()), ())?;
         }
-        self.urge(Urgency::Now);
+        self.raise_urgency(Urgency::Now);
         Ok(true)
     }
 
-    /// Whether it is still there.
+    /// Postpones the expiry of a session. Returns whether the session exists.
     pub(super) fn refresh(&mut self, session: &Refresh) -> Result<bool, redb::Error> {
         let key = &session.key;
         let Some(expiry) = self.expiry(key)? else {
             return Ok(false);
         };
-        let expires = self.in_time(session.expires_in);
+        let expires = self.expiry_after(session.expires_in);
         if expires > expiry {
             let row = self.sessions.remove((key.scope(), key.id()))?;
             let row = row.map(|row| {
@@ -150,7 +151,7 @@ impl<'t> Tables<'t> {
             if let Some((is_owned, owner, value)) = row {
                 let row = (expires, is_owned, &*owner, &*value);
                 self.sessions.insert((key.scope(), key.id()), row)?;
-                self.urge(Urgency::Soon);
+                self.raise_urgency(Urgency::Soon);
             }
         }
         Ok(true)
@@ -158,7 +159,7 @@ impl<'t> Tables<'t> {
 
     pub(super) fn remove(&mut self, key: &SessionKey) -> Result<(), redb::Error> {
         if self.take(key.scope(), key.id())? {
-            self.urge(Urgency::Now);
+            self.raise_urgency(Urgency::Now);
         }
         Ok(())
     }
@@ -175,12 +176,13 @@ impl<'t> Tables<'t> {
         }
         for (scope, id) in keys {
             self.take(&scope, &id)?;
-            self.urge(Urgency::Now);
+            self.raise_urgency(Urgency::Now);
         }
         Ok(())
     }
 
-    /// Removes what has expired among the next so many sessions. Begins anew after the last.
+    /// Removes the expired sessions among the next `most` sessions after `after`. Returns where to
+    /// continue, or `None` after the last session.
     pub(super) fn purge(
         &mut self,
         after: Option<&Cursor>,
@@ -209,19 +211,19 @@ impl<'t> Tables<'t> {
         }
         for (scope, id) in expired {
             self.take(&scope, &id)?;
-            self.urge(Urgency::Soon);
+            self.raise_urgency(Urgency::Soon);
         }
         Ok(last.filter(|_| seen == most))
     }
 
-    /// When it expires, if it has not.
+    /// Returns when a session expires. Returns `None` if there is none, or it has expired.
     fn expiry(&self, key: &SessionKey) -> Result<Option<u64>, redb::Error> {
         let row = self.sessions.get((key.scope(), key.id()))?;
         let expiry = row.map(|row| row.value().0);
         Ok(expiry.filter(|expires| self.now < *expires))
     }
 
-    /// Takes a session out, expired or not. Whether there was one.
+    /// Removes a session, expired or not, with its entry in `owners`. Returns whether there was one.
     fn take(&mut self, scope: &str, id: &str) -> Result<bool, redb::Error> {
         let owner = match self.sessions.remove((scope, id))? {
             None => return Ok(false),
@@ -236,11 +238,11 @@ impl<'t> Tables<'t> {
         Ok(true)
     }
 
-    fn in_time(&self, duration: Duration) -> u64 {
+    fn expiry_after(&self, duration: Duration) -> u64 {
         self.now.saturating_add(millis(duration))
     }
 
-    fn urge(&mut self, urgency: Urgency) {
+    fn raise_urgency(&mut self, urgency: Urgency) {
         self.urgency = self.urgency.max(urgency);
     }
 }

@@ -1,4 +1,4 @@
-//! A folder for one test.
+//! A temporary folder for one test.
 
 use std::env;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// An empty folder, removed on drop.
+/// An empty folder. It is removed on drop.
 pub(super) struct TestFolder(PathBuf);
 
 impl TestFolder {
@@ -23,7 +23,7 @@ impl TestFolder {
 
 impl Drop for TestFolder {
     fn drop(&mut self) {
-        // Best effort: what is left lies in the system's temporary folder.
+        // Best effort: the system cleans its temporary folder.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

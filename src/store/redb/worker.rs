@@ -1,4 +1,4 @@
-//! The thread that reads and writes the file, so that nobody else waits for the disk.
+//! The thread that reads and writes the file, so that no other thread waits for the disk.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,67 +18,69 @@ use super::tables::{self, Cursor, Reading, Tables, Urgency};
 use crate::log::TARGET;
 use crate::unwind::unless_it_panics;
 
+/// The state of the worker thread.
 pub(super) struct Worker {
     path: Box<Path>,
-    /// None where it could not be opened anew: that is tried again after a pause.
+    /// The open database. `None` if it could not be reopened. The worker tries again after [`BACK_OFF`].
     database: Option<Database>,
     clock: Clock,
-    /// What writers, and all where there is no database, would only meet again until then.
+    /// The last failure, and the end of its back-off. Until then writes fail with it at once, and so do
+    /// reads if no database is open.
     failure: Option<(Arc<FileStoreError>, Instant)>,
-    /// Something is written that a kill would still undo.
-    is_unsafe: bool,
+    /// Whether a kill would undo the last commit, because it is not on the disk yet.
+    has_pending_writes: bool,
     cursor: Option<Cursor>,
-    /// When to look after the file; never while it is empty.
-    next_round: Option<Instant>,
-    /// Held while the database is opened anew, too.
+    /// The time of the next [`maintain`](Self::maintain). `None` while the file is empty.
+    next_maintenance: Option<Instant>,
+    /// The lock on the file. The worker keeps it while it reopens the database.
     _lock: File,
 }
 
 impl Worker {
     pub(super) fn new(path: Box<Path>) -> Result<Self, FileStoreError> {
-        let lock = file::locked(&path)?;
+        let lock = file::lock(&path)?;
         let database = file::open(&path)?;
-        let seen = tables::time_seen(&database);
-        let seen = seen.map_err(|error| FileStoreError::new(&path, error))?;
+        let recorded = tables::recorded_time(&database);
+        let recorded = recorded.map_err(|error| FileStoreError::new(&path, error))?;
         Ok(Self {
             path,
             database: Some(database),
-            clock: Clock::new(seen),
+            clock: Clock::new(recorded),
             failure: None,
-            is_unsafe: false,
+            has_pending_writes: false,
             cursor: None,
-            next_round: Some(Instant::now() + ROUND),
+            next_maintenance: Some(Instant::now() + MAINTENANCE_INTERVAL),
             _lock: lock,
         })
     }
 
-    /// Until nobody can send any more.
-    pub(super) fn run(mut self, waiting: &Receiver<Task>) {
+    /// Serves tasks until every sender is gone.
+    pub(super) fn run(mut self, queue: &Receiver<Task>) {
         loop {
-            let first = match self.next_round {
-                None => waiting.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => waiting.recv_timeout(at.saturating_duration_since(Instant::now())),
+            let first = match self.next_maintenance {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => queue.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             match first {
                 Ok(first) => {
-                    // All that came during the last commit share the next.
-                    let others = waiting.try_iter().take(MOST_AT_ONCE - 1);
+                    // All tasks that came during the last commit share the next one.
+                    let others = queue.try_iter().take(MAX_BATCH - 1);
                     self.serve([first].into_iter().chain(others));
-                    self.next_round
-                        .get_or_insert_with(|| Instant::now() + ROUND);
+                    self.next_maintenance
+                        .get_or_insert_with(|| Instant::now() + MAINTENANCE_INTERVAL);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.next_round.is_some_and(|at| at <= Instant::now()) {
-                self.go_round();
+            if self.next_maintenance.is_some_and(|at| at <= Instant::now()) {
+                self.maintain();
             }
         }
-        if self.is_unsafe {
+        if self.has_pending_writes {
             let _ = self.commit(|_| Ok(((), Urgency::Now)));
         }
         let database = self.database.take();
-        // Closing writes, and may panic where the disk fails.
+        // Closing the database writes, and may panic if the disk fails.
         let _ = unless_it_panics(|| drop(database));
     }
 
@@ -108,8 +110,8 @@ impl Worker {
         }
     }
 
-    /// All in one commit. None is tried soon after one that has failed: whoever reads would wait each
-    /// time until the file is open again.
+    /// Runs all writes in one commit. Soon after a failure no write is tried, because each failure
+    /// reopens the file, and reads would wait for that.
     fn write(&mut self, mut jobs: Vec<Write>) {
         if jobs.is_empty() {
             return;
@@ -123,7 +125,7 @@ impl Worker {
                     jobs.iter_mut().try_for_each(|job| job.run(&mut tables))?;
                     Ok(((), tables.urgency()))
                 });
-                written.inspect_err(|failure| self.pause(failure.clone()))
+                written.inspect_err(|failure| self.back_off(failure.clone()))
             }
         };
         for job in jobs {
@@ -131,63 +133,66 @@ impl Worker {
         }
     }
 
-    /// Writes what is to be written soon, and removes some of what has expired.
-    fn go_round(&mut self) {
+    /// Writes pending refreshes to the disk, and removes some of the expired sessions.
+    fn maintain(&mut self) {
         let now = self.clock.now();
         let cursor = self.cursor.take();
-        let least = match self.is_unsafe {
+        let least = match self.has_pending_writes {
             true => Urgency::Now,
             false => Urgency::Unchanged,
         };
         let outcome = self.commit(|writing| {
             let mut tables = Tables::open(writing, now)?;
             let all = usize::try_from(tables.len()?).unwrap_or(usize::MAX);
-            let some = (all / ROUNDS_FOR_ALL).max(FEWEST_A_ROUND);
+            let some = (all / RUNS_PER_PURGE).max(MIN_PER_RUN);
             let cursor = tables.purge(cursor.as_ref(), some)?;
             let left = usize::try_from(tables.len()?).unwrap_or(usize::MAX);
-            // Where most were, most others will be.
-            let is_worth_it = all - left > some / 2;
-            Ok(((cursor, left, is_worth_it), tables.urgency().max(least)))
+            // If most of these sessions were expired, most of the next ones will be too.
+            let purge_goes_on = all - left > some / 2;
+            Ok(((cursor, left, purge_goes_on), tables.urgency().max(least)))
         });
         let now = Instant::now();
-        self.next_round = match outcome {
-            Ok((cursor, left, is_worth_it)) => {
+        self.next_maintenance = match outcome {
+            Ok((cursor, left, purge_goes_on)) => {
                 self.cursor = cursor;
-                match (left, is_worth_it) {
-                    (0, _) => self.is_unsafe.then_some(now + ROUND),
+                match (left, purge_goes_on) {
+                    (0, _) => self
+                        .has_pending_writes
+                        .then_some(now + MAINTENANCE_INTERVAL),
                     (_, true) => Some(now),
-                    (_, false) => Some(now + ROUND),
+                    (_, false) => Some(now + MAINTENANCE_INTERVAL),
                 }
             }
             Err(error) => {
-                // What may be lost is lost: nobody waits for it.
-                warn!(target: TARGET, %error, "the store could not write refreshes, or remove what has expired");
-                Some(now + ROUND)
+                // No caller waits for this. The store may lose refreshes.
+                warn!(target: TARGET, %error, "the file store could not write refreshes or remove expired sessions: check the disk");
+                Some(now + MAINTENANCE_INTERVAL)
             }
         };
     }
 
-    /// Does this as one: all of it, as durable as it must be, or nothing.
+    /// Runs this in one transaction: all of it as durable as it must be, or nothing.
     fn commit<T>(
         &mut self,
-        act: impl FnOnce(&WriteTransaction) -> Result<(T, Urgency), redb::Error>,
+        run: impl FnOnce(&WriteTransaction) -> Result<(T, Urgency), redb::Error>,
     ) -> Result<T, Arc<FileStoreError>> {
-        let (done, urgency) = self.attempt(|database, clock| write(database, clock, act))?;
+        let (done, urgency) = self.attempt(|database, clock| write(database, clock, run))?;
         match urgency {
             Urgency::Unchanged => {}
-            Urgency::Soon => self.is_unsafe = true,
-            Urgency::Now => self.is_unsafe = false,
+            Urgency::Soon => self.has_pending_writes = true,
+            Urgency::Now => self.has_pending_writes = false,
         }
         Ok(done)
     }
 
-    /// Opens the file anew if this fails: redb takes nothing more after a failure.
+    /// Runs this on the database. Reopens the file after a failure, because redb then accepts no more
+    /// operations.
     fn attempt<T>(
         &mut self,
-        act: impl FnOnce(&Database, &Clock) -> Result<T, redb::Error>,
+        run: impl FnOnce(&Database, &Clock) -> Result<T, redb::Error>,
     ) -> Result<T, Arc<FileStoreError>> {
-        let database = self.ready()?;
-        let error = match unless_it_panics(|| act(&database, &self.clock)) {
+        let database = self.take_database()?;
+        let error = match unless_it_panics(|| run(&database, &self.clock)) {
             Some(Ok(done)) => {
                 self.database = Some(database);
                 return Ok(done);
@@ -196,31 +201,31 @@ impl Worker {
             None => FileStoreError::of(FileStoreErrorKind::Damaged, &self.path),
         };
         let _ = unless_it_panics(|| drop(database));
-        self.is_unsafe = false;
-        self.database = self.reopened().ok();
+        self.has_pending_writes = false;
+        self.database = self.reopen().ok();
         Err(Arc::new(error))
     }
 
-    fn ready(&mut self) -> Result<Database, Arc<FileStoreError>> {
+    fn take_database(&mut self) -> Result<Database, Arc<FileStoreError>> {
         if let Some(database) = self.database.take() {
             return Ok(database);
         }
         match self.recent_failure() {
             Some(failure) => Err(failure),
-            None => self.reopened(),
+            None => self.reopen(),
         }
     }
 
-    fn reopened(&mut self) -> Result<Database, Arc<FileStoreError>> {
+    fn reopen(&mut self) -> Result<Database, Arc<FileStoreError>> {
         file::reopen(&self.path).map_err(|error| {
             let error = Arc::new(error);
-            self.pause(error.clone());
+            self.back_off(error.clone());
             error
         })
     }
 
-    fn pause(&mut self, failure: Arc<FileStoreError>) {
-        self.failure = Some((failure, Instant::now() + PAUSE));
+    fn back_off(&mut self, failure: Arc<FileStoreError>) {
+        self.failure = Some((failure, Instant::now() + BACK_OFF));
     }
 
     fn recent_failure(&self) -> Option<Arc<FileStoreError>> {
@@ -232,14 +237,14 @@ impl Worker {
 fn write<T>(
     database: &Database,
     clock: &Clock,
-    act: impl FnOnce(&WriteTransaction) -> Result<(T, Urgency), redb::Error>,
+    run: impl FnOnce(&WriteTransaction) -> Result<(T, Urgency), redb::Error>,
 ) -> Result<(T, Urgency), redb::Error> {
     let mut writing = database.begin_write()?;
-    let (done, urgency) = act(&writing)?;
+    let (done, urgency) = run(&writing)?;
     match urgency {
         Urgency::Unchanged => writing.abort()?,
         Urgency::Soon | Urgency::Now => {
-            tables::see_time(&writing, clock.now())?;
+            tables::record_time(&writing, clock.now())?;
             if urgency == Urgency::Soon {
                 writing.set_durability(Durability::None)?;
             }
@@ -249,15 +254,16 @@ fn write<T>(
     Ok((done, urgency))
 }
 
-/// What is written soon is written twice a second.
-const ROUND: Duration = Duration::from_millis(500);
-/// What has expired is gone half a minute later.
-const ROUNDS_FOR_ALL: usize = 60;
-const FEWEST_A_ROUND: usize = 64;
-/// How long a disk that has failed, or was full, is left alone.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How many calls may share a commit.
-const MOST_AT_ONCE: usize = 512;
+/// The time between two runs of [`Worker::maintain`]. Refreshes are on the disk after this time.
+const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(500);
+/// The number of runs that look at all sessions once. An expired session is removed within 30 seconds.
+const RUNS_PER_PURGE: usize = 60;
+/// The least number of sessions that a run looks at.
+const MIN_PER_RUN: usize = 64;
+/// The time for which the worker does not use a disk that failed or was full.
+const BACK_OFF: Duration = Duration::from_millis(500);
+/// The number of calls that may share a commit.
+const MAX_BATCH: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -271,47 +277,47 @@ mod tests {
     use crate::store::SessionKey;
 
     #[test]
-    fn calls_that_wait_share_a_commit() {
+    fn waiting_calls_share_a_commit() {
         let folder = TestFolder::new();
         let path = folder.path().join("sessions.redb");
-        let places = Arc::new(Semaphore::new(200));
-        let (jobs, waiting) = channel();
+        let permits = Arc::new(Semaphore::new(200));
+        let (jobs, queue) = channel();
         let answers = (0..200).map(|number| {
             let (answer, answered) = oneshot::channel();
-            let place = places.clone().try_acquire_owned().unwrap();
+            let permit = permits.clone().try_acquire_owned().unwrap();
             let key = SessionKey::new("", number.to_string());
-            let act = move |tables: &mut Tables<'_>| {
+            let run = move |tables: &mut Tables<'_>| {
                 assert!(tables.create(&key, b"x", None, Duration::from_secs(60))?);
                 Ok(tables.now)
             };
-            let job = Call::boxed(act, answer, place);
+            let job = Call::boxed(run, answer, permit);
             jobs.send(Task::Write(job)).unwrap();
             answered
         });
         let answers: Vec<_> = answers.collect();
         drop(jobs);
-        Worker::new(path.into()).unwrap().run(&waiting);
+        Worker::new(path.into()).unwrap().run(&queue);
         let mut moments: Vec<_> = answers
             .into_iter()
             .map(|mut answer| answer.try_recv().unwrap().unwrap())
             .collect();
         moments.dedup();
         assert_eq!(moments.len(), 1, "each commit has its own: {moments:?}");
-        assert_eq!(places.available_permits(), 200);
+        assert_eq!(permits.available_permits(), 200);
     }
 
     #[test]
-    fn time_goes_on_from_what_the_file_has_seen() {
+    fn time_continues_from_the_latest_time_in_the_file() {
         let folder = TestFolder::new();
         let path = folder.path().join("sessions.redb");
-        let (jobs, waiting) = channel();
+        let (jobs, queue) = channel();
         drop(jobs);
         let mut worker = Worker::new(path.clone().into()).unwrap();
         let before = worker.clock.now();
         let later = before + 1_000_000;
         worker.clock = Clock::new(later);
         worker.commit(|_| Ok(((), Urgency::Soon))).unwrap();
-        worker.run(&waiting);
+        worker.run(&queue);
         let worker = Worker::new(path.into()).unwrap();
         assert!((later..later + 60_000).contains(&worker.clock.now()));
     }

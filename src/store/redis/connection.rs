@@ -1,7 +1,8 @@
-//! The connection by which Redis is asked: made when it is needed, and made anew when it has failed.
+//! The connection to Redis that all calls share. It opens on first use, and again after a failure.
 //!
-//! The crate's own `ConnectionManager` keeps a connection on which nothing comes back (a peer that is
-//! gone without a word) and asks on it again and again; this one gives it up at the first silence.
+//! The `ConnectionManager` of redis-rs keeps a connection whose peer has vanished silently, and sends
+//! command after command on it. This module drops a connection at the first answer that does not come in
+//! time.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::store::StoreError;
 
-/// Where the sessions are.
+/// The Redis server or cluster that has the sessions.
 #[derive(Clone)]
 pub(super) enum Server {
     One(Box<Client>),
@@ -28,12 +29,12 @@ pub(super) enum Server {
 /// One connection for all calls.
 pub(super) struct SharedConnection {
     server: Server,
-    held: Mutex<Option<Arc<Connection>>>,
-    /// Taken by whoever connects, so that others wait for the same connection.
+    current: Mutex<Option<Arc<Connection>>>,
+    /// Locked while a caller connects, so that other callers wait for the same connection.
     connecting: tokio::sync::Mutex<()>,
 }
 
-/// Clones speak on one socket.
+/// An open connection. Clones use the same socket.
 enum Connection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
@@ -43,7 +44,7 @@ impl SharedConnection {
     pub(super) fn new(server: Server) -> Self {
         Self {
             server,
-            held: Mutex::default(),
+            current: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
         }
     }
@@ -52,29 +53,29 @@ impl SharedConnection {
         &self.server
     }
 
-    /// Sends a command and waits for its answer, for [`PATIENCE`] at most.
+    /// Sends a command and waits for its answer, for at most [`TIME_LIMIT`].
     pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.ask_within(PATIENCE, command).await
+        self.ask_within(TIME_LIMIT, command).await
     }
 
     pub(super) async fn ask_within<T: FromRedisValue>(
         &self,
-        patience: Duration,
+        time_limit: Duration,
         command: &Cmd,
     ) -> Result<T, StoreError> {
-        let connected = timeout(patience, self.connection()).await;
-        let connection = connected.map_err(|_| silent())?.map_err(failure)?;
-        match timeout(patience, connection.ask(command)).await {
+        let connected = timeout(time_limit, self.connection()).await;
+        let connection = connected.map_err(|_| timed_out())?.map_err(failure)?;
+        match timeout(time_limit, connection.ask(command)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
-                if is_of_connection(&error) {
-                    self.give_up(&connection);
+                if is_connection_failure(&error) {
+                    self.drop_connection(&connection);
                 }
                 Err(failure(error))
             }
             Err(_) => {
-                self.give_up(&connection);
-                Err(silent())
+                self.drop_connection(&connection);
+                Err(timed_out())
             }
         }
     }
@@ -92,19 +93,20 @@ impl SharedConnection {
         Ok(connection)
     }
 
-    /// Whoever still waits for an answer on it may; the next call makes another.
-    fn give_up(&self, connection: &Arc<Connection>) {
-        let mut held = self.lock();
-        if held
+    /// Drops a connection, so that the next call opens another. Calls that wait on it may still get an
+    /// answer.
+    fn drop_connection(&self, connection: &Arc<Connection>) {
+        let mut current = self.lock();
+        if current
             .as_ref()
-            .is_some_and(|held| Arc::ptr_eq(held, connection))
+            .is_some_and(|current| Arc::ptr_eq(current, connection))
         {
-            *held = None;
+            *current = None;
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Connection>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +114,7 @@ impl Server {
     async fn connect(&self) -> RedisResult<Connection> {
         Ok(match self {
             Self::One(client) => {
-                // Whoever asks keeps the time.
+                // Each caller has its own time limit.
                 let config = AsyncConnectionConfig::new().set_response_timeout(None);
                 let connection = client.get_multiplexed_async_connection_with_config(&config);
                 Connection::One(connection.await?)
@@ -131,44 +133,47 @@ impl Connection {
     }
 }
 
-/// Whether another connection may do better: it broke, or leads to a server that is no primary
+/// Returns whether a new connection may help: this one broke, or leads to a server that is not a primary
 /// (any more).
-fn is_of_connection(error: &RedisError) -> bool {
+fn is_connection_failure(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_unrecoverable_error()
         || error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
-        // What a script has met is, before Redis 7, a part of a sentence.
+        // Before Redis 7 the error that a script met is a part of the text.
         || error.detail().is_some_and(|detail| detail.contains("-READONLY "))
 }
 
-/// What went wrong, without what Redis says beside its code: that may repeat a command, with its
-/// ids.
+/// Returns the error for the log. Of an error answer it shows the code only, because the text may repeat
+/// a command with its ids.
 pub(super) fn failure(error: impl Into<RedisError>) -> StoreError {
     let error = error.into();
     StoreError::new(match error.code() {
         Some(code) => format!("Redis refuses: {code}"),
-        None if error.is_io_error() => format!("Redis can not be reached: {error}"),
-        None => format!("Redis can not be used: {}", error.category()),
+        None if error.is_io_error() => format!("Redis cannot be reached: {error}"),
+        None => format!("Redis failed: {}", error.category()),
     })
 }
 
-/// What is wrong with an address or a certificate.
+/// Returns the error for an invalid URL or certificate.
 pub(super) fn unusable(error: &RedisError) -> StoreError {
-    StoreError::new(match error.is_io_error() {
-        // The crate tells so of a certificate or a key that cannot be read.
-        true => format!("Redis can not be used: {error}"),
-        false => format!("Redis can not be used: {}", error.category()),
-    })
+    let cause = match error.is_io_error() {
+        // redis-rs reports an invalid certificate or key as an I/O error, and its text shows no secret.
+        true => error.to_string(),
+        false => error.category().to_owned(),
+    };
+    StoreError::new(format!(
+        "a URL, certificate or key for Redis is invalid: {cause}"
+    ))
 }
 
-/// It does not answer.
-pub(super) fn silent() -> StoreError {
-    StoreError::new("Redis does not answer in time")
+/// Returns the error for a call that got no answer in time.
+pub(super) fn timed_out() -> StoreError {
+    StoreError::new("Redis did not answer in time")
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A client would show its password.
+        // The `Debug` of a client shows its password.
         f.write_str(match self {
             Self::One(_) => "One",
             Self::Cluster(_) => "Cluster",
@@ -176,8 +181,8 @@ impl fmt::Debug for Server {
     }
 }
 
-/// How long a connection, and then each answer, may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// The time limit for connecting, and then for each answer.
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -185,31 +190,31 @@ mod tests {
 
     use super::*;
 
-    /// What a server says, as the client tells it.
-    fn said(answer: &str) -> RedisError {
+    /// Returns the error that redis-rs creates from an answer.
+    fn error_of(answer: &str) -> RedisError {
         let value = parse_redis_value(answer.as_bytes()).unwrap();
         value.extract_error().unwrap_err()
     }
 
     #[test]
-    fn a_server_that_is_no_primary_is_known_from_a_script_too_by_old_and_new_ones() {
+    fn an_error_of_a_replica_is_a_connection_failure_in_a_script_too() {
         for answer in [
             "-READONLY You can't write against a read only replica.\r\n",
             "-READONLY You can't write against a read only replica. script: f1, on @user_script:1.\r\n",
             "-ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -READONLY You can't write against a read only replica.\r\n",
         ] {
-            assert!(is_of_connection(&said(answer)), "{answer}");
+            assert!(is_connection_failure(&error_of(answer)), "{answer}");
         }
     }
 
     #[test]
-    fn a_refusal_of_one_command_is_none_of_the_connection() {
+    fn an_error_of_one_command_is_no_connection_failure() {
         for answer in [
             "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n",
             "-OOM command not allowed when used memory > 'maxmemory'.\r\n",
             "-NOPERM this user has no permissions to run the 'eval' command\r\n",
         ] {
-            assert!(!is_of_connection(&said(answer)), "{answer}");
+            assert!(!is_connection_failure(&error_of(answer)), "{answer}");
         }
     }
 }

@@ -1,46 +1,48 @@
-//! What is called what in Redis, and what stands in front of each value.
+//! The names of keys and channels in Redis, and the owner token in front of each value.
 
 use uuid::Uuid;
 
 use crate::store::{SessionKey, StoreEvent};
 
-/// The names under one prefix.
+/// The names of keys and channels under one prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     pub(super) prefix: String,
 }
 
 impl Keys {
-    /// Scopes hold no colon, so no two sessions have one name. A cluster places the key by what
-    /// stands in braces; each is worked on by itself, so that may be anywhere.
+    /// Returns the key of a session. A scope contains no colon, so no two sessions have the same key. A
+    /// cluster places a key by the part in braces. Each command uses one key only, so the key may be on
+    /// any node.
     pub(super) fn session(&self, key: &SessionKey) -> String {
         format!("{}{{{}:{}}}", self.prefix, key.scope(), key.id())
     }
 
-    /// Where an owner's token is. The name is hashed: it may be long, and personal.
+    /// Returns the key of an owner's token. The owner's name is hashed, because it may be long and
+    /// personal.
     pub(super) fn owner(&self, owner: Uuid) -> String {
         format!("{}owner:{}", self.prefix, owner.simple())
     }
 
-    /// The channel on which ends are told. Its tag keeps it on one node of a cluster, with the
-    /// channels of those who listen.
+    /// Returns the channel for ends. The tag in braces keeps it on one node of a cluster, together with
+    /// the echo channels of the subscribers.
     pub(super) fn ends(&self) -> String {
         format!("{}{{ends}}", self.prefix)
     }
 
-    /// The channel on which one listener hears itself.
+    /// Returns a new channel on which one subscriber receives its own heartbeats.
     pub(super) fn echo(&self) -> String {
         format!("{}:{}", self.ends(), Uuid::new_v4().simple())
     }
 }
 
-/// Whose a session is, in front of its value: the owner's name, hashed, and the token that the owner
-/// had when it opened. It is good as long as that is the owner's token.
+/// The owner of a session, in front of its value: the hashed name of the owner, and the token that the
+/// owner had when the session opened. The session is valid as long as this is still the owner's token.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct OwnerToken([u8; OWNER_TOKEN_BYTES]);
 
 impl OwnerToken {
-    /// Nobody's.
+    /// The owner token of an anonymous session.
     pub(super) const ANONYMOUS: Self = Self([0; OWNER_TOKEN_BYTES]);
 
     pub(super) fn new(owner: Uuid, token: Uuid) -> Self {
@@ -50,7 +52,8 @@ impl OwnerToken {
         Self(bytes)
     }
 
-    /// The owner token and what stands behind it; `None` if this is no value of ours.
+    /// Splits a stored value into its owner token and the rest. Returns `None` if the value is too
+    /// short.
     pub(super) fn split(mut stored: Vec<u8>) -> Option<(Self, Vec<u8>)> {
         let owner_token = Self::read(&stored)?;
         stored.drain(..OWNER_TOKEN_BYTES);
@@ -65,7 +68,7 @@ impl OwnerToken {
         [&self.0, value].concat()
     }
 
-    /// The owner and the token; `None` if it is nobody's.
+    /// Returns the hashed owner and the token, or `None` for an anonymous session.
     pub(super) fn owner(&self) -> Option<(Uuid, Uuid)> {
         let part = |bytes: &[u8]| Uuid::from_slice(bytes).ok();
         let (owner, token) = self.0.split_at(16);
@@ -77,13 +80,13 @@ impl OwnerToken {
     }
 }
 
-/// An owner's name, hashed. Two names of one hash would log each other out and no more: nobody gains
-/// by finding such a pair.
+/// Returns the hash of an owner's name. Two owners with the same hash could only end each other's
+/// sessions, so an attacker gains nothing from finding two.
 pub(super) fn hashed(owner: &str) -> Uuid {
     Uuid::new_v5(&Uuid::NAMESPACE_URL, owner.as_bytes())
 }
 
-/// What is published of an end.
+/// Encodes an end for its channel. The encoding of a heartbeat is empty.
 pub(super) fn encode(event: &StoreEvent) -> Vec<u8> {
     match event {
         StoreEvent::Ended(key) => format!("s{}:{}", key.scope(), key.id()).into(),
@@ -92,7 +95,7 @@ pub(super) fn encode(event: &StoreEvent) -> Vec<u8> {
     }
 }
 
-/// Reads what [`encode`] has written; `None` if it is something else.
+/// Decodes a message from [`encode`]. Returns `None` for any other message.
 pub(super) fn decode(message: &[u8]) -> Option<StoreEvent> {
     let text = std::str::from_utf8(message).ok()?;
     if let Some(owner) = text.strip_prefix('o') {
@@ -102,7 +105,7 @@ pub(super) fn decode(message: &[u8]) -> Option<StoreEvent> {
     Some(StoreEvent::Ended(SessionKey::new(scope, id)))
 }
 
-/// How many bytes stand in front of each value.
+/// The length of an owner token, in bytes.
 pub(super) const OWNER_TOKEN_BYTES: usize = 32;
 
 #[cfg(test)]
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_token_is_read_again_and_nobodys_names_no_owner() {
+    fn an_owner_token_is_read_back_and_an_anonymous_one_names_no_owner() {
         let (owner, token) = (hashed("alice"), Uuid::new_v4());
         let stored = OwnerToken::new(owner, token).before(b"value");
         let (owner_token, value) = OwnerToken::split(stored).unwrap();
@@ -126,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_for_an_owner_token_is_none() {
+    fn a_value_that_is_too_short_has_no_owner_token() {
         for length in [0, 1, OWNER_TOKEN_BYTES - 1] {
             assert_eq!(OwnerToken::split(vec![1; length]), None);
         }
     }
 
     #[test]
-    fn an_end_is_read_as_it_was_told() {
+    fn an_end_is_decoded_as_it_was_encoded() {
         let key = SessionKey::new("a.b", "x:y}{");
         let read = decode(&encode(&StoreEvent::Ended(key.clone())));
         assert!(matches!(read, Some(StoreEvent::Ended(read)) if read == key));
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_tells_is_none() {
+    fn an_unknown_message_is_not_decoded() {
         for message in [&b""[..], b"x", b"s", b"sscope", b"o\xff", b"S:id"] {
             assert!(decode(message).is_none(), "{message:?}");
         }

@@ -1,4 +1,4 @@
-//! What a URL cannot name.
+//! The options of a `RedisStore` that a URL cannot contain: certificates.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::RedisStore;
 use super::connection::unusable;
 use crate::store::StoreError;
 
-/// Certificates for a [`RedisStore`] whose URLs begin with `rediss://`. Feature `redis-tls`.
+/// Certificates for a [`RedisStore`] whose URLs begin with `rediss://` (feature `redis-tls`).
 ///
 /// `Debug` shows no secret.
 ///
@@ -30,7 +30,8 @@ pub struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// No certificates: those of the operating system are trusted, and none is shown.
+    /// Creates options without certificates: the store trusts the certificates of the operating system
+    /// and presents none.
     pub fn new() -> Self {
         Self::default()
     }
@@ -41,8 +42,8 @@ impl RedisOptions {
         self
     }
 
-    /// Shows the server this certificate, with its chain, and proves it by its private key. Both are PEM
-    /// text.
+    /// Presents this certificate, with its chain, to the server and proves it with its private key. Both
+    /// are PEM text.
     pub fn client_certificate(
         mut self,
         certificate: impl Into<Vec<u8>>,
@@ -52,22 +53,21 @@ impl RedisOptions {
         self
     }
 
-    /// Opens the server at this URL, like [`RedisStore::open`]. Does not connect yet.
+    /// Creates a store on the server at this URL, like [`RedisStore::open`]. Does not connect yet.
     ///
     /// # Errors
     ///
-    /// The URL cannot be read or does not begin with `rediss://`, or a certificate or the key cannot be
-    /// read.
+    /// The URL is invalid or does not begin with `rediss://`, or a certificate or the key is invalid.
     pub fn open(&self, url: &str) -> Result<RedisStore, StoreError> {
-        RedisStore::one(&self.client(url)?)
+        RedisStore::on_server(&self.client(url)?)
     }
 
-    /// Opens a cluster, like [`RedisStore::cluster`]. Does not connect yet.
+    /// Creates a store on a cluster, like [`RedisStore::cluster`]. Does not connect yet.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open), for each URL; there is none; or the URLs differ in more than their
-    /// host and port.
+    /// An error of [`open`](Self::open) for one of the URLs. There is no URL, or the URLs differ in more
+    /// than host and port.
     pub fn cluster<I>(&self, urls: I) -> Result<RedisStore, StoreError>
     where
         I: IntoIterator,
@@ -78,10 +78,10 @@ impl RedisOptions {
             .map(|url| url.as_ref().to_owned())
             .collect();
         for url in &urls {
-            // The builder of clusters would ignore certificates for a URL without TLS.
+            // The cluster builder would ignore certificates for a URL without TLS.
             self.client(url)?;
         }
-        RedisStore::several(ClusterClientBuilder::new(urls).certs(self.certificates()?))
+        RedisStore::on_cluster(ClusterClientBuilder::new(urls).certs(self.certificates()?))
     }
 
     fn client(&self, url: &str) -> Result<Client, StoreError> {
@@ -90,14 +90,16 @@ impl RedisOptions {
 
     fn certificates(&self) -> Result<TlsCertificates, StoreError> {
         let certificates = self.client.iter().map(|(certificate, _)| certificate);
-        // The crate takes a text without any for an empty list, and would fail to connect.
+        // redis-rs reads a text without certificates as an empty list, and would fail to connect later.
         if !self
             .root
             .iter()
             .chain(certificates)
-            .all(|pem| holds_certificate(pem))
+            .all(|pem| has_certificate(pem))
         {
-            return Err(StoreError::new("a PEM text for Redis holds no certificate"));
+            return Err(StoreError::new(
+                "a text for root_certificate or client_certificate of RedisOptions contains no certificate: pass PEM",
+            ));
         }
         Ok(TlsCertificates {
             root_cert: self.root.clone(),
@@ -121,7 +123,7 @@ impl fmt::Debug for RedisOptions {
     }
 }
 
-fn holds_certificate(pem: &[u8]) -> bool {
+fn has_certificate(pem: &[u8]) -> bool {
     let begin = b"-----BEGIN CERTIFICATE-----";
     pem.windows(begin.len()).any(|part| part == begin)
 }
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_not_be_used_is_an_error_at_once_that_shows_no_secret() {
+    fn an_invalid_url_or_certificate_is_an_immediate_error_that_shows_no_secret() {
         let bad = "-----BEGIN CERTIFICATE-----\ns3cret\n-----END CERTIFICATE-----\n";
         for (options, url) in [
             (RedisOptions::new(), "http://a:s3cret@127.0.0.1"),

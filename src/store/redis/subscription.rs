@@ -1,9 +1,10 @@
-//! The ends that are published, and the proof that none was missed.
+//! The subscription to ends, and the proof that it missed none.
 //!
-//! A listener publishes a heartbeat of its own, by the connection on which ends are published too, and
-//! waits until it hears that. Redis hands a listener what is published in its order: when the heartbeat is
-//! back, everything that was published before it was sent has been heard. A connection to a server by
-//! which nobody publishes any more never hears it.
+//! A subscriber publishes heartbeats of its own, on the connection that ends are published on too, and
+//! waits until it receives them. Redis delivers messages to a subscriber in the order in which they were
+//! published. So when a heartbeat arrives, the subscriber has received every end that was published
+//! before it sent the heartbeat. A subscriber on a server to which no process publishes any more never
+//! receives a heartbeat.
 
 use std::str;
 use std::sync::Arc;
@@ -17,101 +18,106 @@ use redis::{Client, Msg, PushInfo, PushKind, RedisResult};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::connection::{PATIENCE, Server, SharedConnection, failure, silent};
+use super::connection::{Server, SharedConnection, TIME_LIMIT, failure, timed_out};
 use super::keys::{Keys, decode};
 use super::publish;
 use crate::store::{StoreError, StoreEvent, StoreEvents};
 
-/// Listens from now on.
-pub(super) async fn listen(
+/// Subscribes to ends from now on.
+pub(super) async fn open(
     connection: Arc<SharedConnection>,
     keys: Keys,
     lease: Duration,
 ) -> Result<StoreEvents, StoreError> {
     let echo = keys.echo();
     let channels = [keys.ends(), echo.clone()];
-    let subscribed = timeout(PATIENCE, subscribe(connection.server(), &channels)).await;
-    let messages = subscribed.map_err(|_| silent())?.map_err(failure)?;
-    let began = Instant::now();
-    let listener = Listener {
+    let subscribed = timeout(TIME_LIMIT, subscribe(connection.server(), &channels)).await;
+    let messages = subscribed.map_err(|_| timed_out())?.map_err(failure)?;
+    let started = Instant::now();
+    let subscriber = Subscriber {
         messages,
-        heartbeats: heartbeats(connection, echo.clone(), began, lease),
+        heartbeats: heartbeats(connection, echo.clone(), started, lease),
         echo,
-        failed: None,
-        began,
+        last_failure: None,
+        started,
         lease,
-        until: began + lease,
+        deadline: started + lease,
     };
-    Ok(Box::pin(stream::unfold(Some(listener), |listener| async {
-        let mut listener = listener?;
-        let event = listener.next().await;
-        // After an error nothing comes.
-        let listener = event.is_ok().then_some(listener);
-        Some((event, listener))
-    })))
+    Ok(Box::pin(stream::unfold(
+        Some(subscriber),
+        |subscriber| async {
+            let mut subscriber = subscriber?;
+            let event = subscriber.next().await;
+            // The stream ends after an error.
+            let subscriber = event.is_ok().then_some(subscriber);
+            Some((event, subscriber))
+        },
+    )))
 }
 
-/// One stream of ends.
-struct Listener {
+/// One subscription to ends.
+struct Subscriber {
     messages: BoxStream<'static, Message>,
     heartbeats: BoxStream<'static, Result<(), StoreError>>,
-    /// The channel of its own heartbeats.
+    /// The channel of this subscriber's own heartbeats.
     echo: String,
-    /// Why the last heartbeat could not be sent.
-    failed: Option<StoreError>,
-    /// What heartbeats count from.
-    began: Instant,
+    /// The reason why the last heartbeat could not be sent.
+    last_failure: Option<StoreError>,
+    /// The moment from which heartbeats count their time.
+    started: Instant,
     lease: Duration,
-    /// By when it must have heard a heartbeat.
-    until: Instant,
+    /// The moment by which the subscriber must receive a heartbeat.
+    deadline: Instant,
 }
 
-/// A channel and what was published there.
+/// A channel, and a message from it.
 type Message = (String, Vec<u8>);
 
-impl Listener {
+impl Subscriber {
     async fn next(&mut self) -> Result<StoreEvent, StoreError> {
         let (channel, message) = self.message().await?;
         if channel != self.echo {
-            return decode(&message).ok_or_else(unreadable);
+            return decode(&message).ok_or_else(invalid_message);
         }
-        let sent = str::from_utf8(&message).ok().and_then(|it| it.parse().ok());
-        let sent = sent.map(Duration::from_nanos).ok_or_else(unreadable)?;
-        let as_of = (self.began + sent).min(Instant::now());
-        // One that was given up may come after its successor.
-        self.until = self.until.max(as_of + self.lease);
+        let sent = str::from_utf8(&message)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        let sent = sent.map(Duration::from_nanos).ok_or_else(invalid_message)?;
+        let as_of = (self.started + sent).min(Instant::now());
+        // A heartbeat whose call timed out may arrive after the next one.
+        self.deadline = self.deadline.max(as_of + self.lease);
         Ok(StoreEvent::Heartbeat { as_of })
     }
 
-    /// The next that is published. Where a heartbeat can not be sent, the next one is tried, until it is
-    /// too late for any.
+    /// Returns the next message. If a heartbeat cannot be sent, the subscriber sends the next one, until
+    /// the deadline has passed.
     async fn message(&mut self) -> Result<Message, StoreError> {
         loop {
             let next = future::select(self.messages.next(), self.heartbeats.next());
-            match timeout_at(self.until, next).await {
-                Ok(Either::Left((message, _))) => return message.ok_or_else(broken),
-                Ok(Either::Right((sent, _))) => self.failed = sent.and_then(Result::err),
-                Err(_) => return Err(self.failed.take().unwrap_or_else(silent)),
+            match timeout_at(self.deadline, next).await {
+                Ok(Either::Left((message, _))) => return message.ok_or_else(connection_broke),
+                Ok(Either::Right((sent, _))) => self.last_failure = sent.and_then(Result::err),
+                Err(_) => return Err(self.last_failure.take().unwrap_or_else(timed_out)),
             }
         }
     }
 }
 
-/// Publishes a heartbeat four times a lease, and tells what became of it.
+/// Publishes a heartbeat four times per lease, and returns the result of each.
 fn heartbeats(
     connection: Arc<SharedConnection>,
     echo: String,
-    began: Instant,
+    started: Instant,
     lease: Duration,
 ) -> BoxStream<'static, Result<(), StoreError>> {
     let next = move |(connection, echo, due): (Arc<SharedConnection>, String, Instant)| async move {
         sleep_until(due).await;
         let now = Instant::now();
-        let heartbeat = now.duration_since(began).as_nanos().to_string();
+        let heartbeat = now.duration_since(started).as_nanos().to_string();
         let sent = publish(&connection, lease / 2, &echo, heartbeat.as_bytes()).await;
         Some((sent, (connection, echo, now + lease / 4)))
     };
-    stream::unfold((connection, echo, began), next).boxed()
+    stream::unfold((connection, echo, started), next).boxed()
 }
 
 async fn subscribe(
@@ -137,7 +143,8 @@ async fn subscribe_to_one(
     Ok(connection.into_on_message().map(message).boxed())
 }
 
-/// The channels of one tag are all on one node; who publishes is led there, or hears an error.
+/// Subscribes on a cluster. All channels with the same tag are on one node. The cluster redirects a
+/// publisher to this node, or the publisher gets an error.
 async fn subscribe_to_cluster(
     client: &ClusterClient,
     channels: &[String],
@@ -146,7 +153,7 @@ async fn subscribe_to_cluster(
     let config = ClusterConfig::new().set_push_sender(sender);
     let mut connection = client.get_async_connection_with_config(config).await?;
     connection.ssubscribe(channels).await?;
-    // It subscribes anew by itself and would hide what was missed: a break ends the messages.
+    // redis-rs subscribes again by itself and would hide missed messages, so any break ends the stream.
     let next = move |mut pushes: UnboundedReceiver<PushInfo>| async {
         loop {
             let push = pushes.recv().await?;
@@ -162,7 +169,7 @@ async fn subscribe_to_cluster(
         }
     };
     let messages = stream::unfold(pushes, next);
-    // The connection lives as long as they are listened to.
+    // The stream keeps its connection open.
     let messages = messages.map(move |message| {
         let _alive = &connection;
         message
@@ -170,10 +177,12 @@ async fn subscribe_to_cluster(
     Ok(messages.boxed())
 }
 
-fn broken() -> StoreError {
+fn connection_broke() -> StoreError {
     StoreError::new("the connection to Redis broke")
 }
 
-fn unreadable() -> StoreError {
-    StoreError::new("a message from Redis can not be read")
+fn invalid_message() -> StoreError {
+    StoreError::new(
+        "a message on the Redis channel of ends is invalid: do not let other programs use the prefix",
+    )
 }

@@ -35,27 +35,27 @@ macro_rules! cases {
 }
 
 cases! {
-    what_is_created_is_loaded_by_everybody
-    a_key_that_was_never_created_is_none
-    what_is_there_is_not_overwritten
-    of_many_that_create_one_key_at_once_one_succeeds
-    of_many_that_create_a_key_at_once_whose_owner_left_one_succeeds
-    scopes_ids_and_owners_of_any_letters_are_kept_apart
+    a_created_session_loads_through_both_handles
+    a_key_that_was_never_created_loads_none
+    create_does_not_overwrite_a_session
+    one_of_many_concurrent_creates_of_a_key_succeeds
+    one_of_many_concurrent_creates_succeeds_after_the_owner_was_removed
+    scopes_ids_and_owners_with_special_characters_stay_separate
     a_session_expires_and_its_key_is_free_again
-    a_refresh_puts_off_the_end_and_never_brings_it_nearer
-    a_refresh_tells_of_each_in_order_and_brings_none_back
-    what_is_removed_is_gone_for_everybody
-    an_owners_sessions_end_in_every_scope_and_nobody_elses
-    what_an_owner_opens_later_is_not_concerned
-    a_key_that_changed_hands_ends_with_its_last_owner_alone
-    a_call_that_is_given_up_leaves_the_store_usable
+    a_refresh_postpones_the_expiry_and_never_shortens_it
+    a_refresh_answers_in_order_and_restores_no_session
+    a_removed_session_loads_through_no_handle
+    remove_owner_ends_only_that_owners_sessions_in_every_scope
+    remove_owner_does_not_end_later_sessions
+    a_reused_key_ends_with_its_latest_owner_only
+    a_cancelled_call_leaves_the_store_usable
     debug_shows_no_id
 }
 
-/// There is nobody who could bring one about.
+/// The cases about ends on other nodes. A file has one process, so there are none.
 const OF_ENDS: [&str; 2] = [
-    "every_end_is_told_before_the_heartbeat_behind_it",
-    "heartbeats_come_three_times_a_lease_and_are_fresh",
+    "every_end_is_announced_before_the_next_heartbeat",
+    "heartbeats_come_three_times_per_lease_and_are_fresh",
 ];
 
 async fn check(name: &str) {
