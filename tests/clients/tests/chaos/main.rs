@@ -95,7 +95,7 @@ fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
         place.tally.print_all();
         memory.print();
         place.tally.assert_none_is_lost();
-        memory.assert_kept_over(time);
+        memory.assert_stable_over(time);
         Ok(())
     })?;
 
