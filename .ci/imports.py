@@ -3,7 +3,7 @@
     python3 .ci/imports.py             checks src/, unit tests excepted
     python3 .ci/imports.py --self-test seeds each form of a violation, which the check must find
 
-`KNOWN` are the imports that still run upwards: one more fails, and so does one that is gone and still listed.
+`KNOWN` lists the imports that still run upwards. Another one fails the check, and so does a listed one that no longer exists.
 """
 
 import re
@@ -29,14 +29,14 @@ KNOWN = {
 
 
 def without_tests(text):
-    """The code alone: no comments, no strings, and nothing of `#[cfg(test)]` modules, which stand last."""
+    """The code without comments, strings and `#[cfg(test)]` modules, which are at the end of a file."""
     text = re.sub(r"//[^\n]*", "", text)
     text = re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
     return re.split(r"#\[cfg\(test\)\]\s*(?:mod|impl)\b", text)[0]
 
 
 def paths(text):
-    """What follows `crate::`, in a list too, as the names of modules."""
+    """The names of the modules after `crate::`, also inside a list."""
     for start in re.finditer(r"\bcrate::", text):
         rest = text[start.end() :]
         if rest.startswith("{"):
@@ -52,14 +52,14 @@ def paths(text):
 
 
 def climbs(text, depth):
-    """Modules at the top that `super::super::..` reaches from a file that is so deep."""
+    """The top-level modules that `super::super::..` reaches from a file at this depth."""
     for chain in re.finditer(r"\b((?:super::)+)(\w+)", text):
         if chain[1].count("super::") >= depth:
             yield chain[2]
 
 
 def exported(lib):
-    """The module behind each name that lib.rs exports: a re-export does not launder an import."""
+    """The module of each name that lib.rs exports, because a re-export does not make an import legal."""
     uses = re.findall(r"pub use crate::(\w+)::([\w:]*)(\{[^}]*\}|)", lib)
     return {
         name: module
@@ -69,7 +69,7 @@ def exported(lib):
 
 
 def violations(files):
-    """Pairs of a file and a module that is not below the file's own."""
+    """Pairs of a file and an imported module that is not on a lower floor."""
     found = set()
     modules = exported(files.get("lib.rs", ""))
     for name, text in files.items():

@@ -1,7 +1,7 @@
 """Checks the public API of all features.
 
-    python3 .ci/public.py            fails where the API is not that of tests/public-api.txt, or a type of another
-                                     crate is public that the page "Versions" of the documentation does not name
+    python3 .ci/public.py            fails if the API differs from tests/public-api.txt, or if a type of another
+                                     crate is public and not named under "Versions" in the documentation
     python3 .ci/public.py --update   writes tests/public-api.txt
 """
 
@@ -16,21 +16,21 @@ from pathlib import Path
 LIST = Path("tests/public-api.txt")
 
 STANDARD = {"alloc", "core", "std"}
-# What `src/lib.rs` names under "Versions": an item, or a crate with all that is in it.
+# The list under "Versions" in `src/lib.rs`: an item, or a whole crate.
 ALLOWED = {
     "axum_core",  # axum's own types
     "bytes",
     "futures_core::stream::Stream",
     "http",
     "http_body",
-    "pin_project_lite::__private::PinnedFieldsOf",  # its macro's, in a bound that nobody can name
+    "pin_project_lite::__private::PinnedFieldsOf",  # of its macro, in a bound that users cannot name
     "tokio::time::instant::Instant",
     "tower_http::cors::CorsLayer",
     "tower_layer",
     "tower_service",
 }
 
-# rustdoc writes JSON for nightly alone; nothing that is built depends on it.
+# Only nightly rustdoc writes JSON. No build artifact depends on it.
 subprocess.run(
     "cargo rustdoc --quiet --package mcp-session-guard --lib --all-features --locked"
     " -- -Z unstable-options --output-format json --cap-lints allow".split(),
@@ -47,7 +47,7 @@ seen = {}
 
 
 def visit(value, where):
-    """Every path to an item, however deep in a signature, and what is exported anew."""
+    """Records every path to an item, at any depth of a signature, and every re-export."""
     if isinstance(value, list):
         for part in value:
             visit(part, where)
@@ -61,7 +61,7 @@ def visit(value, where):
 
 
 def is_written(item):
-    """Not one that the compiler or another crate's blanket implementation adds."""
+    """Whether the source contains the item. The compiler and blanket implementations add others."""
     implementation = item["inner"].get("impl", {})
     is_added = implementation.get("is_synthetic") or implementation.get("blanket_impl")
     return item["crate_id"] == 0 and not is_added
@@ -73,7 +73,7 @@ for item in crate["index"].values():
 
 
 def signature(item):
-    """What follows a function's name in the source, on one line."""
+    """The source after a function's name, on one line."""
     (first, start), (last, _) = item["span"]["begin"], item["span"]["end"]
     lines = Path(item["span"]["filename"]).read_text(encoding="utf-8").splitlines()[first - 1 : last]
     text = " ".join([lines[0][start - 1 :], *lines[1:]]).split("{")[0].split(";")[0]
@@ -108,7 +108,7 @@ def api(identity, path=""):
 
 
 def place(line):
-    """By path; what a type implements stands behind it."""
+    """The sort key of a line: its path, and then its implementations."""
     return re.sub(r"^(async )?\w+ (.* for )?", "", line), line.startswith("impl "), line
 
 
@@ -121,7 +121,7 @@ listed = LIST.read_text(encoding="utf-8").splitlines()
 differences = list(difflib.unified_diff(listed, public, str(LIST), "the public API", lineterm="", n=0))
 if differences:
     print("\n".join(differences))
-    print("The public API has changed. If that is meant: python3 .ci/public.py --update")
+    print("The public API has changed. If this is intended, run python3 .ci/public.py --update")
 
 allowed_of = {path: {path, path.split("::")[0]} & (ALLOWED | STANDARD) for path in seen}
 unnamed = sorted(path for path, allowed in allowed_of.items() if not allowed)
@@ -130,6 +130,6 @@ for path in unnamed:
 unused = sorted(ALLOWED.difference(*allowed_of.values()))
 for name in unused:
     print(f"{name} is allowed, but not public")
-print(f"{len(seen)} items of other crates are public, of {len(ALLOWED)} crates and names beside std")
+print(f"{len(seen)} items of other crates are public, of {len(ALLOWED)} crates and names besides std")
 print(f"{len(public)} items of this one")
 sys.exit(bool(unnamed or unused or differences))
