@@ -1,4 +1,4 @@
-"""The library compiles without warnings with no feature, each alone, and every two together."""
+"""Checks that the library compiles without warnings with no feature, with each feature, and with each pair."""
 
 import itertools
 import json
@@ -9,7 +9,7 @@ metadata = json.loads(
     subprocess.check_output("cargo metadata --format-version 1 --no-deps --locked".split())
 )
 root = next(p for p in metadata["packages"] if p["name"] == "mcp-session-guard")
-# Those with an underscore are not for users.
+# Features with an underscore are not for users.
 features = [name for name in root["features"] if name != "default" and not name.startswith("_")]
 sets = [chosen for size in range(3) for chosen in itertools.combinations(features, size)]
 failed = []

@@ -1,4 +1,4 @@
-"""No crate that users build may need a newer Rust than Cargo.toml promises."""
+"""Checks that no crate that users build needs a newer Rust than Cargo.toml promises."""
 
 import json
 import subprocess
@@ -33,7 +33,7 @@ for package in newer:
     print(f"{package['name']} {package['version']} needs Rust {package['rust_version']}")
 newest = max((packages[node] for node in reached if node != root["id"]), key=version)
 print(
-    f"{len(reached) - 1} dependencies; the newest Rust is asked for by"
+    f"{len(reached) - 1} dependencies; the newest Rust is needed by"
     f" {newest['name']} {newest['version']}: {newest['rust_version']}"
 )
 sys.exit(bool(newer))

@@ -1,6 +1,6 @@
-//! What a request costs in process, by the clock: `cargo bench -p client-tests --bench guard`.
+//! The time of a request in process: `cargo bench -p client-tests --bench guard`.
 //!
-//! Candidates take turns; every figure is a median. Compare figures of one run only.
+//! The candidates take turns. Every figure is a median. Compare only figures of the same run.
 #![allow(missing_docs)]
 
 mod support;
@@ -12,7 +12,7 @@ use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderValue, Method, Request};
 use mcp_session_guard::SessionGuardLayer;
 use support::{
-    ANSWER, Candidate, FRAME, INITIALIZE, Shared, UNKNOWN, by_hand, call, guarded, identity,
+    ANSWER, Candidate, FRAME, INITIALIZE, Shared, UNKNOWN, call, guarded, hand_written, identity,
     in_turns, micros, open, open_and_use, post, read, request, row, send, times,
 };
 use tokio::runtime::Runtime;
@@ -30,9 +30,9 @@ fn main() {
 
 /// A call in an open session, by size.
 fn calls(runtime: &Runtime) {
-    let by_hand = by_hand::router();
+    let hand_written = hand_written::router();
     let ours = guarded(SessionGuardLayer::new());
-    let by_hand_id = runtime.block_on(open_and_use(&by_hand));
+    let hand_written_id = runtime.block_on(open_and_use(&hand_written));
     let our_id = runtime.block_on(open_and_use(&ours));
     let (cookies, cookie) = runtime.block_on(tower_sessions());
     for (size, bytes, runs) in [
@@ -54,20 +54,22 @@ fn calls(runtime: &Runtime) {
             &mut [
                 asking(runtime, "no layer", &support::bare(), 200, || of(UNKNOWN)),
                 asking(runtime, "identity", &identity(), 200, || of(UNKNOWN)),
-                asking(runtime, "by hand", &by_hand, 200, || of(&by_hand_id)),
+                asking(runtime, "hand-written", &hand_written, 200, || {
+                    of(&hand_written_id)
+                }),
                 asking(runtime, "tower-sessions", &cookies, 200, with_cookie),
                 asking(runtime, "this crate", &ours, 200, || of(&our_id)),
                 asking(runtime, "  unknown id", &ours, 404, || of(UNKNOWN)),
                 asking(runtime, "  no id", &ours, 400, || post(None, body.clone())),
             ],
         );
-        let [_, identity, by_hand, cookies, ours, ..] = taken[..] else {
+        let [_, identity, hand_written, cookies, ours, ..] = taken[..] else {
             unreachable!("seven candidates");
         };
         row(
             &format!("time added in process, call of {size}"),
             &micros(ours - identity),
-            &micros(by_hand - identity),
+            &micros(hand_written - identity),
             &format!("tower-sessions {}", micros(cookies - identity)),
         );
     }
@@ -88,10 +90,10 @@ fn gets(runtime: &Runtime) {
     );
 }
 
-/// `initialize`, and what it costs when no place is left.
+/// `initialize`, also at the session limit.
 fn openings(runtime: &Runtime) {
     const CAP: usize = 1000;
-    /// Ten times the default, and more than are opened here.
+    /// Ten times the default, and more than this bench opens.
     const PLENTY: usize = 100_000;
     let plenty = guarded(support::guard(PLENTY));
     let full = guarded(support::guard(CAP));
@@ -103,26 +105,32 @@ fn openings(runtime: &Runtime) {
         }
     });
     let opening = || post(None, INITIALIZE);
-    let minting = support::minting();
+    let new_id_only = support::new_id_only();
     let taken = in_turns(
         "initialize",
         2000,
         &mut [
             asking(runtime, "no layer", &support::bare(), 200, opening),
-            asking(runtime, "handler that mints", &minting, 200, opening),
-            asking(runtime, "by hand", &by_hand::router(), 200, opening),
+            asking(runtime, "handler with a new id", &new_id_only, 200, opening),
+            asking(
+                runtime,
+                "hand-written",
+                &hand_written::router(),
+                200,
+                opening,
+            ),
             asking(runtime, "this crate", &plenty, 200, opening),
             asking(runtime, "evicting the oldest", &evicting, 200, opening),
             asking(runtime, "refused: full", &full, 503, opening),
         ],
     );
-    let [_, minting, by_hand, ours, _, refused] = taken[..] else {
+    let [_, new_id_only, hand_written, ours, _, refused] = taken[..] else {
         unreachable!("six candidates");
     };
     row(
-        "opening, against a handler that only mints an id",
-        &times(ours / minting),
-        &times(by_hand / minting),
+        "opening, against a handler that only creates an id",
+        &times(ours / new_id_only),
+        &times(hand_written / new_id_only),
         "",
     );
     let refused = times(refused / ours);
@@ -154,7 +162,7 @@ fn streams(runtime: &Runtime) {
     );
 }
 
-/// Sends requests, each of which must be answered with `status`.
+/// A candidate that sends requests. Each must be answered with `status`.
 fn asking<'a>(
     runtime: &'a Runtime,
     name: &'static str,
@@ -173,7 +181,7 @@ fn asking<'a>(
     (name, Box::new(run))
 }
 
-/// Sends requests, each of which must be answered with so many bytes.
+/// A candidate that sends requests. Each answer must have `bytes` bytes.
 fn reading<'a>(
     runtime: &'a Runtime,
     name: &'static str,
@@ -193,13 +201,16 @@ fn reading<'a>(
     (name, Box::new(run))
 }
 
-/// A handler that reads one value of its tower-session, and the cookie of one.
+/// A handler that reads one value of its tower-session, and the cookie of a session.
 async fn tower_sessions() -> (Router, HeaderValue) {
     async fn answer(session: Session, method: Method, _body: Bytes) -> &'static str {
         if method == Method::PUT {
-            session.insert("value", 7).await.expect("it is kept");
+            session
+                .insert("value", 7)
+                .await
+                .expect("the value is stored");
         }
-        let value: Option<u32> = session.get("value").await.expect("it is read");
+        let value: Option<u32> = session.get("value").await.expect("the value is loaded");
         assert_eq!(value, Some(7));
         ANSWER
     }

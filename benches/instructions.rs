@@ -1,7 +1,8 @@
-//! What a request costs in instructions, which no other load of the machine can blur.
+//! The cost of a request in instructions, which other load of the machine does not change.
 //!
-//! `benches/check` runs each measure under callgrind, which counts inside [`measured`] alone, and
-//! divides by the number that is printed here. Without the name of a measure this prints them all.
+//! `benches/check` runs each measure under callgrind, which counts only inside [`measured`], and
+//! divides the count by the number that this program prints. Without the name of a measure it
+//! prints all names.
 #![allow(missing_docs)]
 
 mod support;
@@ -16,8 +17,8 @@ use mcp_session_guard::fuzzing::is_message;
 use mcp_session_guard::store::MemoryStore;
 use mcp_session_guard::{Owner, SessionEvent, SessionGuardLayer};
 use support::{
-    FRAME, INITIALIZE, Shared, UNKNOWN, by_hand, call, guarded, identity, minting, open_and_use,
-    post, request, runtime, send,
+    FRAME, INITIALIZE, Shared, UNKNOWN, call, guarded, hand_written, identity, new_id_only,
+    open_and_use, post, request, runtime, send,
 };
 use tower::ServiceExt;
 use tower::layer::util::Identity;
@@ -25,15 +26,26 @@ use tower::layer::util::Identity;
 type App = fn() -> Router;
 type Requests = fn(&str) -> Request<Body>;
 
-/// Name, server, expected status, what is asked in a session, if the server opens one.
+/// Name, server, expected status, and the request, which gets the id of a session if the server
+/// opens one.
 const REQUESTS: [(&str, App, u16, Requests); 19] = [
     ("GET, identity layer", identity, 200, get),
     ("GET", ours, 200, get),
     ("call of 130 B, identity layer", identity, 200, small),
-    ("call of 130 B, by hand", by_hand::router, 200, small),
+    (
+        "call of 130 B, hand-written",
+        hand_written::router,
+        200,
+        small,
+    ),
     ("call of 130 B", ours, 200, small),
     ("call of 16 KiB, identity layer", identity, 200, large),
-    ("call of 16 KiB, by hand", by_hand::router, 200, large),
+    (
+        "call of 16 KiB, hand-written",
+        hand_written::router,
+        200,
+        large,
+    ),
     ("call of 16 KiB", ours, 200, large),
     ("call of 130 B, with an owner", owned, 200, small),
     ("call of 130 B, with a hook", hooked, 200, small),
@@ -42,13 +54,23 @@ const REQUESTS: [(&str, App, u16, Requests); 19] = [
     ("call of 130 B, with a store", stored, 200, small),
     ("unknown id", ours, 404, |_| small(UNKNOWN)),
     ("missing id", ours, 400, |_| post(None, call(130))),
-    ("initialize, handler that mints", minting, 200, opening),
-    ("initialize, by hand", by_hand::router, 200, opening),
+    (
+        "initialize, handler with a new id",
+        new_id_only,
+        200,
+        opening,
+    ),
+    (
+        "initialize, hand-written",
+        hand_written::router,
+        200,
+        opening,
+    ),
     ("initialize", ours, 200, opening),
     ("initialize, refused", full, 503, opening),
 ];
 
-/// Name, server, what is asked; one frame of the answer counts.
+/// Name, server, request. One frame of the answer counts.
 const STREAMS: [(&str, App, Requests); 3] = [
     ("frame of a call, identity layer", bare_stream, small),
     ("frame of a call", our_stream, small),
@@ -79,7 +101,7 @@ fn main() {
     println!("{READING}");
 }
 
-/// What callgrind counts in.
+/// callgrind counts only inside this function.
 #[inline(never)]
 fn measured(run: &mut dyn FnMut()) {
     run();
@@ -105,43 +127,43 @@ fn ours() -> Router {
     guarded(SessionGuardLayer::new())
 }
 
-/// An owner that a layer outside has left in the extensions, as authentication does.
+/// A layer outside puts the owner into the extensions, as authentication does.
 fn owned() -> Router {
     let owner = Owner::from_issuer_subject("https://login.example", "alice");
     let guard = SessionGuardLayer::builder()
         .owner_from_extension(Owner::clone)
         .require_owner();
-    guarded(guard.build().expect("it is valid")).layer(axum::Extension(owner))
+    guarded(guard.build().expect("the settings are valid")).layer(axum::Extension(owner))
 }
 
 fn hooked() -> Router {
     let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
         black_box(event);
     });
-    guarded(guard.build().expect("it is valid"))
+    guarded(guard.build().expect("the settings are valid"))
 }
 
 fn reporting() -> Router {
     let guard = SessionGuardLayer::builder().report_only();
-    guarded(guard.build().expect("it is valid"))
+    guarded(guard.build().expect("the settings are valid"))
 }
 
-/// Somebody listens to INFO and above, without a span around the request.
+/// A subscriber for INFO and above, without a span around the request.
 fn logged() -> Router {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::INFO)
         .with_writer(std::io::sink)
         .finish();
-    tracing::subscriber::set_global_default(subscriber).expect("none is set");
+    tracing::subscriber::set_global_default(subscriber).expect("no subscriber is set yet");
     ours()
 }
 
 fn stored() -> Router {
     let guard = SessionGuardLayer::builder().store(MemoryStore::new());
-    guarded(guard.build().expect("it is valid"))
+    guarded(guard.build().expect("the settings are valid"))
 }
 
-/// A guard whose only place is taken.
+/// A guard that has reached its limit of one session.
 fn full() -> Router {
     let app = guarded(support::guard(1));
     runtime().block_on(open_and_use(&app));
@@ -158,7 +180,7 @@ fn our_stream() -> Router {
     app.route_layer(SessionGuardLayer::new()).with_state(Shared)
 }
 
-/// Sends requests that were built before, once everything is warm.
+/// Sends requests that were built before, after a warm-up.
 fn requests(app: &Router, status: u16, request: Requests) {
     let runtime = runtime();
     let id = session(app);
@@ -176,14 +198,18 @@ fn requests(app: &Router, status: u16, request: Requests) {
     println!("{RUNS}");
 }
 
-/// Reads all frames of a stream but the first and the end.
+/// Reads all frames of a stream except the first and the end.
 fn frames(app: &Router, request: Requests) {
     let runtime = runtime();
     let response = app.clone().oneshot(request(&session(app)));
     let response = runtime.block_on(response).expect("infallible");
     let mut body = response.into_body();
     let mut next = async || {
-        let frame = body.frame().await.expect("more").expect("a whole one");
+        let frame = body
+            .frame()
+            .await
+            .expect("another frame")
+            .expect("a whole frame");
         assert_eq!(frame.into_data().expect("no trailers"), FRAME);
     };
     runtime.block_on(next());
@@ -197,7 +223,7 @@ fn frames(app: &Router, request: Requests) {
     println!("{FRAMES}");
 }
 
-/// A session, used once, where the server has any.
+/// A session that was used once, if the server opens any.
 fn session(app: &Router) -> String {
     runtime().block_on(async {
         let opened = app.clone().oneshot(opening("")).await.expect("infallible");

@@ -1,10 +1,11 @@
-//! The message reader beside what else reads JSON: `cargo bench -p client-tests --bench reader`.
+//! The message reader compared with other JSON readers: `cargo bench -p client-tests --bench
+//! reader`.
 //!
-//! Candidates take turns, so that whatever else the machine does hits all of them; the figure is
-//! the median of many turns. The reader does all of the contract's checks (rows 12 to 14), the
-//! others none but the grammar's: `IgnoredAny` not even that of surrogates. The last bodies are what
-//! costs this reader most: escaped keys. They are beside one plain string of their size, a byte of
-//! which costs 1.
+//! The candidates take turns, so that other load hits all of them. Each figure is the median of
+//! many turns. The reader does all checks of the contract (rows 12 to 14). The others check only
+//! the grammar, and `IgnoredAny` does not check surrogates. The last bodies are the most expensive
+//! ones for this reader: escaped keys. They are compared with one plain string of the same size,
+//! whose cost per byte counts as 1.
 #![allow(clippy::disallowed_types)] // paused time measures nothing
 
 use std::hint::black_box;
@@ -40,7 +41,7 @@ fn main() {
     });
 }
 
-/// `remark` is made of the ns that a byte costs this reader.
+/// Prints the figures of each body. `remark` gets the ns per byte of this reader.
 fn show(bodies: Vec<Body>, mut remark: impl FnMut(f64) -> String) {
     for (name, body) in bodies {
         let medians = CANDIDATES.map(|(_, read)| {
@@ -65,7 +66,7 @@ fn show(bodies: Vec<Body>, mut remark: impl FnMut(f64) -> String) {
 
 /// The median time of one call of each candidate, in ns.
 fn measure(body: &[u8], mut turns: [Vec<f64>; CANDIDATES.len()]) -> [f64; CANDIDATES.len()] {
-    // Long enough for the clock, short enough for a thousand turns.
+    // Long enough for the clock, and short enough for a thousand turns.
     let calls = (100_000 / body.len()).clamp(1, 200);
     for _ in 0..(MOST_BYTES / body.len()).clamp(101, TURNS) {
         for (times, (_, read)) in turns.iter_mut().zip(CANDIDATES) {
@@ -110,7 +111,7 @@ fn bodies() -> Vec<Body> {
     ]
 }
 
-/// 1 MiB each. (Of keys of the message object no more than 64 are read.)
+/// Bodies of 1 MiB. The message object itself may have at most 64 keys.
 fn large_bodies() -> Vec<Body> {
     let call = |name: &str, text: &str| {
         let params = match name {
@@ -168,5 +169,5 @@ const GERMAN: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Syl
 const CHINESE: &str = "天地玄黃，宇宙洪荒。日月盈昃，辰宿列張。";
 const ESCAPED: &str = r#"let path = \"a\\b\";\n\t"#;
 const TURNS: usize = 1_001;
-/// Beyond so many, a body gets fewer turns.
+/// A body above this total of bytes gets fewer turns.
 const MOST_BYTES: usize = 256 << 20;

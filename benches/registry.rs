@@ -1,8 +1,8 @@
-//! What a million sessions cost: `cargo bench --features _internals --bench registry`, with
-//! `-- 10000000` for more, and with `-- memory`, `-- touches` or `-- sweeps` for a part of it.
+//! The cost of a million sessions: `cargo bench --features _internals --bench registry`. `--
+//! 10000000` measures more sessions, and `-- memory`, `-- touches` or `-- sweeps` only one part.
 //!
-//! Sweeps depend on the allocator: glibc's holds up a thread while another frees what that one has
-//! allocated. `LD_PRELOAD=libjemalloc.so.2` shows them without that.
+//! Sweeps depend on the allocator: glibc's blocks a thread while another thread frees memory that
+//! the first one has allocated. `LD_PRELOAD=libjemalloc.so.2` avoids this.
 #![allow(missing_docs, clippy::disallowed_types)]
 
 mod support;
@@ -50,16 +50,17 @@ fn main() {
     }
 }
 
-/// Each in a process of its own: memory that other measures have used before must not count.
+/// Measures each number in a separate process, so that memory used by earlier measures does not
+/// count.
 fn memories(counts: impl Iterator<Item = usize>) {
     for sessions in counts {
-        let mut process = Command::new(env::current_exe().expect("Linux tells"));
+        let mut process = Command::new(env::current_exe().expect("Linux reports it"));
         let ran = process.env(MEMORY_OF, sessions.to_string()).status();
         assert!(ran.is_ok_and(|status| status.success()));
     }
 }
 
-/// What a session takes that has been used and is idle.
+/// The memory of a session that has been used and is idle.
 fn memory(sessions: usize) {
     let app = guarded(support::guard(sessions));
     let runtime = support::runtime();
@@ -79,8 +80,9 @@ fn memory(sessions: usize) {
     );
 }
 
-/// A hit against a map of entries of the same size: in the table, or shared as requests need them,
-/// which keep their entry when the lock of the map is gone.
+/// A lookup compared with maps of entries of the same size. The entries are in the table, or behind
+/// an `Arc`: requests need the latter, because they keep their entry after the lock of the map is
+/// released.
 fn touches(count: usize) {
     let (_, sessions, ids) = open_many(SessionGuardLayer::builder(), count);
     let inline: DashMap<Id, [AtomicU64; WORDS], RandomState> = DashMap::default();
@@ -89,7 +91,7 @@ fn touches(count: usize) {
         inline.insert(*id, Default::default());
         shared.insert(*id, Arc::default());
     }
-    // In another order than that in which their memory was taken.
+    // Shuffle them, so that the order differs from the order of allocation.
     let ids = shuffled(ids);
     let hit = |id: &Id| touch(&sessions, id);
     let plain = |id: &Id| inline.get(id).map(|entry| entry[0].store(1, Relaxed));
@@ -124,31 +126,31 @@ fn touches(count: usize) {
     }
 }
 
-/// What other requests notice of a sweep.
+/// The effect of a sweep on other requests.
 fn sweeps() {
     let (mut calm, mut sweeping, mut sweeps) = (Vec::new(), Vec::new(), Vec::new());
-    let world = World::new(SessionGuardLayer::builder(), Duration::ZERO);
+    let server = Server::new(SessionGuardLayer::builder(), Duration::ZERO);
     for _ in 0..SWEEPS {
-        let (taken, lasted) = world.sweep();
+        let (taken, lasted) = server.sweep();
         sweeping.extend(taken);
         sweeps.push(nanos(lasted));
         let until = Instant::now() + lasted;
-        calm.extend(world.latencies(|| Instant::now() < until));
+        calm.extend(server.latencies(|| Instant::now() < until));
     }
-    assert_eq!(world.sessions.len(), MILLION + 1, "nothing was to expire");
-    drop(world);
+    assert_eq!(server.sessions.len(), MILLION + 1, "no session expires");
+    drop(server);
 
-    // Nothing sweeps by itself meanwhile: the runtime on which they opened is gone.
+    // No background task sweeps meanwhile, because the runtime that opened the sessions is dropped.
     let idle = Duration::from_secs(2);
-    let world = World::new(SessionGuardLayer::builder().idle_timeout(idle), idle);
-    let (ending, lasted) = world.sweep();
-    assert_eq!(world.sessions.len(), 1, "all others were to expire");
+    let server = Server::new(SessionGuardLayer::builder().idle_timeout(idle), idle);
+    let (ending, lasted) = server.sweep();
+    assert_eq!(server.sessions.len(), 1, "all others expire");
 
     eprintln!("other requests, with {MILLION} sessions");
     let [calm, sweeping, ending] = [
         ("no sweep", calm),
-        ("sweeps that find none", sweeping),
-        ("a sweep that ends all", ending),
+        ("sweeps that end no session", sweeping),
+        ("a sweep that ends all sessions", ending),
     ]
     .map(|(name, taken)| {
         let at = |share| quantile(taken.clone(), share) / 1000.0;
@@ -158,7 +160,7 @@ fn sweeps() {
     });
     let [found_none, ended_all] = [median(sweeps), nanos(lasted)].map(|nanos| nanos / 1e6);
     eprintln!(
-        "  a sweep that finds none lasts {found_none:.0} ms, one that ends all {ended_all:.0}"
+        "  a sweep that ends no session takes {found_none:.0} ms, one that ends all {ended_all:.0}"
     );
     let sweeping = times(sweeping / calm);
     let ending = times(ending / calm);
@@ -170,15 +172,15 @@ fn sweeps() {
     );
 }
 
-/// A million sessions that are idle, and one that is used.
-struct World {
+/// A million idle sessions, and one session in use.
+struct Server {
     app: Router,
     sessions: Sessions,
     runtime: Runtime,
     id: String,
 }
 
-impl World {
+impl Server {
     fn new(builder: SessionGuardBuilder, idle: Duration) -> Self {
         let (app, sessions, _) = open_many(builder, MILLION);
         thread::sleep(idle);
@@ -192,7 +194,7 @@ impl World {
         }
     }
 
-    /// How long requests take, one after another, for as long as `goes_on` says.
+    /// The latencies of sequential requests, for as long as `goes_on` returns true.
     fn latencies(&self, goes_on: impl Fn() -> bool) -> Vec<f64> {
         let body = call(130);
         let mut taken = Vec::new();
@@ -207,7 +209,7 @@ impl World {
         taken
     }
 
-    /// How long requests take while another thread sweeps, and how long that takes.
+    /// The latencies of requests while another thread sweeps, and the duration of the sweep.
     fn sweep(&self) -> (Vec<f64>, Duration) {
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -223,7 +225,7 @@ impl World {
     }
 }
 
-/// Opens sessions, all used once.
+/// Opens `count` sessions and uses each once.
 fn open_many(builder: SessionGuardBuilder, count: usize) -> (Router, Sessions, Vec<Id>) {
     let guard = builder.max_sessions(count + 1).build().expect("limits");
     let sessions = guard.sessions();
@@ -239,15 +241,15 @@ fn open_many(builder: SessionGuardBuilder, count: usize) -> (Router, Sessions, V
     (app, sessions, ids)
 }
 
-/// Touches of random sessions, shared by so many threads. A look at the clock stands between two:
-/// requests come one by one, so the processor must not begin with the next while memory is slow.
+/// Touches random sessions on `threads` threads. Reading the clock separates two touches: requests
+/// come one by one, so the processor must not start the next touch while memory is slow.
 fn on_threads<'a>(
     name: &'static str,
     threads: usize,
     ids: &'a [Id],
     touch: impl Fn(&Id) -> bool + Sync + 'a,
 ) -> Candidate<'a> {
-    // Each run goes on where the last one ended, lest its sessions be in the caches.
+    // Each run begins where the last one ended, so that its sessions are not in the caches yet.
     let mut next = 0;
     let run = move |runs: usize| {
         let each = runs / threads;
@@ -268,7 +270,7 @@ fn on_threads<'a>(
     (name, Box::new(run))
 }
 
-/// Fisher and Yates, by a generator of Marsaglia's.
+/// A Fisher-Yates shuffle with a xorshift generator (Marsaglia).
 fn shuffled(mut ids: Vec<Id>) -> Vec<Id> {
     let mut state = 88_172_645_463_325_252_u64;
     for last in (1..ids.len()).rev() {
@@ -283,6 +285,6 @@ fn shuffled(mut ids: Vec<Id>) -> Vec<Id> {
 type Id = [u8; 36];
 const WORDS: usize = ENTRY_BYTES / 8;
 const MILLION: usize = 1_000_000;
-/// A gentle sweep of a million takes some seconds.
+/// A gentle sweep of a million sessions takes some seconds.
 const SWEEPS: usize = 3;
 const MEMORY_OF: &str = "MEMORY_OF";

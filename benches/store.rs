@@ -1,8 +1,8 @@
-//! What sessions in Redis cost, with a real server on this machine:
-//! `cargo bench -p client-tests --bench store`.
+//! The cost of sessions in Redis, with a real server on this machine: `cargo bench -p client-tests
+//! --bench store`.
 //!
-//! Two guards in this process, on one thread; the network is loopback. Every figure is of one run,
-//! and printed as plain text.
+//! Two guards run in this process on one thread, and the network is loopback. Every figure is from
+//! one run and printed as plain text.
 #![allow(missing_docs, clippy::disallowed_types)]
 
 mod support;
@@ -30,8 +30,8 @@ fn main() {
 
 async fn measure() {
     let redis = Redis::start(&[]);
-    sessions_of(&redis, "nobody's", |_| None).await;
-    sessions_of(&redis, "each of another owner", |number| {
+    sessions_of(&redis, "anonymous", |_| None).await;
+    sessions_of(&redis, "one owner each", |number| {
         Some(format!("https://issuer.example subject-{number}"))
     })
     .await;
@@ -41,7 +41,7 @@ async fn measure() {
             id: Uuid::new_v4().to_string(),
             owner: None,
         });
-        let what = format!("requests with an id that is nowhere, {at_once} at once");
+        let what = format!("requests with an unknown id, {at_once} at once");
         calls(&what, at_once, &node, &unknown.collect::<Vec<_>>(), 404).await;
     }
 }
@@ -52,23 +52,23 @@ async fn sessions_of(redis: &Redis, whose: &str, owner: fn(usize) -> Option<Stri
     let start = Instant::now();
     let openings = stream::iter(0..SESSIONS).map(|number| open(&one, owner(number)));
     let sessions: Vec<Session> = openings.buffer_unordered(32).collect().await;
-    tell(&format!("{whose}: openings, 32 at once"), start);
+    report(&format!("{whose}: openings, 32 at once"), start);
     let each = used_memory(redis).saturating_sub(before) / SESSIONS;
     println!("{whose}: {each} bytes of Redis for a session");
     for kind in ["mcp:{*", "mcp:owner:*"] {
-        if let Some(key) = redis.tell::<Vec<String>>(&["KEYS", kind]).first() {
-            let bytes: usize = redis.tell(&["MEMORY", "USAGE", key]);
-            println!("{whose}: {bytes} bytes of them for a key {kind}");
+        if let Some(key) = redis.run::<Vec<String>>(&["KEYS", kind]).first() {
+            let bytes: usize = redis.run(&["MEMORY", "USAGE", key]);
+            println!("{whose}: {bytes} of these bytes for a key {kind}");
         }
     }
-    let what = format!("{whose}: requests on the node that opened it, 32 at once");
+    let what = format!("{whose}: requests on the opener, 32 at once");
     calls(&what, 32, &one, &sessions, 200).await;
     let what = format!("{whose}: first requests on the other node, 32 at once");
     calls(&what, 32, &other, &sessions, 200).await;
     let third = node(redis).await;
     let what = format!("{whose}: first requests on a third node, one by one");
     calls(&what, 1, &third, &sessions, 200).await;
-    let () = redis.tell(&["FLUSHALL"]);
+    let () = redis.run(&["FLUSHALL"]);
 }
 
 /// A session and its owner's name.
@@ -77,7 +77,7 @@ struct Session {
     owner: Option<String>,
 }
 
-/// A guard that has its connections already.
+/// A guard that already has its connections.
 async fn node(redis: &Redis) -> Router {
     let guard = SessionGuardLayer::builder()
         .store(redis.store())
@@ -86,7 +86,7 @@ async fn node(redis: &Redis) -> Router {
             let name = request.headers.get("x-user").map(HeaderValue::to_str);
             Ok(name.transpose()?.map(Owner::new))
         });
-    let node = guarded(guard.build().expect("the settings are good"));
+    let node = guarded(guard.build().expect("the settings are valid"));
     let unknown = send(&node, Some(UNKNOWN), None, call(130)).await;
     assert_eq!(unknown.status(), 404);
     node
@@ -110,7 +110,7 @@ async fn calls(what: &str, at_once: usize, node: &Router, sessions: &[Session], 
         assert_eq!(answer.status(), status);
     });
     calls.buffer_unordered(at_once).collect::<()>().await;
-    tell(what, start);
+    report(what, start);
 }
 
 async fn send(
@@ -121,7 +121,7 @@ async fn send(
 ) -> Response {
     let mut request = post(session, body);
     if let Some(owner) = owner {
-        let owner = HeaderValue::from_str(owner).expect("it is text");
+        let owner = HeaderValue::from_str(owner).expect("the name is text");
         request.headers_mut().insert("x-user", owner);
     }
     let Ok(answer) = node.clone().oneshot(request).await;
@@ -129,14 +129,15 @@ async fn send(
 }
 
 fn used_memory(redis: &Redis) -> usize {
-    let info: String = redis.tell(&["INFO", "memory"]);
+    let info: String = redis.run(&["INFO", "memory"]);
     let used = info
         .lines()
         .find_map(|line| line.strip_prefix("used_memory:"));
-    used.and_then(|used| used.parse().ok()).expect("it tells")
+    used.and_then(|used| used.parse().ok())
+        .expect("Redis reports it")
 }
 
-fn tell(what: &str, since: Instant) {
+fn report(what: &str, since: Instant) {
     let each = since.elapsed() / SESSIONS as u32;
     let rate = 1.0 / each.as_secs_f64();
     println!("{what}: {rate:.0} a second, {} µs each", each.as_micros());

@@ -1,8 +1,9 @@
-//! What a request costs over loopback HTTP, in CPU time of the server alone:
-//! `cargo bench -p client-tests --bench wire`.
+//! The cost of a request over loopback HTTP, in CPU time of the server only: `cargo bench -p
+//! client-tests --bench wire`.
 //!
-//! Each candidate is a process of its own with one thread. They take turns, and are started anew
-//! several times: where a process lies in memory makes up to a tenth. Every figure is a median.
+//! Each candidate is a separate process with one thread. The candidates take turns, and start
+//! several times, because the memory layout of a process changes a figure by up to a tenth. Every
+//! figure is a median.
 #![allow(missing_docs)]
 
 mod support;
@@ -24,7 +25,7 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 use support::{
-    INITIALIZE, INITIALIZED, UNKNOWN, by_hand, call, guarded, median, micros, resident, row,
+    INITIALIZE, INITIALIZED, UNKNOWN, call, guarded, hand_written, median, micros, resident, row,
     runtime, times,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,17 +51,17 @@ async fn calls(bytes: usize, size: &str) {
     let names = [
         "bare",
         "idle",
-        "by hand",
+        "hand-written",
         "this crate",
         "rmcp",
         "rmcp guarded",
     ];
     let taken = in_turns(&format!("a call of {size}"), Run::Call, Some(body), names).await;
-    let [bare, idle, by_hand, ours, rmcp, guarded] = taken;
+    let [bare, idle, hand_written, ours, rmcp, guarded] = taken;
     row(
         &format!("CPU of a call of {size} over HTTP, against no layer"),
         &times(ours / bare),
-        &times(by_hand / bare),
+        &times(hand_written / bare),
         &format!(
             "`from_fn` that does nothing {}, rmcp {}",
             times(idle / bare),
@@ -68,7 +69,7 @@ async fn calls(bytes: usize, size: &str) {
         ),
     );
     row(
-        &format!("the same, rmcp behind it against rmcp alone, {size}"),
+        &format!("the same, rmcp behind the guard against rmcp alone, {size}"),
         &times(guarded / rmcp),
         "",
         "",
@@ -87,7 +88,7 @@ async fn lives() {
     );
 }
 
-/// Sessions that nobody uses or closes.
+/// Sessions that no client uses or closes.
 async fn floods() {
     for (name, first, then) in [("this crate", 10_000, 20_000), ("rmcp", 1_000, 2_000)] {
         let mut server = Server::start(name).await;
@@ -98,10 +99,15 @@ async fn floods() {
         let flooded = resident(&server.id());
         let each = (filled - before) / first as u64;
         let [filled, flooded] = [filled, flooded].map(|bytes| bytes >> 10);
-        let told = format!("{filled} KiB after {first} openings, {flooded} after {then} more");
-        eprintln!("{name}: {told}, {each} bytes for each of the first");
+        let memory = format!("{filled} KiB after {first} openings, {flooded} after {then} more");
+        eprintln!("{name}: {memory}, {each} bytes for each of the first");
         if name == "this crate" {
-            row("memory of a server with 10 000 places", &told, "", "");
+            row(
+                "memory of a server with a limit of 10 000 sessions",
+                &memory,
+                "",
+                "",
+            );
         }
     }
 }
@@ -142,7 +148,7 @@ async fn in_turns<const N: usize>(
     taken
 }
 
-/// A candidate in a process of its own; stopped on drop.
+/// A candidate in a separate process. It is stopped on drop.
 struct Server {
     process: Child,
     connections: Vec<Connection>,
@@ -150,17 +156,17 @@ struct Server {
 
 impl Server {
     async fn start(name: &str) -> Self {
-        let mut process = Command::new(env::current_exe().expect("Linux tells"))
+        let mut process = Command::new(env::current_exe().expect("Linux reports it"))
             .env(SERVE, name)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the server starts");
-        let output = process.stdout.take().expect("it is piped");
+        let output = process.stdout.take().expect("the output is piped");
         let mut line = String::new();
         BufReader::new(output)
             .read_line(&mut line)
-            .expect("it prints text");
-        let address = line.trim().parse().expect("it prints its address");
+            .expect("the server prints text");
+        let address = line.trim().parse().expect("the server prints its address");
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(Connection::to(address).await);
@@ -171,7 +177,7 @@ impl Server {
         }
     }
 
-    /// Opens a session for each connection, where the server has any, to send this call in.
+    /// Opens a session for each connection, if the server has sessions, for `call`.
     async fn open(&mut self, call: &str) {
         for connection in &mut self.connections {
             let id = connection.open().await;
@@ -184,7 +190,7 @@ impl Server {
         self.process.id().to_string()
     }
 
-    /// CPU time of the process for each of so many runs, which all connections share.
+    /// The CPU time of the process per run. All connections share the runs.
     async fn cpu_of(&mut self, run: Run, runs: usize) -> f64 {
         let before = self.cpu();
         let mut tasks = JoinSet::new();
@@ -200,9 +206,9 @@ impl Server {
         (self.cpu() - before) / (runs / CONNECTIONS * CONNECTIONS) as f64
     }
 
-    /// CPU time so far, in nanoseconds.
+    /// The CPU time so far in nanoseconds.
     fn cpu(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).expect("the server runs");
         let of = |task: std::io::Result<fs::DirEntry>| -> Option<f64> {
             let stat = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
             stat.split(' ').next()?.parse().ok()
@@ -218,7 +224,7 @@ impl Drop for Server {
     }
 }
 
-/// What a connection does again and again.
+/// The action that a connection repeats.
 #[derive(Clone, Copy)]
 enum Run {
     Call,
@@ -226,7 +232,7 @@ enum Run {
     Life,
 }
 
-/// One kept-alive HTTP/1.1 connection; what it sends was written before.
+/// A kept-alive HTTP/1.1 connection. Its call is built before the measurement.
 struct Connection {
     stream: TcpStream,
     call: Vec<u8>,
@@ -235,7 +241,9 @@ struct Connection {
 
 impl Connection {
     async fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("it listens");
+        let stream = TcpStream::connect(address)
+            .await
+            .expect("the server listens");
         stream.set_nodelay(true).expect("a TCP socket");
         Self {
             stream,
@@ -263,7 +271,7 @@ impl Connection {
         }
     }
 
-    /// Opens a session, where the server has any, and uses it as clients do.
+    /// Opens a session, if the server has sessions, and uses it as clients do.
     async fn open(&mut self) -> Option<String> {
         assert_eq!(self.ask(&request("POST", None, INITIALIZE)).await, 200);
         let id = self.header("mcp-session-id: ")?.to_owned();
@@ -274,11 +282,18 @@ impl Connection {
 
     /// Sends a request, reads the answer to its end, and returns its status.
     async fn ask(&mut self, request: &[u8]) -> u16 {
-        self.stream.write_all(request).await.expect("it goes on");
+        self.stream
+            .write_all(request)
+            .await
+            .expect("the connection is open");
         self.buffer.clear();
         while !self.is_whole() {
             let read = self.stream.read_buf(&mut self.buffer).await;
-            assert_ne!(read.expect("it goes on"), 0, "the server hung up");
+            assert_ne!(
+                read.expect("the connection is open"),
+                0,
+                "the server hung up"
+            );
         }
         let status = self
             .buffer
@@ -330,7 +345,7 @@ async fn serve(candidate: &str) {
         "idle" => {
             support::bare().layer(from_fn(async |request, next: Next| next.run(request).await))
         }
-        "by hand" => by_hand::router(),
+        "hand-written" => hand_written::router(),
         "this crate" => guarded(SessionGuardLayer::new()),
         "rmcp" => rmcp(),
         "rmcp guarded" => rmcp().route_layer(SessionGuardLayer::new()),
@@ -339,9 +354,9 @@ async fn serve(candidate: &str) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a free port");
     println!("{}", listener.local_addr().expect("its address"));
-    // Small events would otherwise wait for the client's delayed acknowledgements.
+    // Without it, small events would wait for the client's delayed acknowledgements.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    axum::serve(listener, app).await.expect("it serves");
+    axum::serve(listener, app).await.expect("the server runs");
 }
 
 fn rmcp() -> Router {

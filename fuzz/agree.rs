@@ -1,17 +1,18 @@
-//! Whatever the guard lets through, other parsers read the same: `serde_json::Value` the kind, method,
-//! id, claim, name and uri and no key that another parser reads as one that matters, the official Rust SDK's typed parser the kind, method and id. That one may
-//! refuse it; the guard may refuse anything.
+//! Other parsers read every message that the guard accepts in the same way. `serde_json::Value`
+//! agrees on kind, method, id, claim, name and uri, and has no key that another parser could take
+//! for a judged key. The typed parser of the official Rust SDK agrees on kind, method and id, or
+//! refuses the message. The guard may refuse any message.
 
 use mcp_session_guard::MessageKind;
 use mcp_session_guard::fuzzing::{ReadMessage, read_message};
 use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
 use serde_json::Value;
 
-/// What the guard reads; `None` where it refuses.
+/// The guard's reading of a message, or `None` if it refuses.
 pub(crate) fn read_alike(body: &[u8]) -> Option<ReadMessage> {
     let read = read_message(body)?;
 
-    let value: Value = serde_json::from_slice(body).expect("what is let through is JSON");
+    let value: Value = serde_json::from_slice(body).expect("an accepted message is JSON");
     assert!(value.is_object());
     assert_eq!(value["jsonrpc"], "2.0");
     assert_eq!(read.method.as_deref(), value["method"].as_str());
@@ -35,7 +36,7 @@ pub(crate) fn read_alike(body: &[u8]) -> Option<ReadMessage> {
     assert_eq!(read.kind, kind);
     assert!(
         is_ordinary(&value),
-        "no parser folds or cuts a key that matters"
+        "no parser folds or cuts a key to a judged one"
     );
 
     if let Ok(typed) = serde_json::from_slice::<ClientJsonRpcMessage>(body) {
@@ -45,15 +46,15 @@ pub(crate) fn read_alike(body: &[u8]) -> Option<ReadMessage> {
             JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => MessageKind::Response,
         };
         assert_eq!(read.kind, kind);
-        let typed = serde_json::to_value(&typed).expect("what was read can be written");
+        let typed = serde_json::to_value(&typed).expect("a parsed message can be serialized");
         assert_eq!(read.method.as_deref(), typed["method"].as_str());
         assert_eq!(id.unwrap_or(Value::Null), typed["id"]);
     }
     Some(read)
 }
 
-/// Whether no key that the guard judges by has a lookalike: another key that equals it when both are cut
-/// at the first NUL and their case is folded.
+/// Returns whether no judged key has a lookalike: another key that equals it when both are cut at
+/// the first NUL and their case is folded.
 fn is_ordinary(message: &Value) -> bool {
     let has_lookalike = |object: &Value, judged: &[&str]| {
         let is_lookalike = |key: &String| {

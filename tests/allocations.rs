@@ -1,5 +1,5 @@
-//! What the guard allocates on the hot path, over a layer that does nothing.
-#![allow(unsafe_code)] // a counting allocator can not be written without
+//! Heap allocations that the guard adds to a layer that does nothing.
+#![allow(unsafe_code)] // an allocator cannot be written without it
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -21,16 +21,16 @@ thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: both functions hand on to the system's allocator what they were given.
+// SAFETY: both functions pass their arguments unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is the same.
+        // SAFETY: the caller upholds the same contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -80,7 +80,7 @@ fn request(method: &Method, session: &str, accept: &'static str) -> Request {
         .unwrap()
 }
 
-/// How often one request, once everything is warm, asks for memory.
+/// The number of allocations of one request, after two requests have warmed everything up.
 async fn count(app: &mut Router, method: &Method, session: &str, accept: &'static str) -> usize {
     let mut counted = 0;
     for _ in 0..3 {
@@ -101,7 +101,7 @@ async fn count(app: &mut Router, method: &Method, session: &str, accept: &'stati
 }
 
 #[tokio::test]
-async fn the_hot_path_allocates_what_its_parts_can_not_do_without() {
+async fn the_hot_path_adds_only_the_allocations_it_needs() {
     let mut bare = router()
         .layer(tower::layer::util::Identity::new())
         .with_state("");
@@ -138,7 +138,7 @@ async fn the_hot_path_allocates_what_its_parts_can_not_do_without() {
         println!("{method} {accept}: {without} without, {with} with the guard");
         added.push(with - without);
     }
-    // The handle in the extensions and their table; for POST also the replaced body; one more for
-    // each event stream.
+    // The handle in the extensions and the table of extensions; for POST also the replaced body;
+    // for an event stream one more.
     assert_eq!(added, [2, 3, 3, 4]);
 }

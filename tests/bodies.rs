@@ -1,4 +1,4 @@
-//! How a request's body comes in: its limits, its pace, and what the inner service gets of it.
+//! Request bodies: limits, deadlines, and the bytes and fields that the inner service gets.
 
 mod support;
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use support::{INITIALIZE, PING, TestServer, post, reason, with};
 
-/// A body of these frames, each `pause` after the one before.
+/// A body of these frames, each sent `pause` after the previous one.
 fn slow(frames: Vec<Bytes>, pause: Duration) -> Body {
     Body::from_stream(stream::iter(frames).then(move |frame| async move {
         sleep(pause).await;
@@ -25,7 +25,7 @@ fn slow(frames: Vec<Bytes>, pause: Duration) -> Body {
     }))
 }
 
-/// A request whose message is padded to `length` bytes by white space, cut into `step` bytes.
+/// A message padded with white space to `length` bytes, in frames of `step` bytes.
 fn padded(length: usize, step: usize) -> Vec<Bytes> {
     let mut text = PING.to_owned();
     text.push_str(&" ".repeat(length - text.len()));
@@ -50,7 +50,7 @@ async fn a_body_of_one_frame_reaches_the_inner_service_without_a_copy() {
 }
 
 #[tokio::test]
-async fn a_body_of_many_frames_is_described_by_its_own_length() {
+async fn a_body_of_many_frames_gets_its_own_content_length() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     let mut trailers = HeaderMap::new();
@@ -82,7 +82,7 @@ async fn a_body_of_many_frames_is_described_by_its_own_length() {
 }
 
 #[tokio::test]
-async fn each_header_that_describes_how_a_body_came_is_dropped() {
+async fn each_header_about_the_transfer_of_a_body_is_dropped() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     for (name, value) in [
@@ -99,7 +99,7 @@ async fn each_header_that_describes_how_a_body_came_is_dropped() {
 }
 
 #[tokio::test]
-async fn the_limit_counts_what_comes_not_what_is_declared() {
+async fn the_body_limit_counts_received_bytes_not_declared_ones() {
     let guard = SessionGuardLayer::builder().body_limit(1000);
     let server = TestServer::build(guard);
     let id = server.open_and_use().await;
@@ -138,14 +138,14 @@ async fn a_limit_of_an_outer_layer_is_413_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_body_is_awaited_as_long_as_it_makes_progress() {
+async fn a_slow_body_is_read_as_long_as_it_makes_progress() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     let second = Duration::from_secs(1);
     for (frames, pause, expected) in [
         // All within 30 s.
         (padded(100, 10), 2 * second, None),
-        // A byte a second makes no 16 KiB in 30 s.
+        // A byte per second is less than 16 KiB in 30 s.
         (padded(100, 1), second, Some(RefusalReason::BodyLate)),
         // 16 KiB every 29 s, for 116 s in all.
         (padded(64 << 10, 16 << 10), 29 * second, None),
@@ -167,17 +167,17 @@ async fn a_slow_body_is_awaited_as_long_as_it_makes_progress() {
             refusal_of(&server, post(Some(&id), slow(frames, pause))).await,
             expected
         );
-        // Two more to read and drop the rest.
+        // Reading and dropping the rest takes up to two more seconds.
         assert!(started.elapsed() <= 122 * second);
     }
     assert_eq!(server.sessions.get(&id).unwrap().in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_always_ready_with_nothing_does_not_escape_the_clock() {
+async fn a_body_of_endless_empty_frames_does_not_escape_the_deadline() {
     let server = TestServer::new(SessionGuardLayer::new());
     let body = Body::from_stream(stream::repeat_with(|| Ok::<_, io::Error>(Bytes::new())));
-    // Yields often enough for the clock, which tokio only moves for us when all is idle.
+    // The guard yields often enough for a clock that tokio advances only while all tasks are idle.
     let asked = tokio::spawn(async move { refusal_of(&server, post(None, body)).await });
     for _ in 0..40 {
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -223,7 +223,7 @@ async fn a_refused_body_is_read_and_dropped_for_two_seconds_on_http_1() {
         ),
     ];
     for (name, body, version, at_most) in cases {
-        let mut request = post(Some("nobody"), body);
+        let mut request = post(Some("unknown"), body);
         *request.version_mut() = version;
         if name == "expect" {
             request
@@ -250,7 +250,8 @@ fn endless(pause: Duration) -> impl Stream<Item = io::Result<Bytes>> {
     })
 }
 
-/// `frames` of 100 bytes that are there at once, and how many of them were taken.
+/// A body of `frames` frames of 100 bytes, all ready at once, and the number of frames that were
+/// read.
 fn counted(frames: usize) -> (Body, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = taken.clone();
@@ -265,8 +266,9 @@ fn counted(frames: usize) -> (Body, Arc<AtomicUsize>) {
 async fn a_refused_body_is_dropped_up_to_twice_the_limit() {
     let guard = SessionGuardLayer::builder().body_limit(100).build();
     let server = TestServer::new(guard.unwrap());
-    // An unknown session is refused before any byte is read, a body over the limit behind it.
-    for (session, status, most) in [(Some("nobody"), 404, 3), (None, 413, 5)] {
+    // The guard refuses an unknown session before it reads a byte, and a body over the limit after
+    // it.
+    for (session, status, most) in [(Some("unknown"), 404, 3), (None, 413, 5)] {
         let (body, taken) = counted(9);
         assert_eq!(server.ask(post(session, body)).await.status, status);
         assert_eq!(taken.load(Ordering::SeqCst), most);
@@ -274,7 +276,7 @@ async fn a_refused_body_is_dropped_up_to_twice_the_limit() {
 }
 
 #[tokio::test]
-async fn a_body_that_came_with_a_delete_is_dropped_before_the_answer() {
+async fn the_body_of_a_delete_is_dropped_before_the_answer() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open().await;
     let (body, taken) = counted(3);
@@ -285,7 +287,7 @@ async fn a_body_that_came_with_a_delete_is_dropped_before_the_answer() {
 }
 
 #[tokio::test]
-async fn after_any_bad_body_the_same_session_still_works() {
+async fn a_session_still_works_after_any_bad_body() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     let deep = "[".repeat(100_000);

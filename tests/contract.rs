@@ -1,10 +1,10 @@
-//! The contract, one line a row: what is sent, what is answered. Written from CONTRACT.md.
+//! The contract as a table: each line is a request and its answer, written from CONTRACT.md.
 //!
-//! `cargo test --test contract -- --nocapture the_table` prints it. Every line also checks that a
-//! refused request never reached the inner service, that a passed one reached it with equal bytes,
-//! and that the live session still works afterwards.
+//! `cargo test --test contract -- --nocapture the_table` prints the table. Every line also checks
+//! that a refused request never reaches the inner service, that a passed request reaches it with
+//! equal bytes, and that the live session still works afterwards.
 //!
-//! Which file of `tests/` tests which section of the contract:
+//! The files of `tests/` that test each section of the contract:
 //!
 //! | section | rule | file |
 //! |---|---|---|
@@ -14,40 +14,40 @@
 //! | 1 | sessions at once, per owner | `openings/capacity.rs`, `owners.rs` |
 //! | 1 | GET streams: open, resumed, not answered | `lifecycle/stream_limits.rs` |
 //! | 1 | session id | `openings/ids.rs` |
-//! | 1 | settings that cannot work | `settings.rs` |
+//! | 1 | invalid settings | `settings.rs` |
 //! | 2 | rows 1 to 9: the head | `contract/head.rs`, `mounting.rs`, `wire.rs` |
 //! | 2 | row 2: `Host` and `Origin` | `contract/hosts.rs`, `contract/origins.rs` |
 //! | 2 | rows 10 to 14: the body | `contract/body.rs`, `bodies.rs`, `wire.rs` |
 //! | 2 | rows 15 to 23: the message and its era | `contract/message.rs`, `eras.rs` |
-//! | 2 | what no inner service gets | `inward.rs`, `wire.rs` |
+//! | 2 | bytes and fields that no inner service gets | `inward.rs`, `wire.rs` |
 //! | 2 | modes: stateless, legacy era refused | `contract/modes.rs`, `eras.rs` |
 //! | 2 | report-only | `report_only.rs` |
 //! | 3 | refusals: status, code, id, header fields | `contract/check.rs`, `observe/hooks.rs` |
 //! | 3 | a body that is not read is dropped | `bodies.rs`, `wire.rs` |
 //! | 3 | a refusal refreshes no clock | `lifecycle/clocks.rs`, `report_only.rs` |
-//! | 4.1 | a place is reserved; a full guard makes room | `openings/capacity.rs` |
-//! | 4.2 | what is forwarded | `openings/answers.rs` |
+//! | 4.1 | a slot is reserved; at the session limit the guard makes room | `openings/capacity.rs` |
+//! | 4.2 | the forwarded request | `openings/answers.rs` |
 //! | 4.3 | which answers open a session | `openings/answers.rs`, `openings/event_streams.rs`, `openings/warnings.rs` |
 //! | 4.4 | ids: the guard's, and the inner service's own | `openings/ids.rs`, `inward.rs` |
 //! | 4.5 | an opening that fails leaves nothing | `openings/capacity.rs` |
-//! | 4.6 | what is kept with a session | `openings/answers.rs` |
-//! | 5 | every end, told once | `lifecycle/clocks.rs`, `observe/hooks.rs`, `races.rs`, `model.rs` |
-//! | 5 | what an end does to streams and calls | `lifecycle/streams.rs`, `lifecycle/in_flight.rs` |
+//! | 4.6 | the data that a session stores | `openings/answers.rs` |
+//! | 5 | every end, notified once | `lifecycle/clocks.rs`, `observe/hooks.rs`, `races.rs`, `model.rs` |
+//! | 5 | the effect of an end on streams and calls | `lifecycle/streams.rs`, `lifecycle/in_flight.rs` |
 //! | 5 | DELETE | `lifecycle/delete.rs` |
 //! | 5 | an inner 404 | `lost.rs` |
 //! | 5 | the inner DELETE | `inner_delete.rs` |
-//! | 5 | answers pass unchanged, but for a few fields | `lifecycle/answers.rs` |
+//! | 5 | answers pass unchanged, except for a few fields | `lifecycle/answers.rs` |
 //! | 5 | owner, sessions per owner, scope | `contract/owners.rs`, `owners.rs` |
 //! | 5 | drain | `drain.rs` |
-//! | 5 | handles and the state of handlers | `lifecycle/handles.rs` |
+//! | 5 | handles, and the state of handlers | `lifecycle/handles.rs` |
 //! | 5 | logs, spans, counts | `observe/logs.rs`, `observe/hooks.rs` |
 //! | 6 | the modern era, accepted | `contract/modes.rs`, `eras.rs`, `drain.rs` |
 //! | 7 | which requests ask the store | `store/lookup.rs` |
-//! | 7 | the store has it not, fails, or is silent | `store/lookup.rs`, `store/outage.rs` |
+//! | 7 | the store does not know the id, fails, or is silent | `store/lookup.rs`, `store/outage.rs` |
 //! | 7 | `initialize` and the store | `store/openings.rs` |
 //! | 7 | ends on every node, DELETE | `store/ends.rs`, `store/owners.rs`, `nodes.rs` |
-//! | 7 | kept, refreshed, handed over | `store/lookup.rs`, `store/expiry.rs` |
-//! | 7 | inner services with ids of their own | `store/inner_ids.rs` |
+//! | 7 | stored, refreshed, handed over | `store/lookup.rs`, `store/expiry.rs` |
+//! | 7 | inner services with their own ids | `store/inner_ids.rs` |
 //! | 7 | a file, Redis | `clients/tests/file_store.rs`, `clients/tests/killed.rs`, `clients/tests/redis/main.rs` |
 //! | all | everything at once: nothing leaks | `soak/main.rs` |
 
@@ -80,7 +80,7 @@ use serde_json::Value;
 use check::{Answered, H, J, NOT_FOUND, Sent};
 use support::{PING, TestServer, request};
 
-/// All rows, in the contract's order.
+/// All rows in the order of the contract.
 fn table() -> Vec<(&'static str, Sent, Answered)> {
     let mut rows: Vec<_> = [
         head::table(),
@@ -95,7 +95,7 @@ fn table() -> Vec<(&'static str, Sent, Answered)> {
     .into_iter()
     .flatten()
     .collect();
-    // The number of a row; what has none stands last.
+    // Sort by the row number. Rows without a number come last.
     rows.sort_by_key(|(name, ..)| name.strip_prefix("row_").map_or("~", |name| &name[..2]));
     rows
 }
@@ -124,7 +124,7 @@ fn every_row_of_the_contract_has_a_line() {
 }
 
 #[test]
-fn every_section_of_the_contract_names_files_that_are_there() {
+fn every_section_of_the_contract_names_existing_files() {
     let lines = include_str!("contract.rs").lines();
     let rows: Vec<_> = lines.filter(|line| line.starts_with("//! | ")).collect();
     for heading in include_str!("../CONTRACT.md").lines() {
@@ -151,7 +151,7 @@ async fn refusals_of_rows_6_and_7_are_byte_identical() {
     let server = TestServer::new(SessionGuardLayer::new());
     let mut answers = Vec::new();
     for id in [
-        "nobody",
+        "unknown",
         "a b",
         "00000000-0000-4000-8000-000000000000",
         &"x".repeat(8192),

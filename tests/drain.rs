@@ -1,4 +1,4 @@
-//! The drain: how a guard ends.
+//! The drain: how a guard shuts down.
 
 mod support;
 
@@ -25,7 +25,8 @@ use support::{ENDED, INITIALIZE, TestServer, bodiless, event_stream, hello_strea
 const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call","params":{"name":"slow"}}"#;
 const SHUTTING_DOWN: &str = "The server is shutting down: try again, it or another will answer.";
 
-/// Opens sessions, answers `tools/call` never or by an endless stream, and all else at once.
+/// Opens sessions, answers `tools/call` with an endless stream or not at all, and anything else at
+/// once.
 fn slow(guard: SessionGuardLayer) -> TestServer {
     let handler = async |request: Request<Body>| {
         let (parts, body) = request.into_parts();
@@ -72,14 +73,14 @@ async fn begun(response: Response) -> Body {
     body
 }
 
-/// What is left of a stream, which must be at its end.
+/// The rest of a stream, which must end within a second.
 async fn rest(body: Body) -> String {
     let rest = timeout(SECOND, to_bytes(body, usize::MAX)).await;
     String::from_utf8(rest.expect("the stream ends").unwrap().into()).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_refuses_newcomers_lets_sessions_go_on_and_ends_everything_at_its_deadline() {
+async fn a_drain_refuses_openings_keeps_sessions_and_ends_everything_at_its_deadline() {
     let guard = SessionGuardLayer::new();
     let server = slow(guard.clone());
     let id = server.open().await;
@@ -110,7 +111,7 @@ async fn a_drain_refuses_newcomers_lets_sessions_go_on_and_ends_everything_at_it
     sleep(8 * SECOND).await;
     let refused = server.ask(post(None, INITIALIZE)).await;
     assert_eq!(refused.headers["retry-after"], "2");
-    assert_eq!(server.ping(&id).await, 200, "a live session goes on");
+    assert_eq!(server.ping(&id).await, 200, "a live session continues");
     assert!(!waiting.is_finished());
 
     drain.await.unwrap();
@@ -130,7 +131,7 @@ async fn a_drain_refuses_newcomers_lets_sessions_go_on_and_ends_everything_at_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_is_over_early_where_nothing_is_open_any_more() {
+async fn a_drain_finishes_early_when_nothing_is_open() {
     let guard = SessionGuardLayer::new();
     let server = TestServer::new(guard.clone());
     let begun = Instant::now();
@@ -152,7 +153,7 @@ async fn a_drain_is_over_early_where_nothing_is_open_any_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
+async fn modern_event_streams_end_with_the_drain_too() {
     let guard = accepting_modern();
     let server = slow(guard.clone());
     let listen = begun(server.send(modern("subscriptions/listen")).await).await;
@@ -166,7 +167,7 @@ async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
     assert_eq!(
         during.status(),
         200,
-        "modern requests go on until the deadline"
+        "modern requests continue until the deadline"
     );
     drain.await.unwrap();
     assert_eq!(begun.elapsed(), 10 * SECOND);
@@ -178,7 +179,7 @@ async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
     assert_eq!(
         rest(during.into_body()).await,
         last,
-        "its inner stream is not even asked"
+        "the inner stream is never polled"
     );
     let late = server.ask(modern("subscriptions/listen")).await;
     assert_eq!(
@@ -188,7 +189,7 @@ async fn event_streams_of_the_modern_era_end_with_the_drain_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_stream_of_the_modern_era_says_when_it_is_at_its_end() {
+async fn a_modern_event_stream_reports_its_end() {
     let guard = accepting_modern();
     let server = slow(guard.clone());
     let mut listen = begun(server.send(modern("subscriptions/listen")).await).await;
@@ -197,12 +198,12 @@ async fn an_event_stream_of_the_modern_era_says_when_it_is_at_its_end() {
     assert!(listen.frame().await.is_none());
     assert!(
         listen.is_end_stream(),
-        "though the inner service's is not at its end"
+        "although the inner stream is not at its end"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_of_the_modern_era_is_over_when_its_last_stream_is_gone() {
+async fn a_drain_finishes_when_the_last_modern_stream_is_dropped() {
     let guard = accepting_modern();
     let server = slow(guard.clone());
     let streams = [
@@ -221,7 +222,7 @@ async fn a_drain_of_the_modern_era_is_over_when_its_last_stream_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_modern_call_that_is_under_way_when_a_drain_begins_gets_its_answer() {
+async fn a_modern_call_in_flight_when_a_drain_begins_gets_its_answer() {
     let guard = accepting_modern();
     let result = "data: {\"jsonrpc\":\"2.0\",\"id\":\"c1\",\"result\":{}}\n\n";
     let handler = async move || {
@@ -238,7 +239,7 @@ async fn a_modern_call_that_is_under_way_when_a_drain_begins_gets_its_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_session_during_a_drain_wakes_no_stream_of_the_modern_era() {
+async fn the_end_of_a_session_during_a_drain_wakes_no_modern_stream() {
     let guard = accepting_modern();
     let polls = Arc::<AtomicUsize>::default();
     let counted = polls.clone();
@@ -272,7 +273,7 @@ async fn the_end_of_a_session_during_a_drain_wakes_no_stream_of_the_modern_era()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opening_that_is_under_way_at_the_deadline_is_answered_and_opens_nothing() {
+async fn an_opening_in_flight_at_the_deadline_is_answered_and_opens_no_session() {
     let guard = SessionGuardLayer::new();
     let handler = async || std::future::pending::<Response>().await;
     let server = TestServer::around(guard.clone(), handler);
@@ -292,14 +293,14 @@ async fn an_opening_that_is_under_way_at_the_deadline_is_answered_and_opens_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_that_begins_while_an_opening_fails_is_over_early() {
+async fn a_drain_that_begins_while_an_opening_fails_finishes_early() {
     type Draining = Pin<Box<dyn Future<Output = ()> + Send>>;
     let draining = Arc::new(Mutex::new(None::<Draining>));
     let polled = draining.clone();
     let guard = SessionGuardLayer::builder()
         .id_generator(move || {
             if let Some(drain) = &mut *polled.lock().unwrap() {
-                assert_eq!(drain.as_mut().now_or_never(), None, "a place is taken");
+                assert_eq!(drain.as_mut().now_or_never(), None, "a slot is reserved");
                 return String::new();
             }
             "fine".to_owned()
@@ -316,7 +317,7 @@ async fn a_drain_that_begins_while_an_opening_fails_is_over_early() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_deadlines_the_earliest_counts_and_guards_that_share_drain_together() {
+async fn the_earliest_deadline_counts_and_guards_with_shared_sessions_drain_together() {
     let files = SessionGuardLayer::new();
     let mail = SessionGuardLayer::with_sessions(&files.sessions())
         .scope("mail")
@@ -339,12 +340,12 @@ async fn of_several_deadlines_the_earliest_counts_and_guards_that_share_drain_to
     assert_eq!(session.end_reason(), Some(EndReason::Drained));
     timeout(SECOND, first)
         .await
-        .expect("nothing is left to wait for")
+        .expect("no session is left to wait for")
         .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn newcomers_are_told_the_seconds_until_the_earliest_deadline() {
+async fn retry_after_is_the_seconds_until_the_earliest_deadline() {
     let guard = SessionGuardLayer::new();
     let server = TestServer::new(guard.clone());
     let _open = server.open().await;
@@ -358,7 +359,7 @@ async fn newcomers_are_told_the_seconds_until_the_earliest_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
+async fn an_encoded_modern_event_stream_ends_without_a_last_event() {
     let guard = accepting_modern();
     let handler = async || ([("content-encoding", "gzip")], hello_stream());
     let server = TestServer::around(guard.clone(), handler);
@@ -368,18 +369,18 @@ async fn an_encoded_event_stream_of_the_modern_era_just_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_of_the_modern_era_is_woken_by_the_end_of_a_drain() {
+async fn the_end_of_a_drain_wakes_a_silent_modern_stream() {
     let guard = accepting_modern();
     let server = slow(guard.clone());
     let listen = begun(server.send(modern("subscriptions/listen")).await).await;
     let listen = tokio::spawn(to_bytes(listen, usize::MAX));
     guard.drain(10 * SECOND).await;
-    let rest = timeout(SECOND, listen).await.expect("it ends");
+    let rest = timeout(SECOND, listen).await.expect("the stream ends");
     assert_eq!(rest.unwrap().unwrap(), "");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_given_up_ends_nothing() {
+async fn a_cancelled_drain_ends_no_session() {
     let guard = SessionGuardLayer::new();
     let server = TestServer::new(guard.clone());
     let id = server.open().await;

@@ -1,5 +1,5 @@
-//! Both eras at one endpoint: every combination of what a message can say of its era against every
-//! mode, and the parts that serve two eras.
+//! Both eras at one endpoint: every combination of a message's era signals in every mode, and
+//! `EraSplit`, which serves two eras.
 
 mod support;
 
@@ -57,7 +57,7 @@ fn message(kind: &str, claim: &str, header: &str, session: Option<&str>) -> Requ
     request
 }
 
-/// What became of a message, in a word: `legacy`, `modern` and `opens` reached the inner service.
+/// The outcome of a message in one word. `legacy`, `modern` and `opens` reached the inner service.
 fn word(answer: &Answer, seen: &[Seen]) -> String {
     match seen {
         [] if answer.status == 404 && answer.json()["id"].is_null() => "404".to_owned(),
@@ -79,7 +79,7 @@ fn word(answer: &Answer, seen: &[Seen]) -> String {
 }
 
 #[tokio::test]
-async fn every_combination_against_every_mode() {
+async fn every_combination_of_era_signals_is_answered_as_the_table_says() {
     let elsewhere = TestServer::new(SessionGuardLayer::new());
     let foreign = elsewhere.open().await;
     let mut table = Vec::new();
@@ -168,7 +168,7 @@ async fn a_modern_request_touches_no_session() {
 }
 
 #[tokio::test]
-async fn a_sessions_own_version_is_legacy_whatever_it_is() {
+async fn a_sessions_own_version_is_legacy_whatever_its_date() {
     for (guard, elsewhere) in [
         (SessionGuardLayer::builder(), "-32600"),
         (SessionGuardLayer::builder().eras(Eras::Both), "-32602"),
@@ -188,7 +188,8 @@ async fn a_sessions_own_version_is_legacy_whatever_it_is() {
                 .await;
             assert_eq!(answer.status, 200, "{claim}");
         }
-        // Another version is not the session's own, and without the session none is.
+        // A version other than the session's own is not legacy. Neither is that version without the
+        // session's id.
         for (header, session) in [("2026-07-29", Some(&*id)), ("2026-07-28", None)] {
             let answer = server.ask(message("request", "-", header, session)).await;
             assert_eq!(answer.json()["error"]["code"].to_string(), elsewhere);
@@ -239,8 +240,8 @@ async fn handlers_know_the_era_and_the_version() {
         (None, Some("2025-11-25"))
     );
     for seen in server.inner.calls() {
-        let told = seen.message.as_ref().map(McpMessage::era);
-        assert!(told.is_none() || told == seen.era.as_ref());
+        let era = seen.message.as_ref().map(McpMessage::era);
+        assert!(era.is_none() || era == seen.era.as_ref());
     }
 }
 
@@ -282,7 +283,11 @@ async fn no_more_than_1024_subscriptions_are_open_at_once() {
         (&refused.json()["error"]["code"], &refused.json()["id"]),
         (&json!(-32603), &json!(5))
     );
-    assert_eq!(ask("server/discover").await.status(), 200, "never limited");
+    assert_eq!(
+        ask("server/discover").await.status(),
+        200,
+        "no other request is limited"
+    );
     open.pop();
     assert_eq!(ask("subscriptions/listen").await.status(), 200);
 }
@@ -324,7 +329,7 @@ async fn two_services_each_get_their_own_era() {
         .await;
     assert_eq!(named(&modern), "modern");
 
-    // Without a guard nobody knows the era, so neither is called.
+    // Without a guard the era is unknown, so neither service is called.
     let unguarded = tower::ServiceExt::oneshot(bare, post(None, INITIALIZE))
         .await
         .unwrap();
@@ -333,9 +338,10 @@ async fn two_services_each_get_their_own_era() {
     assert!(unguarded.text().contains("SessionGuardLayer"));
 }
 
-/// Mode | message, claim, version header | with no session id, an empty one, a live one, a stale
-/// one, a foreign one (one word where all are the same). A number is the code of a refusal;
-/// `missing`, `again` and `404` are the refusals of sessions; the rest reached the inner service.
+/// Mode | message, claim, version header | the outcome with no session id, an empty one, a live
+/// one, a stale one, and one of another guard (one word if all are equal). A number is the code of
+/// a refusal. `missing`, `again` and `404` are refusals about sessions. The other words mean that
+/// the message reached the inner service.
 const TABLE: &str = "
 sessions           | initialize   -          -          | opens opens again 404 404
 sessions           | initialize   -          2025-11-25 | opens opens again 404 404

@@ -1,4 +1,4 @@
-//! The inner DELETE: the guard ends an inner session whose outer session it has ended.
+//! The inner DELETE: the guard ends the inner session of an outer session that it has ended.
 
 mod support;
 
@@ -20,12 +20,13 @@ use support::{
     with, with_own_id,
 };
 
-type Told = Arc<Mutex<Vec<(HeaderMap, String, Option<EndReason>)>>>;
+type Recorded = Arc<Mutex<Vec<(HeaderMap, String, Option<EndReason>)>>>;
 
-/// Opens sessions under the id `own-<n>`, answers DELETE by `status`, and notes what DELETEs came.
-fn keeping(guard: SessionGuardBuilder, status: u16) -> (TestServer, Told) {
-    let told = Told::default();
-    let deletes = told.clone();
+/// An inner service that opens sessions with the ids `own-<n>`, answers DELETE with `status`, and
+/// records each DELETE.
+fn recording(guard: SessionGuardBuilder, status: u16) -> (TestServer, Recorded) {
+    let recorded = Recorded::default();
+    let deletes = recorded.clone();
     let count = Arc::new(Mutex::new(0));
     let handler = move |request: Request<Body>| {
         let (deletes, count) = (deletes.clone(), count.clone());
@@ -55,16 +56,19 @@ fn keeping(guard: SessionGuardBuilder, status: u16) -> (TestServer, Told) {
             with_own_id(&format!("own-{count}"), response)
         }
     };
-    (TestServer::around(guard.build().unwrap(), handler), told)
+    (
+        TestServer::around(guard.build().unwrap(), handler),
+        recorded,
+    )
 }
 
-fn telling() -> SessionGuardBuilder {
+fn ending_inner_sessions() -> SessionGuardBuilder {
     SessionGuardLayer::builder().end_inner_sessions()
 }
 
-fn ids(told: &Told) -> Vec<String> {
-    let told = told.lock().unwrap();
-    let mut ids: Vec<_> = told
+fn ids(recorded: &Recorded) -> Vec<String> {
+    let recorded = recorded.lock().unwrap();
+    let mut ids: Vec<_> = recorded
         .iter()
         .map(|(headers, ..)| headers["mcp-session-id"].to_str().unwrap().to_owned())
         .collect();
@@ -73,15 +77,15 @@ fn ids(told: &Told) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_is_told_of_the_sessions_that_the_guard_has_ended() {
-    let (server, told) = keeping(telling().max_lifetime(3600 * SECOND), 204);
+async fn each_session_that_the_guard_ends_causes_an_inner_delete() {
+    let (server, recorded) = recording(ending_inner_sessions().max_lifetime(3600 * SECOND), 204);
     let id = server.open().await;
     server.sessions.end(&id);
     sleep(SECOND).await;
     {
-        let told = told.lock().unwrap();
-        let [(headers, uri, reason)] = &told[..] else {
-            panic!("one DELETE: {told:?}");
+        let recorded = recorded.lock().unwrap();
+        let [(headers, uri, reason)] = &recorded[..] else {
+            panic!("one DELETE: {recorded:?}");
         };
         assert_eq!((uri.as_str(), *reason), ("/mcp", Some(EndReason::Revoked)));
         let mut sent: Vec<_> = headers
@@ -105,12 +109,16 @@ async fn an_inner_service_is_told_of_the_sessions_that_the_guard_has_ended() {
     );
     server.open().await;
     sleep(301 * SECOND).await;
-    assert_eq!(ids(&told), ["own-1", "own-2", "own-3"], "expired ones too");
+    assert_eq!(
+        ids(&recorded),
+        ["own-1", "own-2", "own-3"],
+        "also for expired sessions"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_opened_over_http_2_is_ended_under_the_host_of_its_authority() {
-    let (server, told) = keeping(telling(), 204);
+async fn the_inner_delete_of_a_session_opened_over_http_2_has_the_host_of_its_authority() {
+    let (server, recorded) = recording(ending_inner_sessions(), 204);
     let mut request = post(None, INITIALIZE);
     request.headers_mut().remove("host");
     *request.version_mut() = http::Version::HTTP_2;
@@ -119,54 +127,55 @@ async fn a_session_opened_over_http_2_is_ended_under_the_host_of_its_authority()
     let id = session_id(&answer.headers);
     server.sessions.end(id);
     sleep(SECOND).await;
-    let told = told.lock().unwrap();
-    assert_eq!(told[0].0["host"], "localhost:8000");
-    assert_eq!(told[0].1, "/mcp");
+    let recorded = recorded.lock().unwrap();
+    assert_eq!(recorded[0].0["host"], "localhost:8000");
+    assert_eq!(recorded[0].1, "/mcp");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_is_not_told_what_it_knows_or_was_not_asked_to_hear() {
-    let (server, told) = keeping(SessionGuardLayer::builder(), 204);
+async fn no_inner_delete_is_sent_by_default_after_a_client_delete_or_without_an_inner_id() {
+    let (server, recorded) = recording(SessionGuardLayer::builder(), 204);
     let id = server.open().await;
     server.sessions.end(&id);
     sleep(SECOND).await;
-    assert_eq!(ids(&told), [""; 0], "off by default");
+    assert_eq!(ids(&recorded), [""; 0], "off by default");
 
-    let (server, told) = keeping(telling(), 204);
+    let (server, recorded) = recording(ending_inner_sessions(), 204);
     let id = server.open().await;
     assert_eq!(
         server.ask(bodiless(Method::DELETE, Some(&id))).await.status,
         204
     );
     sleep(SECOND).await;
-    assert_eq!(ids(&told), ["own-1"], "the client's DELETE alone");
+    assert_eq!(ids(&recorded), ["own-1"], "only the client's DELETE");
 
-    let server = TestServer::build(telling());
+    let server = TestServer::build(ending_inner_sessions());
     let id = server.open().await;
     server.sessions.end(&id);
     sleep(SECOND).await;
     assert_eq!(
         server.inner.count(),
         1,
-        "an inner service without an id is not asked"
+        "an inner service without its own id gets no DELETE"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_session_behind_an_answer_that_opened_none_outside_is_ended_too() {
-    let (server, told) = keeping(telling(), 204);
-    // The client leaves before it has the answer whole.
+async fn an_inner_session_whose_answer_opened_no_outer_session_is_ended_too() {
+    let (server, recorded) = recording(ending_inner_sessions(), 204);
+    // The client leaves before it has the whole answer.
     drop(server.send(post(None, INITIALIZE)).await);
     let request = with("x-events: 1", post(None, INITIALIZE));
     // The stream never carries the response.
     let stream = server.send(request).await;
     sleep(61 * SECOND).await;
     drop(stream);
-    assert_eq!(ids(&told), ["own-1", "own-2"]);
+    assert_eq!(ids(&recorded), ["own-1", "own-2"]);
     assert!(server.sessions.is_empty());
 }
 
-/// An inner service with an id of its own that does what a test says; counts the DELETEs done.
+/// An inner service with its own id that answers with `work`. Also returns the number of DELETEs
+/// that it has completed.
 fn doing<F, Fut>(guard: SessionGuardLayer, work: F) -> (TestServer, Arc<AtomicUsize>)
 where
     F: FnOnce(Method, McpSession) -> Fut + Clone + Send + Sync + 'static,
@@ -188,7 +197,7 @@ where
     (TestServer::around(guard, handler), deletes)
 }
 
-/// Takes a while for each DELETE.
+/// An inner service that takes `wait` for each DELETE.
 fn slow_to_delete(
     guard: SessionGuardLayer,
     status: u16,
@@ -204,15 +213,15 @@ fn slow_to_delete(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_session_behind_an_empty_answer_or_one_of_another_type_is_ended_too() {
-    for (status, kind, body, told) in [
+async fn an_inner_session_named_by_an_empty_or_non_json_answer_is_ended_too() {
+    for (status, kind, body, expected) in [
         (202, "application/json", "", 1),
         (200, "text/plain", "hello", 1),
         (200, "application/json", "no json", 1),
-        // It has refused to open one.
+        // The inner service refused to open a session.
         (400, "application/json", "no", 0),
     ] {
-        let guard = telling().build().unwrap();
+        let guard = ending_inner_sessions().build().unwrap();
         let work = async move |method: Method, _: McpSession| match method {
             Method::DELETE => empty(204),
             _ => respond(status, kind, body),
@@ -220,13 +229,13 @@ async fn an_inner_session_behind_an_empty_answer_or_one_of_another_type_is_ended
         let (server, deletes) = doing(guard, work);
         assert_eq!(server.ask(post(None, INITIALIZE)).await.text(), body);
         sleep(SECOND).await;
-        let heard = deletes.load(Ordering::SeqCst);
-        assert_eq!(heard, told, "{status} {kind} {body}");
+        let sent = deletes.load(Ordering::SeqCst);
+        assert_eq!(sent, expected, "{status} {kind} {body}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_ends_the_session_it_opens_is_told_of_the_end() {
+async fn an_inner_service_that_ends_the_session_it_opens_gets_an_inner_delete() {
     let work = async |method: Method, session: McpSession| {
         if method == Method::DELETE {
             return empty(204);
@@ -234,7 +243,7 @@ async fn an_inner_service_that_ends_the_session_it_opens_is_told_of_the_end() {
         assert!(session.end());
         opened()
     };
-    let (server, deletes) = doing(telling().build().unwrap(), work);
+    let (server, deletes) = doing(ending_inner_sessions().build().unwrap(), work);
     let answer = server.ask(post(None, INITIALIZE)).await;
     assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
     sleep(SECOND).await;
@@ -242,7 +251,7 @@ async fn an_inner_service_that_ends_the_session_it_opens_is_told_of_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_ends_the_session_in_its_delete_is_not_told_again() {
+async fn an_inner_service_that_ends_the_session_in_its_delete_gets_no_second_delete() {
     let work = async |method: Method, session: McpSession| {
         if method != Method::DELETE {
             return opened();
@@ -250,7 +259,7 @@ async fn an_inner_service_that_ends_the_session_in_its_delete_is_not_told_again(
         assert!(session.end());
         empty(204)
     };
-    let (server, deletes) = doing(telling().build().unwrap(), work);
+    let (server, deletes) = doing(ending_inner_sessions().build().unwrap(), work);
     let id = server.open().await;
     server.ask(bodiless(Method::DELETE, Some(&id))).await;
     sleep(10 * SECOND).await;
@@ -258,8 +267,8 @@ async fn an_inner_service_that_ends_the_session_in_its_delete_is_not_told_again(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_hears_of_a_delete_whose_client_left() {
-    let (server, deletes) = slow_to_delete(telling().build().unwrap(), 204, SECOND);
+async fn an_inner_service_gets_a_delete_whose_client_left() {
+    let (server, deletes) = slow_to_delete(ending_inner_sessions().build().unwrap(), 204, SECOND);
     let id = server.open().await;
     let delete = server.send(bodiless(Method::DELETE, Some(&id)));
     assert!(timeout(SECOND / 2, delete).await.is_err());
@@ -269,27 +278,27 @@ async fn an_inner_service_hears_of_a_delete_whose_client_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_than_1024_words_to_an_inner_service_wait() {
-    let (server, told) = keeping(telling(), 204);
+async fn no_more_than_1024_inner_deletes_are_queued() {
+    let (server, recorded) = recording(ending_inner_sessions(), 204);
     for _ in 0..1100 {
         server.open().await;
     }
     assert_eq!(server.sessions.end_all(), 1100);
     sleep(SECOND).await;
-    assert_eq!(ids(&told).len(), 1024);
+    assert_eq!(ids(&recorded).len(), 1024);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_until_the_inner_service_has_been_told_however_it_answers() {
+async fn a_drain_waits_for_the_inner_deletes_whatever_their_status() {
     for status in [204, 404, 405, 500] {
-        let guard = telling().build().unwrap();
+        let guard = ending_inner_sessions().build().unwrap();
         let (server, deletes) = slow_to_delete(guard.clone(), status, SECOND);
         for _ in 0..100 {
             server.open().await;
         }
         let begun = Instant::now();
         guard.drain(SECOND).await;
-        // 100 of them, 32 at once, a second each.
+        // 100 DELETEs, 32 at once, each taking a second.
         assert_eq!(begun.elapsed(), 5 * SECOND);
         assert_eq!(deletes.load(Ordering::SeqCst), 100);
         assert_eq!(server.ask(post(None, PING)).await.status, 400);
@@ -297,7 +306,7 @@ async fn a_drain_waits_until_the_inner_service_has_been_told_however_it_answers(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_the_inner_services_of_guards_that_share() {
+async fn a_drain_waits_for_the_inner_deletes_of_guards_with_shared_sessions() {
     let files = SessionGuardLayer::new();
     let mail = SessionGuardLayer::with_sessions(&files.sessions())
         .scope("mail")
@@ -310,10 +319,10 @@ async fn a_drain_waits_for_the_inner_services_of_guards_that_share() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn slow_inner_services_hold_a_drain_up_for_five_seconds_in_all() {
-    // What is under way or waits when the drain is over goes on, 5 s each.
+async fn slow_inner_deletes_delay_a_drain_by_at_most_five_seconds() {
+    // DELETEs that run or wait when the drain finishes continue, each for up to 5 s.
     for (wait, then, later) in [(2 * SECOND, 64, 100), (3600 * SECOND, 0, 0)] {
-        let guard = telling().build().unwrap();
+        let guard = ending_inner_sessions().build().unwrap();
         let (server, deletes) = slow_to_delete(guard.clone(), 204, wait);
         for _ in 0..100 {
             server.open().await;

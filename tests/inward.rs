@@ -1,5 +1,5 @@
-//! What never reaches the inner service, and what never comes back from it, request by request. Over
-//! sockets: `tests/wire.rs`.
+//! Bytes and fields that never reach the inner service, and those that never come back from it,
+//! request by request. `tests/wire.rs` tests the same over sockets.
 
 mod support;
 
@@ -30,10 +30,10 @@ use support::{
 
 const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:8000\naccess-control-request-method: POST";
 
-/// Methods and bodies as the inner service got them.
+/// The methods and bodies that the inner service received.
 type Seen = Arc<Mutex<Vec<(Method, Bytes)>>>;
 
-/// A guard around an inner service with an id of its own, which it names in every answer, and in its
+/// A guard around an inner service that names its own session id in every answer and in its
 /// trailers.
 fn naming(guard: SessionGuardBuilder) -> (TestServer, Seen) {
     let seen = Seen::default();
@@ -71,7 +71,7 @@ fn with_trailers(text: impl Into<Bytes>) -> Body {
     Body::new(StreamBody::new(stream::iter(frames)))
 }
 
-/// A body that ends only when the sender goes, of so many bytes.
+/// A body of `bytes` bytes that never ends.
 fn endless(bytes: usize) -> Body {
     let first = stream::iter([Ok::<_, Infallible>(Bytes::from(vec![b'x'; bytes]))]);
     Body::from_stream(first.chain(stream::pending()))
@@ -80,13 +80,13 @@ fn endless(bytes: usize) -> Body {
 async fn names_no_session(response: Response) {
     assert!(!response.headers().contains_key("mcp-session-id"));
     let collected = response.into_body().collect().await.unwrap();
-    let trailers = collected.trailers().expect("the others pass");
+    let trailers = collected.trailers().expect("other trailers pass");
     assert_eq!(trailers["x-sum"], "1");
     assert!(!trailers.contains_key("mcp-session-id"));
 }
 
 #[tokio::test]
-async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session() {
+async fn no_head_or_trailer_of_an_answer_names_the_inner_session() {
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let guard = SessionGuardLayer::builder().eras(Eras::Both);
         let (server, _) = naming(guard);
@@ -111,7 +111,7 @@ async fn neither_head_nor_trailers_of_any_answer_name_the_inner_services_session
 }
 
 #[tokio::test]
-async fn trailers_behind_a_body_of_known_length_name_no_session_on_http_2() {
+async fn trailers_after_a_body_of_known_length_name_no_session_on_http_2() {
     let inner = async |message: Option<McpMessage>| {
         if message.is_some_and(|message| message.method() == Some("initialize")) {
             return opened();
@@ -133,7 +133,7 @@ async fn trailers_behind_a_body_of_known_length_name_no_session_on_http_2() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_reaches_an_inner_service_with_an_id_of_its_own_without_its_body() {
+async fn a_delete_is_forwarded_without_its_body() {
     let (server, seen) = naming(SessionGuardLayer::builder());
     let id = server.open().await;
     seen.lock().unwrap().clear();
@@ -167,7 +167,7 @@ async fn a_delete_whose_body_never_ends_still_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_get_that_waits_for_its_body_holds_no_place_in_a_limited_service() {
+async fn a_get_that_waits_for_its_body_holds_no_concurrency_permit() {
     let inner = async |message: Option<McpMessage>| match message {
         Some(_) => opened(),
         None => Response::new(Body::empty()),
@@ -203,9 +203,9 @@ async fn a_request_whose_session_ends_while_its_body_is_dropped_never_reaches_th
     }
 }
 
-/// Requests that wait for the one place of a limited inner service, which a call of another session has.
+/// The requests wait for the only permit of the inner service. A call of another session holds it.
 #[tokio::test]
-async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
+async fn a_request_that_waits_for_a_permit_is_answered_when_its_session_ends() {
     let inner = service_fn(async |request: Request<Body>| {
         match McpMessage::from_extensions(request.extensions()).and_then(McpMessage::method) {
             Some("initialize") => Ok::<_, Infallible>(opened()),
@@ -226,7 +226,7 @@ async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
             opened.session_id()
         };
         let (a, b) = (open().await, open().await);
-        // A body that is not there at once gives the place back.
+        // A body that has not arrived yet makes the request release the permit.
         let (sender, receiver) = tokio::sync::oneshot::channel::<&str>();
         let late = stream::once(async move { Ok::<_, Infallible>(receiver.await.unwrap()) });
         let session = Some(&*b).filter(|_| session == "b");
@@ -258,7 +258,7 @@ async fn what_waits_for_a_limited_service_is_answered_when_its_session_ends() {
 }
 
 #[tokio::test]
-async fn report_only_records_options_and_passes_it_as_it_came() {
+async fn report_only_records_options_and_passes_it_unchanged() {
     let guard = SessionGuardLayer::builder().report_only();
     let server = TestServer::build(guard);
     let id = server.open().await;
@@ -280,14 +280,14 @@ async fn report_only_records_options_and_passes_it_as_it_came() {
         let reported = server.sessions.stats().reported;
         assert!(reported.iter().any(|(known, _)| known.as_str() == reason));
     }
-    // A sound preflight is as ever.
+    // A valid preflight passes as usual.
     let sent = format!("{PREFLIGHT}\nmcp-session-id: {id}\n\n{PING}");
     assert_eq!(server.send(request(&sent)).await.status(), 200);
     let seen = server.inner.calls().pop().unwrap();
     assert!(seen.body.is_empty() && !seen.headers.contains_key("mcp-session-id"));
 }
 
-/// A handler that takes its message as most do.
+/// A handler that extracts its message as `Json`, like most.
 async fn takes_json(Json(message): Json<Value>) -> Response {
     let id = message["id"].clone();
     match message["method"] == "initialize" {
@@ -332,7 +332,7 @@ async fn handlers_that_take_json_or_bytes_get_bodies_up_to_the_guards_limit() {
 }
 
 #[tokio::test]
-async fn an_initialize_and_a_body_that_comes_late_may_be_as_large() {
+async fn an_initialize_and_a_streamed_body_may_be_as_large_too() {
     let app = Router::new().route("/mcp", on_post(takes_json));
     let server = TestServer::around_app(SessionGuardLayer::new(), app);
     let padded = format!("{INITIALIZE}{}", " ".repeat(3 << 20));

@@ -1,5 +1,5 @@
-//! What a 404 of an inner service with session ids of its own means: its session is lost, this GET has no
-//! stream, or it is an answer like any other.
+//! The meanings of a 404 from an inner service with its own session ids: its session is lost, it
+//! offers no GET stream, or the 404 is an ordinary answer.
 
 mod support;
 
@@ -18,7 +18,8 @@ use support::{
     json_response, post, reason, respond,
 };
 
-/// A guard around an inner service with an id of its own that answers `GET` and messages by `answer`.
+/// A guard around an inner service with the session id `own` that answers GETs and messages with
+/// `answer`.
 fn answering(
     own: Option<&'static str>,
     answer: impl Fn(&Request<Body>) -> Response + Clone + Send + Sync + 'static,
@@ -43,7 +44,7 @@ async fn open(server: &TestServer) -> (String, McpSession) {
 }
 
 #[tokio::test]
-async fn a_404_to_a_get_that_tells_of_no_session_is_405_and_the_session_goes_on() {
+async fn a_404_to_a_get_that_does_not_mention_a_session_becomes_405_and_the_session_lives() {
     for body in [
         String::new(),
         "Not Found".to_owned(),
@@ -73,7 +74,7 @@ async fn a_404_to_a_get_that_tells_of_no_session_is_405_and_the_session_goes_on(
 }
 
 #[tokio::test]
-async fn a_404_to_a_get_that_tells_of_a_session_ends_it() {
+async fn a_404_to_a_get_that_mentions_a_session_ends_the_session() {
     for body in [
         "Session not found".to_owned(),
         "no such SESSION".to_owned(),
@@ -94,7 +95,7 @@ async fn a_404_to_a_get_that_tells_of_a_session_ends_it() {
 }
 
 #[tokio::test]
-async fn a_404_to_a_get_where_there_was_a_stream_once_ends_the_session() {
+async fn a_404_to_a_get_after_an_earlier_get_stream_ends_the_session() {
     for resumed in [false, true] {
         let is_gone = Arc::new(AtomicBool::new(false));
         let gone = is_gone.clone();
@@ -119,7 +120,7 @@ async fn a_404_to_a_get_where_there_was_a_stream_once_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_stream_that_answered_a_post_tells_nothing_of_gets() {
+async fn a_stream_that_answered_a_post_does_not_count_as_an_earlier_get_stream() {
     let server = answering(Some("own"), |request| match *request.method() {
         Method::GET => not_found("text/plain", ""),
         _ => event_stream(stream::iter(["data: {}\n\n"])),
@@ -131,7 +132,7 @@ async fn a_stream_that_answered_a_post_tells_nothing_of_gets() {
 }
 
 #[tokio::test]
-async fn an_encoded_404_to_a_get_tells_of_no_session() {
+async fn an_encoded_404_to_a_get_becomes_405() {
     let server = answering(Some("own"), |_| {
         answer_with(
             "content-encoding: gzip",
@@ -145,7 +146,7 @@ async fn an_encoded_404_to_a_get_tells_of_no_session() {
 }
 
 #[tokio::test]
-async fn a_404_to_a_resumption_and_one_without_an_id_of_its_own_pass() {
+async fn a_404_to_a_resumption_or_without_an_inner_id_passes() {
     for (own, last_event) in [(Some("own"), Some("7")), (None, Some("7")), (None, None)] {
         let server = answering(own, |_| not_found("text/plain", "no session, no event"));
         let (id, session) = open(&server).await;
@@ -162,7 +163,7 @@ async fn a_404_to_a_resumption_and_one_without_an_id_of_its_own_pass() {
 }
 
 #[tokio::test]
-async fn a_404_to_a_post_with_an_error_of_its_own_is_an_answer() {
+async fn a_404_to_a_post_with_an_error_about_the_request_passes() {
     for (code, id) in [
         (-32602, "1"),
         (-32002, "1"),
@@ -236,7 +237,7 @@ async fn a_404_of_an_inner_service_with_its_own_id_ends_the_session() {
 }
 
 #[tokio::test]
-async fn an_encoded_404_can_not_be_judged_and_passes() {
+async fn an_encoded_404_to_a_post_cannot_be_judged_and_passes() {
     let server = TestServer::opening(SessionGuardLayer::new(), Some("own"), |_| async {
         answer_with(
             "content-encoding: gzip",

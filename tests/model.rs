@@ -1,4 +1,4 @@
-//! Random histories of two owners on the real registry, held against a plain map, with paused time.
+//! Random scenarios of two owners on the real registry, compared with a plain map, in paused time.
 
 mod support;
 
@@ -23,22 +23,22 @@ use support::{
 const IDLE: Duration = Duration::from_secs(30 * 60);
 const NEVER_USED: Duration = Duration::from_secs(5 * 60);
 const LIFETIME: Duration = Duration::from_secs(3 * 60 * 60);
-const PLACES: usize = 40;
+const MAX_SESSIONS: usize = 40;
 const PER_OWNER: usize = 2;
 const OWNERS: [&str; 2] = ["alice", "bob"];
 
-/// One step of a history. Sessions are named by the order in which they opened.
+/// One step of a scenario. A session is named by its position in the order of openings.
 #[derive(Clone, Debug)]
 enum Step {
     Open(Opening, &'static str),
     Ping(usize),
-    /// By the other owner.
+    /// A request of the other owner.
     Intrude(usize),
     /// A call whose client leaves before the answer.
     Leave(usize),
     Refuse(usize),
     Stream(usize),
-    /// The oldest open stream of the session is dropped.
+    /// Drops the oldest open stream of the session.
     CloseStream(usize),
     Delete(usize),
     End(usize),
@@ -84,7 +84,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// What the map knows of a session.
+/// The expected state of a session.
 struct Known {
     owner: &'static str,
     opened: Instant,
@@ -101,13 +101,14 @@ impl Known {
     }
 }
 
-/// Whether one more session of an owner has room: its own that has been idle longest goes.
+/// Returns whether the owner may open one more session. At the limit the owner's longest idle
+/// session is evicted.
 fn make_room(known: &mut BTreeMap<String, Known>, owner: &'static str) -> bool {
-    let held = || known.iter().filter(|(_, session)| session.owner == owner);
-    if held().count() < PER_OWNER {
+    let owned_sessions = || known.iter().filter(|(_, session)| session.owner == owner);
+    if owned_sessions().count() < PER_OWNER {
         return true;
     }
-    let idle = held().filter(|(_, session)| session.streams.is_empty());
+    let idle = owned_sessions().filter(|(_, session)| session.streams.is_empty());
     let oldest = idle.min_by_key(|(_, session)| session.last);
     let oldest = oldest.map(|(id, _)| id.clone());
     oldest.is_some_and(|id| known.remove(&id).is_some())
@@ -135,19 +136,19 @@ async fn answer(request: Request<Body>) -> Response {
     }
 }
 
-/// Plays a history on both and compares after every step.
-async fn play(history: Vec<Step>) {
+/// Runs a scenario on both and compares them after every step.
+async fn run_scenario(scenario: Vec<Step>) {
     let guard = owned(SessionGuardLayer::builder())
         .max_lifetime(LIFETIME)
-        .max_sessions(PLACES)
+        .max_sessions(MAX_SESSIONS)
         .max_sessions_per_owner(PER_OWNER)
         .build();
     let server = TestServer::around(guard.unwrap(), answer);
     let mut known = BTreeMap::<String, Known>::new();
     let mut order = Vec::<(String, &str)>::new();
 
-    for step in history {
-        // No two sessions have been idle equally long.
+    for step in scenario {
+        // Makes the idle times of all sessions differ.
         sleep(MILLI).await;
         known.retain(|_, session| !session.is_over());
         let named = |session: &usize| order.get(*session).cloned();
@@ -158,8 +159,8 @@ async fn play(history: Vec<Step>) {
                     "\"params\":{",
                     &format!("\"params\":{{\"mode\":\"{opening:?}\","),
                 );
-                let opening_it = server.send(by(owner, post(None, text)));
-                let opened = timeout(MILLI, opening_it).await;
+                let request = server.send(by(owner, post(None, text)));
+                let opened = timeout(MILLI, request).await;
                 let Ok(response) = opened else {
                     assert!(has_room && matches!(opening, Opening::IsLeft));
                     continue;
@@ -190,9 +191,12 @@ async fn play(history: Vec<Step>) {
             }
             Step::Wait(time) => sleep(*time).await,
             Step::EndOwner(owner) => {
-                let held = known.values().filter(|known| known.owner == *owner);
-                let held = held.count();
-                assert_eq!(server.sessions.end_owner(&Owner::new(*owner)), held);
+                let owned_sessions = known.values().filter(|known| known.owner == *owner);
+                let owned_sessions = owned_sessions.count();
+                assert_eq!(
+                    server.sessions.end_owner(&Owner::new(*owner)),
+                    owned_sessions
+                );
                 known.retain(|_, known| known.owner != *owner);
             }
             Step::Ping(session)
@@ -226,11 +230,11 @@ async fn play(history: Vec<Step>) {
         assert_eq!(server.sessions.len(), known.len(), "after {step:?}");
     }
 
-    // Nothing is left: every place can be taken again, and not one more.
+    // Nothing is left behind: the guard accepts exactly as many sessions as its limit.
     drop(known);
     server.sessions.end_all();
     let opens = INITIALIZE.replace("\"params\":{", "\"params\":{\"mode\":\"Succeeds\",");
-    for _ in 0..PLACES {
+    for _ in 0..MAX_SESSIONS {
         let answer = server.ask(post(None, opens.clone())).await;
         let id = session_id(&answer.headers);
         assert_eq!(server.ping(id).await, 200);
@@ -238,7 +242,8 @@ async fn play(history: Vec<Step>) {
     assert_eq!(server.ask(post(None, opens)).await.status, 503);
 }
 
-/// One step in a session that the map takes for `live`.
+/// Runs one step in a session. `live` is the expected state, or `None` if the session must be
+/// unknown.
 async fn act(
     server: &TestServer,
     step: &Step,
@@ -299,8 +304,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_histories_end_as_in_a_plain_map(history in steps()) {
+    fn random_scenarios_match_a_plain_map(scenario in steps()) {
         let runtime = paused_runtime();
-        runtime.block_on(play(history));
+        runtime.block_on(run_scenario(scenario));
     }
 }

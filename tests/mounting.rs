@@ -1,6 +1,6 @@
-//! The guard mounted in every way that axum and tower allow, and what one then sees.
+//! The guard mounted in every way that axum and tower allow, and the answers of each mount.
 //!
-//! `cargo test --test mounting -- --nocapture what_every_mount_answers` prints the table.
+//! `cargo test --test mounting -- --nocapture every_mount_answers_as_the_table_says` prints the table.
 
 mod support;
 
@@ -56,10 +56,10 @@ const REQUESTS: [(&str, &str); 17] = [
     ("GET", "GET /.well-known/oauth-protected-resource"),
 ];
 
-/// Declares the mounts: a name, where the endpoint is, what each of [`REQUESTS`] is answered, and
-/// how many sessions are open in the end (1 is right, one of two was deleted).
+/// Declares the mounts: a name, the path of the endpoint, the answer to each of [`REQUESTS`], and
+/// the number of sessions open at the end. One is right, because one of two was deleted.
 ///
-/// A letter tells who answered: the guard, the MCP handler, the health handler, or axum itself.
+/// A letter names the author of an answer: the guard, the MCP handler, the health handler, or axum.
 macro_rules! mounts {
     ($($name:literal $endpoint:literal $seen:literal $app:expr;)*) => {
         type Mount = (&'static str, &'static str, &'static str, fn(SessionGuardLayer) -> Router);
@@ -84,7 +84,7 @@ mounts! {
         |guard| with_health(Router::new()).merge(only_mcp().route_layer(guard));
     "layer, merge(health)" "/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 404a 404a | 404a 404a | 1"
         |guard| only_mcp().layer(guard).merge(with_health(Router::new()));
-    // Wrong, each in its way: DELETE is lost, other paths are judged, or the endpoint is not.
+    // Wrong mounts: DELETE is lost, other paths are judged, or the endpoint is not.
     "post.get.route_layer" "/mcp" "400g 200m 200m 400g 200m 405a 405a 405a 405g 405a 405a | 200h 200h | 404a 404a | 404a 404a | 2"
         |guard| with_health(Router::new().route("/mcp", on_post(mcp).get(mcp).route_layer(guard)));
     "nest_service(layer)" "/api/mcp" "400g 200m 200m 400g 200m 400g 204g 405g 405g 405g 200m | 200h 200h | 400g 400g | 404a 404a | 1"
@@ -114,7 +114,7 @@ fn with_health(router: Router) -> Router {
 }
 
 #[tokio::test]
-async fn what_every_mount_answers() {
+async fn every_mount_answers_as_the_table_says() {
     let labels = REQUESTS.map(|(label, _)| label.to_owned());
     println!("{:28}{}", "", table_line(&labels, "open"));
     let mut wrong = Vec::new();
@@ -135,7 +135,7 @@ async fn what_every_mount_answers() {
         for cell in &mut cells {
             let response = server.send(with("host: localhost", request(cell))).await;
             *cell = status_and_author(&response);
-            Answer::of(response).await; // unread, a session would end
+            Answer::of(response).await; // an unread answer would end its session
         }
         let line = table_line(&cells, &server.sessions.len().to_string());
         println!("{name:28}{line}");
@@ -164,11 +164,11 @@ fn status_and_author(response: &Response) -> String {
 }
 
 #[test]
-fn axum_refuses_a_route_layer_over_nothing() {
+fn axum_panics_on_a_route_layer_without_routes() {
     let guard = SessionGuardLayer::new();
     let over_nothing: [&dyn Fn() -> Router; 2] = [
         &|| Router::new().route_layer(guard.clone()),
-        // `any` is a fallback, no route.
+        // `any` is a fallback, not a route.
         &|| Router::new().route("/mcp", any(mcp).route_layer(guard.clone())),
     ];
     for build in over_nothing {
@@ -177,7 +177,7 @@ fn axum_refuses_a_route_layer_over_nothing() {
 }
 
 #[tokio::test]
-async fn an_inner_service_with_ids_of_its_own_needs_a_route_for_delete() {
+async fn an_inner_service_with_its_own_ids_needs_a_route_for_delete() {
     let guard = SessionGuardLayer::new();
     let inner = on_post(async |request| (OWN_ID, mcp(request).await));
     for (inner, status, then) in [(inner.clone(), 405, 200), (inner.delete(mcp), 204, 404)] {
@@ -205,7 +205,7 @@ async fn clones_of_one_layer_share_their_sessions() {
 }
 
 #[tokio::test]
-async fn guards_built_apart_share_neither_sessions_nor_settings() {
+async fn guards_built_separately_share_neither_sessions_nor_settings() {
     let narrow = SessionGuardLayer::builder()
         .body_limit(256)
         .build()
@@ -259,7 +259,7 @@ async fn errors_of_the_inner_service_pass_through() {
     }
     is_down.store(false, Relaxed);
     let opened = Answer::of(send(post(None, INITIALIZE)).await.unwrap()).await;
-    let id = session_id(&opened.headers); // so the only place was free again
+    let id = session_id(&opened.headers); // so the only slot was free again
     is_down.store(true, Relaxed);
     for request in [
         post(Some(id), PING),
@@ -273,7 +273,7 @@ async fn errors_of_the_inner_service_pass_through() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_give_the_place_in_the_inner_service_back() {
+async fn refusals_release_the_concurrency_permit() {
     let service = ServiceBuilder::new()
         .layer(SessionGuardLayer::new())
         .concurrency_limit(1)
@@ -281,18 +281,18 @@ async fn refusals_give_the_place_in_the_inner_service_back() {
     for (request, status) in [
         (post(None, PING), 400),
         (post(None, comes_late("{")), 400),
-        (post(Some("nobody"), PING), 404),
+        (post(Some("unknown"), PING), 404),
         (bodiless(Method::PUT, None), 405),
         (post(None, INITIALIZE), 200),
         (post(None, INITIALIZE), 200),
     ] {
         let answer = timeout(MINUTE, service.clone().oneshot(request)).await;
-        assert_eq!(answer.expect("a free place").unwrap().status(), status);
+        assert_eq!(answer.expect("a free permit").unwrap().status(), status);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_whose_session_has_just_ended_gives_the_place_in_the_inner_service_back() {
+async fn a_message_whose_session_has_just_ended_releases_the_concurrency_permit() {
     let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
         if let SessionEvent::Confirmed { session, .. } = event {
             session.end();
@@ -305,19 +305,18 @@ async fn a_message_whose_session_has_just_ended_gives_the_place_in_the_inner_ser
     let opening = service.clone().oneshot(post(None, INITIALIZE));
     let opened = opening.await.unwrap();
     let id = session_id(opened.headers()).to_owned();
-    // One service for a connection, which goes on.
+    // One service serves a whole connection, and the connection stays open.
     let mut connection = service.clone();
     let ready = ServiceExt::<Request<Body>>::ready(&mut connection).await;
     let answer = Service::call(ready.unwrap(), post(Some(&id), INITIALIZED)).await;
     assert_eq!(answer.unwrap().status(), 404);
     let answer = timeout(MINUTE, service.oneshot(post(None, INITIALIZE))).await;
-    assert_eq!(answer.expect("a free place").unwrap().status(), 200);
+    assert_eq!(answer.expect("a free permit").unwrap().status(), 200);
     drop(connection);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_goes_on_gives_the_place_back_whatever_was_answered_for_the_inner_service()
- {
+async fn a_kept_connection_releases_the_permit_after_every_answer_of_the_guard() {
     let service = ServiceBuilder::new()
         .layer(SessionGuardLayer::new())
         .concurrency_limit(1)
@@ -329,7 +328,7 @@ async fn a_connection_that_goes_on_gives_the_place_back_whatever_was_answered_fo
         .unwrap();
     let id = session_id(opened.headers()).to_owned();
     for (request, status) in [
-        (post(Some("nobody"), PING), 404),
+        (post(Some("unknown"), PING), 404),
         (post(None, PING), 400),
         (bodiless(Method::PUT, None), 405),
         (bodiless(Method::DELETE, Some(&id)), 204),
@@ -339,13 +338,13 @@ async fn a_connection_that_goes_on_gives_the_place_back_whatever_was_answered_fo
         let answer = Service::call(ready.unwrap(), request).await;
         assert_eq!(answer.unwrap().status(), status);
         let answer = timeout(MINUTE, service.clone().oneshot(post(None, INITIALIZE))).await;
-        assert_eq!(answer.expect("a free place").unwrap().status(), 200);
+        assert_eq!(answer.expect("a free permit").unwrap().status(), 200);
         drop(connection);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_sends_slowly_holds_no_place_in_the_inner_service() {
+async fn a_slow_upload_holds_no_concurrency_permit() {
     let service = ServiceBuilder::new()
         .layer(SessionGuardLayer::new())
         .concurrency_limit(1)
@@ -410,7 +409,11 @@ fn sessions_outlive_their_runtime_and_are_swept_in_the_next() {
         assert_eq!(session.end_reason(), Some(EndReason::Idle));
         server.open().await;
         sleep(6 * MINUTE).await;
-        assert_eq!(server.sessions.len(), 0, "swept without being asked for");
+        assert_eq!(
+            server.sessions.len(),
+            0,
+            "the sweep ends it without a request"
+        );
     });
 }
 
@@ -440,7 +443,7 @@ fn public_types_are_send_sync_clone_and_debug() {
 }
 
 #[tokio::test]
-async fn extractors_tell_what_is_missing() {
+async fn extractors_report_what_is_missing() {
     fn word<T>(value: Option<T>) -> &'static str {
         value.map_or("none", |_| "some")
     }

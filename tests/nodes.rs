@@ -1,5 +1,5 @@
-//! Random histories on three nodes with one store that fails now and then, several requests at once,
-//! held against what may be. Time is paused.
+//! Random scenarios on three nodes with one store that sometimes fails, with concurrent requests,
+//! compared with the permitted outcomes. Time is paused.
 
 mod support;
 
@@ -18,26 +18,26 @@ use tokio::time::{Instant, sleep};
 use support::times::{GRACE, LEASE, SECOND, paused_runtime};
 use support::{INITIALIZE, INITIALIZED, PING, TestServer, UNKNOWN, bodiless, by, owned, post};
 
-/// After this long without trouble everybody knows everything.
+/// After this time without a fault all nodes agree.
 const CALM: Duration = Duration::from_secs(15);
 const NODES: usize = 3;
 const OWNERS: [&str; 2] = ["alice", "bob"];
 
-/// A part of a history. Sessions are named by the order in which they opened.
+/// A step of a scenario. A session is named by its position in the order of openings.
 #[derive(Clone, Debug)]
-enum Turn {
-    Together(Vec<Deed>),
-    /// The process ends without a word, and another takes its place.
+enum Step {
+    Together(Vec<Operation>),
+    /// The process ends without a drain, and another takes its place.
     Replace(usize),
-    /// The process is shut down, and another takes its place.
+    /// The process drains, and another takes its place.
     Drain(usize),
     Fault(Fault),
     Wait(u64),
 }
 
-/// One request, or one word of an administrator, on one of the nodes.
+/// One request, or one call of an administrator, on one node.
 #[derive(Clone, Copy, Debug)]
-struct Deed {
+struct Operation {
     node: usize,
     act: Act,
 }
@@ -46,14 +46,14 @@ struct Deed {
 enum Act {
     Open(&'static str),
     Ping(usize),
-    /// By the other owner.
+    /// A request of the other owner.
     Intrude(usize),
     Stream(usize),
     Delete(usize),
     EndOwner(&'static str),
 }
 
-fn turns() -> impl Strategy<Value = Vec<Turn>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let session = 0..5_usize;
     let owner = prop::sample::select(OWNERS.to_vec());
     let act = prop_oneof![
@@ -64,25 +64,25 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
         2 => session.prop_map(Act::Delete),
         1 => owner.prop_map(Act::EndOwner),
     ];
-    let deed = (0..NODES, act).prop_map(|(node, act)| Deed { node, act });
-    let trouble = prop::sample::select(vec![
+    let operation = (0..NODES, act).prop_map(|(node, act)| Operation { node, act });
+    let fault = prop::sample::select(vec![
         Fault::None,
         Fault::None,
         Fault::Down,
         Fault::Silent,
         Fault::Deaf,
     ]);
-    let turn = prop_oneof![
-        6 => prop::collection::vec(deed, 1..6).prop_map(Turn::Together),
-        1 => (0..NODES).prop_map(Turn::Replace),
-        1 => (0..NODES).prop_map(Turn::Drain),
-        2 => trouble.prop_map(Turn::Fault),
-        2 => (0..40_u64).prop_map(Turn::Wait),
+    let step = prop_oneof![
+        6 => prop::collection::vec(operation, 1..6).prop_map(Step::Together),
+        1 => (0..NODES).prop_map(Step::Replace),
+        1 => (0..NODES).prop_map(Step::Drain),
+        2 => fault.prop_map(Step::Fault),
+        2 => (0..40_u64).prop_map(Step::Wait),
     ];
-    prop::collection::vec(turn, 1..30)
+    prop::collection::vec(step, 1..30)
 }
 
-/// What is known of a session.
+/// The expected state of a session.
 struct Session {
     id: String,
     owner: &'static str,
@@ -92,16 +92,16 @@ struct Session {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fate {
     Live,
-    /// Its end was confirmed at this moment.
+    /// The end was confirmed at this moment.
     Ended(Instant),
-    /// Its end was asked for and not confirmed.
-    Doubtful,
+    /// The end was requested and not confirmed.
+    Unconfirmed,
 }
 
 struct Node {
     server: TestServer,
     guard: SessionGuardLayer,
-    /// Open streams, with the session of each.
+    /// Open streams, each with the number of its session.
     streams: Vec<(usize, Body)>,
 }
 
@@ -149,7 +149,7 @@ impl Node {
     }
 }
 
-/// What came of a deed.
+/// The outcome of an operation.
 struct Outcome {
     status: u16,
     opened: Option<String>,
@@ -160,13 +160,14 @@ struct Cluster {
     store: MemoryStore,
     nodes: Vec<Node>,
     sessions: Vec<Session>,
-    trouble: Fault,
-    /// When the last trouble was over.
-    mended: Instant,
-    /// Whose sessions one node is still trying to end, new ones of other nodes included.
+    fault: Fault,
+    /// When the last fault ended.
+    recovered: Instant,
+    /// Owners whose sessions one node is still trying to end, including new sessions on other
+    /// nodes.
     ending: Vec<&'static str>,
-    /// Whether a process ended in trouble: what it still had to tell may be lost.
-    is_untold: bool,
+    /// Whether a process ended during a fault. The ends that it still had to report may be lost.
+    may_lose_ends: bool,
 }
 
 impl Cluster {
@@ -176,43 +177,44 @@ impl Cluster {
             nodes: (0..NODES).map(|_| Node::new(&store)).collect(),
             store,
             sessions: Vec::new(),
-            trouble: Fault::None,
-            mended: Instant::now() - CALM * 2,
+            fault: Fault::None,
+            recovered: Instant::now() - CALM * 2,
             ending: Vec::new(),
-            is_untold: false,
+            may_lose_ends: false,
         }
     }
 
-    /// Since when there has been no trouble, if that is long enough.
+    /// Since when the store has been without a fault, if that is long enough.
     fn calm_since(&self) -> Option<Instant> {
-        let is_calm = self.trouble == Fault::None && self.mended.elapsed() >= CALM;
-        is_calm.then_some(self.mended + CALM)
+        let is_calm = self.fault == Fault::None && self.recovered.elapsed() >= CALM;
+        is_calm.then_some(self.recovered + CALM)
     }
 
-    async fn turn(&mut self, turn: &Turn) {
-        match turn {
-            Turn::Wait(seconds) => sleep(SECOND * u32::try_from(*seconds).unwrap()).await,
-            Turn::Fault(trouble) => {
-                if self.trouble != Fault::None {
-                    self.mended = Instant::now();
+    async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Wait(seconds) => sleep(SECOND * u32::try_from(*seconds).unwrap()).await,
+            Step::Fault(fault) => {
+                if self.fault != Fault::None {
+                    self.recovered = Instant::now();
                 }
-                self.trouble = *trouble;
-                self.store.set_fault(*trouble);
+                self.fault = *fault;
+                self.store.set_fault(*fault);
             }
-            Turn::Replace(node) => self.replace(*node).await,
-            Turn::Drain(node) => {
+            Step::Replace(node) => self.replace(*node).await,
+            Step::Drain(node) => {
                 self.nodes[*node].guard.drain(SECOND).await;
                 self.replace(*node).await;
             }
-            Turn::Together(deeds) => {
+            Step::Together(operations) => {
                 let asked = Instant::now();
-                let outcomes = join_all(deeds.iter().map(|deed| self.act(*deed))).await;
+                let outcomes =
+                    join_all(operations.iter().map(|operation| self.act(*operation))).await;
                 let before: Vec<_> = self.sessions.iter().map(|known| known.fate).collect();
-                for (deed, outcome) in deeds.iter().zip(&outcomes) {
-                    self.learn(*deed, outcome);
+                for (operation, outcome) in operations.iter().zip(&outcomes) {
+                    self.record(*operation, outcome);
                 }
-                for (deed, outcome) in deeds.iter().zip(outcomes) {
-                    self.judge(*deed, &before, deeds, asked, outcome);
+                for (operation, outcome) in operations.iter().zip(outcomes) {
+                    self.check(*operation, &before, operations, asked, outcome);
                 }
                 sleep(Duration::from_millis(10)).await;
             }
@@ -220,22 +222,22 @@ impl Cluster {
         if self.calm_since().is_some() {
             self.ending.clear();
         }
-        self.look_at_streams();
+        self.check_streams();
     }
 
     async fn replace(&mut self, node: usize) {
-        self.is_untold |= self.calm_since().is_none();
+        self.may_lose_ends |= self.calm_since().is_none();
         self.nodes[node] = Node::new(&self.store);
         self.warm_up(node).await;
     }
 
-    /// Whoever has asked nothing yet does not listen either.
+    /// A node subscribes at its first store call.
     async fn warm_up(&self, node: usize) {
         self.nodes[node].server.ping(UNKNOWN).await;
         sleep(Duration::from_millis(10)).await;
     }
 
-    async fn act(&self, Deed { node, act }: Deed) -> Option<Outcome> {
+    async fn act(&self, Operation { node, act }: Operation) -> Option<Outcome> {
         let node = &self.nodes[node];
         let session = |number: usize| self.sessions.get(number);
         Some(match act {
@@ -260,9 +262,9 @@ impl Cluster {
             }
             Act::EndOwner(owner) => {
                 node.server.sessions.end_owner(&Owner::new(owner));
-                let told = node.server.sessions.flush().await;
+                let flushed = node.server.sessions.flush().await;
                 Outcome {
-                    status: if told.is_ok() { 204 } else { 503 },
+                    status: if flushed.is_ok() { 204 } else { 503 },
                     opened: None,
                     stream: None,
                 }
@@ -270,18 +272,18 @@ impl Cluster {
         })
     }
 
-    /// Keeps what a deed has brought about.
-    fn learn(&mut self, deed: Deed, outcome: &Option<Outcome>) {
+    /// Records the effects of an operation.
+    fn record(&mut self, operation: Operation, outcome: &Option<Outcome>) {
         let Some(outcome) = outcome else { return };
         let now = Instant::now();
-        let concerned: Vec<_> = match deed.act {
+        let concerned: Vec<_> = match operation.act {
             Act::Delete(number) => vec![number],
             Act::EndOwner(owner) => (0..self.sessions.len())
                 .filter(|number| self.sessions[*number].owner == owner)
                 .collect(),
             _ => Vec::new(),
         };
-        if let (Act::EndOwner(owner), 503) = (deed.act, outcome.status) {
+        if let (Act::EndOwner(owner), 503) = (operation.act, outcome.status) {
             self.ending.push(owner);
         }
         for number in concerned {
@@ -289,18 +291,19 @@ impl Cluster {
             *fate = match (*fate, outcome.status) {
                 (Fate::Ended(at), _) => Fate::Ended(at),
                 (_, 204) => Fate::Ended(now),
-                (Fate::Live, 503) => Fate::Doubtful,
+                (Fate::Live, 503) => Fate::Unconfirmed,
                 (fate, _) => fate,
             };
         }
     }
 
-    /// Whether what came of a deed may be, and keeps what opened.
-    fn judge(
+    /// Checks that the outcome of an operation is permitted, and records the session that it
+    /// opened.
+    fn check(
         &mut self,
-        deed: Deed,
+        operation: Operation,
         before: &[Fate],
-        deeds: &[Deed],
+        operations: &[Operation],
         asked: Instant,
         outcome: Option<Outcome>,
     ) {
@@ -308,32 +311,35 @@ impl Cluster {
         let status = outcome.status;
         let calm_since = self.calm_since();
         let may_fail = calm_since.is_none();
-        let told = format!("{deed:?} of {deeds:?}: {status}, {:?}", self.trouble);
-        match deed.act {
+        let context = format!(
+            "{operation:?} of {operations:?}: {status}, {:?}",
+            self.fault
+        );
+        match operation.act {
             Act::Open(owner) => {
-                assert!(status == 200 || may_fail && status == 503, "{told}");
+                assert!(status == 200 || may_fail && status == 503, "{context}");
                 if let Some(id) = outcome.opened {
+                    let is_ending = |operation: &Operation| matches!(operation.act, Act::EndOwner(other) if other == owner);
                     let is_ending =
-                        |deed: &Deed| matches!(deed.act, Act::EndOwner(other) if other == owner);
-                    let is_ending = deeds.iter().any(is_ending) || self.ending.contains(&owner);
+                        operations.iter().any(is_ending) || self.ending.contains(&owner);
                     let fate = match is_ending {
-                        true => Fate::Doubtful,
+                        true => Fate::Unconfirmed,
                         false => Fate::Live,
                     };
                     self.sessions.push(Session { id, owner, fate });
                 }
             }
-            Act::EndOwner(_) => assert!(status == 204 || may_fail, "{told}"),
+            Act::EndOwner(_) => assert!(status == 204 || may_fail, "{context}"),
             Act::Intrude(_) => {
-                assert!(status == 404 || may_fail && status == 503, "{told}");
+                assert!(status == 404 || may_fail && status == 503, "{context}");
             }
             Act::Ping(number) | Act::Stream(number) | Act::Delete(number) => {
-                let good = match deed.act {
+                let good = match operation.act {
                     Act::Delete(_) => 204,
                     _ => 200,
                 };
                 let owner = self.sessions[number].owner;
-                let is_ended_meanwhile = deeds.iter().any(|other| match other.act {
+                let is_ended_meanwhile = operations.iter().any(|other| match other.act {
                     Act::Delete(other) => other == number,
                     Act::EndOwner(other) => other == owner,
                     _ => false,
@@ -343,13 +349,13 @@ impl Cluster {
                 let is_right = match before[number] {
                     Fate::Live if is_ended_meanwhile => is_good || is_gone,
                     Fate::Live => is_good,
-                    Fate::Doubtful => is_good || is_gone,
+                    Fate::Unconfirmed => is_good || is_gone,
                     Fate::Ended(at) if calm_since.is_some_and(|since| since <= at) => is_gone,
                     Fate::Ended(at) => {
-                        let patience = match self.trouble {
+                        let patience = match self.fault {
                             Fault::Down | Fault::Silent => LEASE + GRACE,
-                            // It is left alone a while.
-                            _ if self.mended.elapsed() < SECOND => LEASE + GRACE,
+                            // The node pauses before it calls a store that failed.
+                            _ if self.recovered.elapsed() < SECOND => LEASE + GRACE,
                             _ => LEASE,
                         };
                         is_gone || is_good && asked - at <= patience
@@ -357,37 +363,37 @@ impl Cluster {
                 };
                 assert!(
                     is_right || may_fail && status == 503,
-                    "{told}, {:?}",
+                    "{context}, {:?}",
                     before[number]
                 );
                 if let Some(stream) = outcome.stream {
-                    self.nodes[deed.node].streams.push((number, stream));
+                    self.nodes[operation.node].streams.push((number, stream));
                 }
             }
         }
     }
 
     /// A stream ends with its session, and not before.
-    fn look_at_streams(&mut self) {
+    fn check_streams(&mut self) {
         let calm_since = self.calm_since();
         for node in &mut self.nodes {
             node.streams.retain_mut(|(number, stream)| {
                 let is_over = matches!(stream.frame().now_or_never(), Some(None));
                 match self.sessions[*number].fate {
-                    Fate::Live => assert!(!is_over, "its session lives"),
+                    Fate::Live => assert!(!is_over, "the session of this stream lives"),
                     Fate::Ended(at) if calm_since.is_some_and(|since| since <= at) => {
-                        assert!(is_over, "its session is over");
+                        assert!(is_over, "the session of this stream has ended");
                     }
-                    Fate::Ended(_) | Fate::Doubtful => {}
+                    Fate::Ended(_) | Fate::Unconfirmed => {}
                 }
                 !is_over
             });
         }
     }
 
-    /// In the end all agree, and nothing is left behind.
+    /// Checks that all nodes agree at the end and that nothing is left behind.
     async fn finish(mut self) {
-        self.turn(&Turn::Fault(Fault::None)).await;
+        self.step(&Step::Fault(Fault::None)).await;
         sleep(CALM * 8).await;
         let mut live = 0;
         for node in &mut self.nodes {
@@ -401,11 +407,11 @@ impl Cluster {
             match session.fate {
                 Fate::Live => assert_eq!(statuses, [200; NODES]),
                 Fate::Ended(_) => assert_eq!(statuses, [404; NODES]),
-                Fate::Doubtful => assert_eq!(statuses, [statuses[0]; NODES]),
+                Fate::Unconfirmed => assert_eq!(statuses, [statuses[0]; NODES]),
             }
             live += usize::from(statuses[0] == 200);
         }
-        if !self.is_untold {
+        if !self.may_lose_ends {
             assert_eq!(self.store.len(), live);
         }
         for node in &self.nodes {
@@ -422,15 +428,15 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_histories_on_three_nodes_end_alike_on_all(history in turns()) {
+    fn random_scenarios_leave_three_nodes_in_agreement(scenario in steps()) {
         let runtime = paused_runtime();
         runtime.block_on(async {
             let mut cluster = Cluster::new();
             for node in 0..NODES {
                 cluster.warm_up(node).await;
             }
-            for turn in &history {
-                cluster.turn(turn).await;
+            for step in &scenario {
+                cluster.step(step).await;
             }
             cluster.finish().await;
         });

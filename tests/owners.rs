@@ -1,4 +1,4 @@
-//! Whose a session is: strangers, refreshed tokens, limits per owner, scopes.
+//! Owners: strangers, refreshed tokens, limits per owner, scopes.
 
 mod support;
 
@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use support::{Answer, INITIALIZE, PING, TestServer, UNKNOWN, bodiless, post, session_id};
 
-/// What an authentication layer leaves in the extensions; the token changes, the rest does not.
+/// The claims that an authentication layer puts into the extensions. Only the token changes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Claims {
     issuer: &'static str,
@@ -62,7 +62,7 @@ async fn ping(server: &TestServer, claims: impl Into<Option<Claims>>, id: &str) 
     answer.status.as_u16()
 }
 
-/// What a caller is told on every method, as comparable text.
+/// The answers to a caller on every method, as comparable text.
 async fn probe(server: &TestServer, claims: Option<&Claims>, id: &str) -> Vec<String> {
     let mut answers = Vec::new();
     for mut request in [
@@ -87,7 +87,7 @@ async fn probe(server: &TestServer, claims: Option<&Claims>, id: &str) -> Vec<St
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stranger_sees_byte_for_byte_an_unknown_id_and_the_session_lives() {
+async fn a_stranger_gets_the_same_bytes_as_for_an_unknown_id_and_the_session_lives() {
     let server = TestServer::build(owned());
     let id = open(&server, ALICE).await;
     server.inner.clear();
@@ -116,7 +116,7 @@ async fn a_stranger_sees_byte_for_byte_an_unknown_id_and_the_session_lives() {
 }
 
 #[tokio::test]
-async fn a_refreshed_token_of_the_same_user_goes_on_in_the_session() {
+async fn a_refreshed_token_of_the_same_user_keeps_the_session() {
     let server = TestServer::build(owned());
     let id = open(&server, ALICE).await;
     let refreshed = Claims {
@@ -130,7 +130,7 @@ async fn a_refreshed_token_of_the_same_user_goes_on_in_the_session() {
 }
 
 #[tokio::test]
-async fn anonymous_sessions_are_nobodys_only() {
+async fn an_anonymous_session_matches_anonymous_callers_only() {
     let server = TestServer::build(owned());
     let id = open(&server, None).await;
     assert_eq!(server.sessions.get(&id).unwrap().owner(), None);
@@ -173,7 +173,7 @@ fn any_claims() -> impl Strategy<Value = Option<Claims>> {
 }
 
 #[test]
-fn owners_that_look_alike_when_written_together_differ() {
+fn owners_whose_texts_concatenate_alike_differ() {
     assert_ne!(
         Owner::from_issuer_subject("a", "bc"),
         Owner::from_issuer_subject("ab", "c")
@@ -205,7 +205,7 @@ async fn the_resolver_runs_once_for_each_request() {
 }
 
 #[tokio::test]
-async fn handlers_see_whose_session_it_is() {
+async fn handlers_see_the_owner_of_the_session() {
     let server = TestServer::build(owned());
     let id = open(&server, ALICE).await;
     ping(&server, ALICE, &id).await;
@@ -221,7 +221,7 @@ async fn handlers_see_whose_session_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_session_too_many_ends_the_owners_own_that_has_been_idle_longest() {
+async fn a_session_beyond_the_owners_limit_evicts_the_owners_longest_idle_session() {
     let server = TestServer::build(owned().max_sessions_per_owner(3));
     let other = open(&server, BOB).await;
     let mut ids = Vec::new();
@@ -238,7 +238,7 @@ async fn one_session_too_many_ends_the_owners_own_that_has_been_idle_longest() {
         assert_eq!(ping(&server, ALICE, id).await, 200);
     }
     assert_eq!(ping(&server, BOB, &other).await, 200);
-    // Nobody's sessions are not counted.
+    // Anonymous sessions do not count.
     for _ in 0..5 {
         open(&server, None).await;
     }
@@ -246,7 +246,7 @@ async fn one_session_too_many_ends_the_owners_own_that_has_been_idle_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_of_an_owners_sessions_are_in_use_another_is_503() {
+async fn an_opening_is_503_while_all_sessions_of_its_owner_are_in_use() {
     let server = TestServer::build(owned().max_sessions_per_owner(2));
     let mut streams = Vec::new();
     for _ in 0..2 {
@@ -266,7 +266,7 @@ async fn where_all_of_an_owners_sessions_are_in_use_another_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_at_the_limit_pushes_out_nobody_else() {
+async fn an_owner_at_its_limit_evicts_no_session_of_another_owner() {
     let server = TestServer::build(owned().max_sessions_per_owner(1).max_sessions(2));
     let never_used = open(&server, BOB).await;
     let id = open(&server, ALICE).await;
@@ -301,7 +301,7 @@ async fn a_hundred_openings_of_one_owner_at_once_never_exceed_its_limit() {
 }
 
 #[tokio::test]
-async fn all_sessions_of_an_owner_end_with_their_streams_and_nobody_elses() {
+async fn ending_an_owner_ends_its_sessions_and_streams_and_no_others() {
     let server = TestServer::build(owned());
     let mut streams = Vec::new();
     let mut ids = Vec::new();
@@ -329,7 +329,7 @@ async fn all_sessions_of_an_owner_end_with_their_streams_and_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_just_opening_is_revoked_with_the_others() {
+async fn a_session_that_is_opening_is_revoked_with_the_others() {
     let (guard, gate) = (
         owned().build().unwrap(),
         Arc::new(tokio::sync::Notify::new()),

@@ -1,4 +1,4 @@
-//! What happens at the same moment on several threads.
+//! Races between several threads.
 
 mod support;
 
@@ -33,7 +33,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-/// Does something again and again on threads of their own, until `work` is done.
+/// Runs each of `others` in a loop on its own thread until `work` is done.
 fn while_others<T>(others: &[&(dyn Fn() + Sync)], work: impl FnOnce() -> T) -> T {
     struct StopOnDrop<'a>(&'a AtomicBool);
     impl Drop for StopOnDrop<'_> {
@@ -57,20 +57,20 @@ fn while_others<T>(others: &[&(dyn Fn() + Sync)], work: impl FnOnce() -> T) -> T
 }
 
 #[test]
-fn every_opening_is_told_first_and_every_end_once_while_somebody_ends_all() {
+fn every_opening_is_notified_first_and_every_end_once_while_another_thread_ends_all() {
     let lives = Arc::new(Mutex::new(HashMap::<_, Vec<_>>::new()));
-    let told = lives.clone();
+    let events = lives.clone();
     let guard = SessionGuardLayer::builder().hook(move |event: &SessionEvent<'_>| {
-        let (session, word) = match event {
+        let (session, name) = match event {
             SessionEvent::Opened { session, .. } => (session, "opened"),
             SessionEvent::Confirmed { session, .. } => (session, "confirmed"),
             SessionEvent::Ended { session, .. } => (session, "ended"),
             _ => return,
         };
-        // Whoever ends it meanwhile may come first.
+        // The thread that ends the session may run first here.
         thread::yield_now();
-        let mut told = told.lock().unwrap();
-        told.entry(session.fingerprint()).or_default().push(word);
+        let mut events = events.lock().unwrap();
+        events.entry(session.fingerprint()).or_default().push(name);
     });
     let server = TestServer::build(guard);
     let end_all = || _ = server.sessions.end_all();
@@ -84,22 +84,22 @@ fn every_opening_is_told_first_and_every_end_once_while_somebody_ends_all() {
     end_all();
     let lives = lives.lock().unwrap();
     assert_eq!(lives.len() as u64, server.sessions.stats().opened);
-    for told in lives.values() {
-        // That the client has its answer may be told late.
+    for events in lives.values() {
+        // The confirmation may be notified after the end.
         assert!(
             matches!(
-                told[..],
+                events[..],
                 ["opened", "ended"]
                     | ["opened", "confirmed", "ended"]
                     | ["opened", "ended", "confirmed"]
             ),
-            "{told:?}"
+            "{events:?}"
         );
     }
 }
 
 #[test]
-fn sessions_of_an_owner_that_are_ended_while_they_are_listed_leave_their_ids_free() {
+fn sessions_of_an_owner_that_end_while_they_are_listed_free_their_ids() {
     let (fills, filled) = (Arc::new(AtomicBool::new(true)), AtomicUsize::new(0));
     let is_filling = fills.clone();
     let guard = SessionGuardLayer::builder()
@@ -119,7 +119,7 @@ fn sessions_of_an_owner_that_are_ended_while_they_are_listed_leave_their_ids_fre
         server.ask(request).await
     };
     runtime().block_on(async {
-        // So many that whoever looks at all of them holds each part of the map for a while.
+        // So many sessions that a look at all of them holds each part of the map for a while.
         for _ in 0..3_000 {
             server.inner.clear();
             server.ask(post(None, INITIALIZE)).await;
@@ -141,27 +141,27 @@ fn sessions_of_an_owner_that_are_ended_while_they_are_listed_leave_their_ids_fre
     assert_eq!(opened.status, 200, "the id is free: {}", opened.text());
 }
 
-const PLACES: usize = 12;
+const MAX_SESSIONS: usize = 12;
 const OWNERS: [&str; 3] = ["alice", "bob", "carol"];
 
-/// What hooks were told of each session, word by word.
+/// The events of each session in the order of their notification.
 type Lives = Arc<Mutex<HashMap<String, Vec<&'static str>>>>;
 
-/// A process, one of two that share a store.
+/// One of two nodes that share a store.
 struct Node {
     server: TestServer,
     guard: SessionGuardLayer,
     lives: Lives,
 }
 
-/// A session that a client knows, and on which nodes a DELETE of it has been answered.
+/// A session that a client knows, and the nodes on which a DELETE of it was answered.
 struct Known {
     id: String,
     owner: &'static str,
     is_deleted: [AtomicBool; 2],
 }
 
-/// Answers a call late, so that something may happen meanwhile.
+/// Answers a call after a few yields, so that other tasks can run in between.
 async fn answer_late(request: Request<Body>) -> Response {
     let is_get = request.method() == Method::GET;
     let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
@@ -179,21 +179,21 @@ async fn answer_late(request: Request<Body>) -> Response {
 impl Node {
     fn new(store: &MemoryStore) -> Self {
         let lives = Lives::default();
-        let told = lives.clone();
+        let events = lives.clone();
         let guard = owned(SessionGuardLayer::builder())
-            // However busy the machine is.
+            // Long enough for any busy machine.
             .store(StoreOptions::new(store.clone()).timeout(Duration::from_secs(60)))
-            .max_sessions(PLACES)
-            .max_sessions_per_owner(PLACES / 2)
+            .max_sessions(MAX_SESSIONS)
+            .max_sessions_per_owner(MAX_SESSIONS / 2)
             .hook(move |event: &SessionEvent<'_>| {
-                let (session, word) = match event {
+                let (session, name) = match event {
                     SessionEvent::Opened { session, .. } => (session, "opened"),
                     SessionEvent::Restored { session, .. } => (session, "restored"),
                     SessionEvent::Ended { session, .. } => (session, "ended"),
                     _ => return,
                 };
                 let id = session.id().as_str().to_owned();
-                told.lock().unwrap().entry(id).or_default().push(word);
+                events.lock().unwrap().entry(id).or_default().push(name);
             })
             .build()
             .unwrap();
@@ -205,7 +205,7 @@ impl Node {
         }
     }
 
-    /// Sends, and says whether `is_known` held before the very poll that answered.
+    /// Sends a request. Also returns whether `is_known` held before the poll that answered.
     async fn send(
         &self,
         owner: &'static str,
@@ -222,12 +222,12 @@ impl Node {
         .await
     }
 
-    /// Waits until so many sessions are open and all adds up: the store's news come on tasks of their
-    /// own.
-    async fn settles_with(&self, is_right: impl Fn(usize) -> bool) {
+    /// Waits until the number of open sessions is right and all counts agree. The store's events
+    /// arrive on other tasks.
+    async fn settle_until(&self, is_right: impl Fn(usize) -> bool) {
         let mut last = String::new();
         let settled = timeout(Duration::from_secs(60), async {
-            while let Err(wrong) = self.adds_up(&is_right) {
+            while let Err(wrong) = self.is_consistent(&is_right) {
                 last = wrong;
                 yield_now().await;
             }
@@ -235,13 +235,14 @@ impl Node {
         assert!(settled.await.is_ok(), "{last}");
     }
 
-    /// Nothing is in flight, numbers agree, and hooks were told all, in order.
-    fn adds_up(&self, is_right: impl Fn(usize) -> bool) -> Result<(), String> {
+    /// Checks that nothing is in flight, that the counts agree, and that hooks saw every event in
+    /// order.
+    fn is_consistent(&self, is_right: impl Fn(usize) -> bool) -> Result<(), String> {
         let stats = self.server.sessions.stats();
         let ended: u64 = stats.ended.values().sum();
-        let is_even = stats.opened + stats.restored == ended + stats.open as u64;
+        let is_balanced = stats.opened + stats.restored == ended + stats.open as u64;
         let is_at_rest = (stats.opening, stats.open_streams) == (0, 0);
-        if !is_right(stats.open) || !is_even || !is_at_rest {
+        if !is_right(stats.open) || !is_balanced || !is_at_rest {
             return Err(format!("{stats:?}"));
         }
         for session in self.server.sessions.snapshot() {
@@ -250,30 +251,30 @@ impl Node {
             }
         }
         let mut begun = 0;
-        for (id, told) in &*self.lives.lock().unwrap() {
-            for turn in told.chunks(2) {
-                assert!(matches!(turn[0], "opened" | "restored"), "{told:?}");
-                assert!(matches!(turn[1..], [] | ["ended"]), "{told:?}");
+        for (id, events) in &*self.lives.lock().unwrap() {
+            for turn in events.chunks(2) {
+                assert!(matches!(turn[0], "opened" | "restored"), "{events:?}");
+                assert!(matches!(turn[1..], [] | ["ended"]), "{events:?}");
                 begun += 1;
             }
             let is_open = self.server.sessions.get(id).is_some();
-            if (told.len() % 2 == 1) != is_open {
-                return Err(format!("{told:?}"));
+            if (events.len() % 2 == 1) != is_open {
+                return Err(format!("{events:?}"));
             }
         }
         match stats.opened + stats.restored == begun {
             true => Ok(()),
-            false => Err(format!("{begun} were told: {stats:?}")),
+            false => Err(format!("{begun} beginnings were notified: {stats:?}")),
         }
     }
 }
 
-/// Or it has no place on this node.
+/// Returns whether the id is unknown, or this node has reached its session limit.
 fn is_unknown(answer: &Response) -> bool {
     [404, 503].contains(&answer.status().as_u16())
 }
 
-/// One client's history on both nodes.
+/// The scenario of one client on both nodes.
 async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut rng: Rng) {
     let mut streams = Vec::new();
     for _ in 0..60 {
@@ -349,7 +350,7 @@ async fn live(nodes: &[Node; 2], known: &Mutex<Vec<Arc<Known>>>, mut rng: Rng) {
 }
 
 #[test]
-fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_drained() {
+fn scenarios_of_many_clients_on_two_nodes_stay_consistent_even_when_one_node_drains() {
     let runtime = Builder::new_multi_thread()
         .worker_threads(4)
         .enable_time()
@@ -368,12 +369,12 @@ fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_draine
             });
             let clients: Vec<_> = clients.collect();
             if is_drained {
-                // While they are at it.
+                // Wait until the clients are busy.
                 while known.lock().unwrap().len() < 20 && !clients.iter().all(|c| c.is_finished()) {
                     yield_now().await;
                 }
                 nodes[0].guard.drain(Duration::from_millis(1)).await;
-                // Who is just leaving may still be counted.
+                // A session that is just leaving may still be counted.
                 assert!(nodes[0].server.sessions.snapshot().is_empty());
             }
             for client in join_all(clients).await {
@@ -381,27 +382,27 @@ fn histories_of_many_clients_at_once_on_two_nodes_add_up_also_when_one_is_draine
             }
             for node in &*nodes {
                 node.server.sessions.flush().await.unwrap();
-                node.settles_with(|_| true).await;
+                node.settle_until(|_| true).await;
             }
             let [one, other] = &*nodes;
             one.server.sessions.end_all();
-            one.settles_with(|open| open == 0).await;
+            one.settle_until(|open| open == 0).await;
             if !is_drained {
-                for number in 0..=PLACES {
+                for number in 0..=MAX_SESSIONS {
                     let owner = ["a", "b", "c", "d"][number % 4];
                     let (opened, _) = one.send(owner, post(None, INITIALIZE), || false).await;
                     let id = opened.headers().get("mcp-session-id").cloned();
-                    assert_eq!(id.is_some(), number < PLACES, "place {number}");
+                    assert_eq!(id.is_some(), number < MAX_SESSIONS, "slot {number}");
                     to_bytes(opened.into_body(), usize::MAX).await.unwrap();
                     if let Some(id) = id {
                         let ping = post(Some(id.to_str().unwrap()), PING);
                         assert_eq!(one.send(owner, ping, || false).await.0.status(), 200);
                     }
                 }
-                one.settles_with(|open| open == PLACES).await;
+                one.settle_until(|open| open == MAX_SESSIONS).await;
             }
             other.server.sessions.end_all();
-            other.settles_with(|open| open == 0).await;
+            other.settle_until(|open| open == 0).await;
         });
     }
 }

@@ -1,4 +1,5 @@
-//! Report-only mode: what would be refused is told, and goes to the inner service as it came.
+//! Report-only mode: the guard records a refusal and passes the request to the inner service
+//! unchanged.
 
 mod support;
 
@@ -29,7 +30,7 @@ fn reporting() -> SessionGuardBuilder {
     SessionGuardLayer::builder().report_only()
 }
 
-/// A guard with a list of what it has reported.
+/// A guard, and a list of the refusals that it reports.
 fn server(guard: SessionGuardBuilder) -> (TestServer, Arc<Mutex<Vec<RefusalReason>>>) {
     let reported = Arc::new(Mutex::new(Vec::new()));
     let hook = reported.clone();
@@ -43,7 +44,7 @@ fn server(guard: SessionGuardBuilder) -> (TestServer, Arc<Mutex<Vec<RefusalReaso
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() {
+async fn the_first_refusal_is_reported_and_the_request_passes_unchanged() {
     use RefusalReason::*;
     let ping = |head: &str| format!("POST /mcp\n{head}{J}\n{PING}");
     let body = |body: &str| format!("POST /mcp\n{H}{J}mcp-session-id: {{live}}\n\n{body}");
@@ -67,12 +68,12 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
             OnlyPost,
         ),
         (
-            ping(&format!("{H}mcp-session-id: nobody\n")),
+            ping(&format!("{H}mcp-session-id: unknown\n")),
             SessionNotFound,
         ),
         (ping(&format!("{H}mcp-session-id: a b\n")), SessionNotFound),
         (
-            format!("GET /mcp\n{H}mcp-session-id: nobody\nlast-event-id: 7\n"),
+            format!("GET /mcp\n{H}mcp-session-id: unknown\nlast-event-id: 7\n"),
             SessionNotFound,
         ),
         (
@@ -137,7 +138,7 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
         (body(INITIALIZE), AlreadyInitialized),
         (
             ping(&format!(
-                "{H}mcp-session-id: nobody\nmcp-protocol-version: 2026-07-28\n"
+                "{H}mcp-session-id: unknown\nmcp-protocol-version: 2026-07-28\n"
             )),
             SessionNotFound,
         ),
@@ -148,7 +149,7 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
         ),
     ] {
         let reason = match reason {
-            // With a stale id under a modern header row 15 comes first.
+            // With a stale id and a modern header, row 15 comes first.
             SessionNotFound if text.contains("2026-07-28") && text.contains("POST") => ModernEra,
             other => other,
         };
@@ -183,7 +184,7 @@ async fn the_first_reason_to_refuse_is_told_and_the_request_passes_as_it_came() 
 }
 
 #[tokio::test]
-async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
+async fn the_refusal_of_a_predicate_is_reported_even_when_it_panics() {
     use RefusalReason::*;
     let (server, reported) = server(
         reporting()
@@ -202,7 +203,7 @@ async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
         ("host: other.example", Some(HostNotAllowed)),
         ("host: broken.example", Some(HostNotAllowed)),
         ("host: mcp.example\norigin: https://app.example", None),
-        // A predicate for hosts does not say that their pages are the endpoint's own.
+        // A predicate for hosts does not make their pages same-origin.
         (
             "host: mcp.example\norigin: https://mcp.example",
             Some(OriginNotAllowed),
@@ -222,7 +223,7 @@ async fn what_a_predicate_refuses_is_reported_even_where_it_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_read_is_refused_all_the_same() {
+async fn a_body_that_cannot_be_read_is_still_refused() {
     let server = TestServer::build(reporting().body_limit(200));
     let stalls = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
     let breaks = Body::from_stream(stream::iter([Err::<Bytes, _>("broken")]));
@@ -245,7 +246,7 @@ async fn what_can_not_be_read_is_refused_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_are_opened_used_and_ended_as_always() {
+async fn sessions_open_work_and_end_as_usual() {
     let (server, reported) = server(reporting());
     let id = server.open_and_use().await;
     assert_eq!(server.ping(&id).await, 200);
@@ -262,13 +263,13 @@ async fn sessions_are_opened_used_and_ended_as_always() {
     assert_eq!(
         server.ping(&id).await,
         200,
-        "an expired one passes, without a session"
+        "an expired session's request passes without a session"
     );
     assert_eq!(*reported.lock().unwrap(), [RefusalReason::SessionNotFound]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn past_the_limit_clients_get_no_session() {
+async fn beyond_the_session_limit_clients_get_no_session() {
     let (server, reported) = server(reporting().max_sessions(1));
     server.open_and_use().await;
     let answer = server.ask(post(None, INITIALIZE)).await;
@@ -280,7 +281,7 @@ async fn past_the_limit_clients_get_no_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn owners_are_looked_at_and_strangers_pass_without_a_session() {
+async fn owners_are_resolved_and_strangers_pass_without_a_session() {
     let guard = reporting()
         .owner(
             |request: &http::request::Parts| -> Result<_, axum::BoxError> {
@@ -323,7 +324,7 @@ async fn owners_are_looked_at_and_strangers_pass_without_a_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_initialize_that_can_not_be_judged_passes_without_a_session() {
+async fn an_answer_to_initialize_that_cannot_be_judged_passes_without_a_session() {
     let guard = reporting().build().unwrap();
     let sessions = guard.sessions();
     for (name, values) in [
@@ -350,9 +351,9 @@ async fn an_answer_to_initialize_that_can_not_be_judged_passes_without_a_session
     assert_eq!(sessions.stats().reported[&RefusalReason::UnusableAnswer], 3);
 }
 
-/// An inner service like many: it opens sessions under an id of its own, takes no other, and is
-/// slow to answer a ping. Notes the DELETEs.
-fn keeping(guard: SessionGuardBuilder, is_encoded: bool) -> (TestServer, Arc<AtomicUsize>) {
+/// An inner service like many: it opens sessions with its own id, accepts no other id, and answers
+/// a ping slowly. Also returns the number of DELETEs.
+fn with_own_id(guard: SessionGuardBuilder, is_encoded: bool) -> (TestServer, Arc<AtomicUsize>) {
     let deletes = Arc::<AtomicUsize>::default();
     let counted = deletes.clone();
     let handler = async move |request: Request<Body>| {
@@ -381,7 +382,7 @@ fn keeping(guard: SessionGuardBuilder, is_encoded: bool) -> (TestServer, Arc<Ato
     (TestServer::around(guard.build().unwrap(), handler), deletes)
 }
 
-fn under_a_foreign_version(id: &str) -> Request<Body> {
+fn with_an_unlisted_version(id: &str) -> Request<Body> {
     let mut request = post(Some(id), PING);
     let version = "2024-10-07".parse().unwrap();
     request
@@ -391,26 +392,26 @@ fn under_a_foreign_version(id: &str) -> Request<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_of_a_live_session_reaches_an_inner_service_under_its_own_id() {
-    let (server, _) = keeping(reporting(), false);
+async fn a_reported_request_of_a_live_session_carries_the_inner_id() {
+    let (server, _) = with_own_id(reporting(), false);
     let id = server.open().await;
-    let answer = server.ask(under_a_foreign_version(&id)).await;
+    let answer = server.ask(with_an_unlisted_version(&id)).await;
     assert_eq!(answer.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_of_a_live_session_keeps_it_alive() {
-    let (server, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
+async fn a_reported_request_keeps_its_session_alive() {
+    let (server, _) = with_own_id(reporting().idle_timeout(Duration::from_secs(60)), false);
     let id = server.open().await;
     for _ in 0..5 {
-        server.ask(under_a_foreign_version(&id)).await;
+        server.ask(with_an_unlisted_version(&id)).await;
         assert!(server.sessions.get(&id).is_some());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_would_be_refused_before_its_session_is_looked_up_keeps_that_alive_too() {
-    let (server, _) = keeping(reporting().idle_timeout(Duration::from_secs(60)), false);
+async fn a_request_reported_before_its_session_is_looked_up_keeps_the_session_alive_too() {
+    let (server, _) = with_own_id(reporting().idle_timeout(Duration::from_secs(60)), false);
     let id = server.open().await;
     for _ in 0..5 {
         let mut request = post(Some(&id), PING);
@@ -422,10 +423,10 @@ async fn a_request_that_would_be_refused_before_its_session_is_looked_up_keeps_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_to_a_reported_request_of_a_live_session_comes_back_as_it_is() {
+async fn the_answer_to_a_reported_request_of_a_live_session_passes_unchanged() {
     let (server, _) = server(reporting());
     let id = server.open().await;
-    let answer = server.ask(under_a_foreign_version(&id)).await;
+    let answer = server.ask(with_an_unlisted_version(&id)).await;
     assert_eq!(
         (answer.status.as_u16(), answer.text()),
         (200, r#"{"id":1,"jsonrpc":"2.0","result":{}}"#)
@@ -433,8 +434,8 @@ async fn the_answer_to_a_reported_request_of_a_live_session_comes_back_as_it_is(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_left_alone() {
-    let (server, deletes) = keeping(reporting().end_inner_sessions(), true);
+async fn an_encoded_answer_to_initialize_passes_with_the_inner_id_and_causes_no_inner_delete() {
+    let (server, deletes) = with_own_id(reporting().end_inner_sessions(), true);
     let answer = server.ask(post(None, INITIALIZE)).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["mcp-session-id"], "own");
@@ -443,7 +444,7 @@ async fn an_encoded_answer_to_initialize_passes_with_the_inners_own_id_which_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_subscription_too_many_passes() {
+async fn a_subscription_beyond_the_limit_passes() {
     let handler = async || silent_stream();
     let server = TestServer::around(reporting().eras(Eras::Both).build().unwrap(), handler);
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;

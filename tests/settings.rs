@@ -1,4 +1,4 @@
-//! Settings that cannot work are errors when building.
+//! Invalid settings are errors from `build()`.
 
 mod support;
 
@@ -10,7 +10,7 @@ use mcp_session_guard::{ConfigErrorKind, Eras, SessionGuardBuilder, SessionGuard
 use support::owned;
 
 #[test]
-fn settings_that_can_not_work_are_errors_when_building() {
+fn invalid_settings_are_errors_from_build() {
     let zero = Duration::ZERO;
     let absurd = Duration::MAX;
     type Set = fn(SessionGuardBuilder, Duration) -> SessionGuardBuilder;
@@ -87,7 +87,7 @@ fn settings_that_can_not_work_are_errors_when_building() {
 }
 
 #[test]
-fn eras_that_can_not_be_served_so_are_an_error_when_building() {
+fn invalid_combinations_of_eras_are_errors_from_build() {
     let error = SessionGuardLayer::builder()
         .eras(Eras::Sessionless)
         .stateless()
@@ -103,7 +103,7 @@ fn eras_that_can_not_be_served_so_are_an_error_when_building() {
 }
 
 #[test]
-fn settings_about_owners_that_would_have_no_effect_are_refused() {
+fn owner_settings_without_effect_are_errors_from_build() {
     let owned = || owned(SessionGuardLayer::builder());
     for (guard, setting) in [
         (
@@ -129,7 +129,7 @@ fn settings_about_owners_that_would_have_no_effect_are_refused() {
 }
 
 #[test]
-fn a_scope_must_be_named_where_sessions_are_shared_and_set_up_once() {
+fn shared_sessions_need_a_scope_and_accept_no_other_session_settings() {
     let sessions = SessionGuardLayer::new().sessions();
     let sharing = || SessionGuardLayer::with_sessions(&sessions);
     let refused = [
@@ -154,7 +154,7 @@ fn a_scope_must_be_named_where_sessions_are_shared_and_set_up_once() {
 }
 
 #[test]
-fn settings_about_a_store_that_can_not_work_are_errors_when_building() {
+fn invalid_store_settings_are_errors_from_build() {
     let options = || StoreOptions::new(MemoryStore::new());
     let with = |options| SessionGuardLayer::builder().store(options);
     for (guard, setting) in [

@@ -1,4 +1,4 @@
-//! The threat model of the documentation names tests: every one of them is there.
+//! Every test that the threat model of the documentation names exists.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 const PAGE: &str = include_str!("../src/docs/threats.md");
 
 #[test]
-fn every_test_that_the_threat_model_names_is_there() {
-    // Between two backticks stands code, at every second place.
+fn every_test_that_the_threat_model_names_exists() {
+    // Every second part between backticks is code.
     let names = PAGE.split('`').skip(1).step_by(2);
     let named: Vec<_> = names.filter_map(|name| name.split_once("::")).collect();
     assert!(named.len() > 50, "only {}", named.len());
@@ -25,8 +25,8 @@ fn every_rule_names_a_test() {
     }
 }
 
-/// Whether the file, or its folder, has a test of that name, be it a function, a property, or a row
-/// of the contract's table.
+/// Returns whether the file, or a file of that folder, has a test with this name: a function, a
+/// property, or a row of the contract's table.
 fn is_a_test(file: &str, name: &str) -> bool {
     let folder = if file.contains('/') { "" } else { "tests/" };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);

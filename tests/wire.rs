@@ -1,5 +1,5 @@
-//! Raw bytes over loopback TCP, as `axum::serve` hears them: what requests in process can not
-//! show. The clock is the real one, so every wait ends with its event or fails in five seconds.
+//! Raw bytes over loopback TCP to `axum::serve`, for behaviour that requests in process cannot
+//! show. The clock is real, so every wait ends with its event or fails after five seconds.
 
 mod support;
 
@@ -34,17 +34,17 @@ const CHUNKED_PING: &str = "POST /mcp HTTP/1.1\n{H}\n{J}\n{S}\ntrailer: x-sum\n\
 const GETS: &str = "GET /mcp HTTP/1.1\n{H}\n{S}\n\n";
 const MIB: usize = 1 << 20;
 
-/// Declares refusals after which the same connection goes on: a name, the head, the size of the
-/// body, the status.
+/// Declares refusals after which the connection stays open: a name, the head, the size of the body,
+/// the status.
 macro_rules! refused {
     ($($name:ident: $head:expr, $size:expr => $status:expr;)*) => {
-        $(#[test] fn $name() { refuses_and_goes_on(&Server::new(guard()), $head, $size, $status); })*
+        $(#[test] fn $name() { refuses_and_stays_open(&Server::new(guard()), $head, $size, $status); })*
     };
 }
 
 refused! {
     two_session_headers_are_refused: "{POST}\n{S}\nMCP-Session-ID: x", 9 => 400;
-    two_session_headers_the_other_way_are_refused: "{POST}\nMCP-Session-ID: x\n{S}", 9 => 400;
+    two_session_headers_in_the_other_order_are_refused: "{POST}\nMCP-Session-ID: x\n{S}", 9 => 400;
     two_equal_session_headers_are_refused: "{POST}\n{S}\n{S}", 9 => 400;
     a_session_header_of_8_kib_is_unknown: "{POST}\nmcp-session-id: {x8K}", 9 => 404;
     an_absolute_target_with_another_host_is_refused: "POST http://127.0.0.1:8000/mcp HTTP/1.1\n{H}\n{J}\n{S}", 9 => 400;
@@ -61,12 +61,13 @@ fn a_session_header_of_a_byte_above_ascii_is_unknown() {
     let server = Server::new(guard());
     for letter in '\u{80}'..='\u{ff}' {
         let head = format!("{POST}\nmcp-session-id: {letter}");
-        refuses_and_goes_on(&server, &head, 9, 404);
+        refuses_and_stays_open(&server, &head, 9, 404);
     }
 }
 
-/// Behind the refused request a good one is sent at once; the inner service sees only that.
-fn refuses_and_goes_on(server: &Server, head: &str, size: usize, status: u16) {
+/// Sends a good request right after the refused one. Only the good request reaches the inner
+/// service.
+fn refuses_and_stays_open(server: &Server, head: &str, size: usize, status: u16) {
     server.guarded.inner.clear();
     let mut client = server.connect();
     let refused = server.text(&format!("{head}\ncontent-length: {size}\n\n"));
@@ -95,49 +96,49 @@ fn assert_refused(answer: &Answer, status: u16) {
 }
 
 #[test]
-fn a_session_header_of_1_mib_harms_nobody_else() {
+fn a_session_header_of_1_mib_does_not_harm_other_clients() {
     let server = Server::new(guard());
     let mut client = server.connect();
-    // hyper does not read so far: the answer is its own, and the reset may eat it.
+    // hyper does not read that much. It answers by itself, and the reset may destroy that answer.
     let _ = client.try_send(&server.text(&format!("{POST}\nmcp-session-id: {}", "x".repeat(MIB))));
     let answer = client.rest();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431 "));
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
 fn http_1_0_without_a_host_is_refused() {
     let (server, mut client) =
-        Server::hearing("POST /mcp HTTP/1.0\n{J}\n{S}\ncontent-length: 40\n\n{PING}");
+        Server::with_request("POST /mcp HTTP/1.0\n{J}\n{S}\ncontent-length: 40\n\n{PING}");
     assert_refused(&client.answer(), 400);
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
 fn an_absolute_target_that_agrees_with_the_host_passes() {
     let ping = PINGS.replace("/mcp", "http://localhost:8000/mcp");
-    let (_server, mut client) = Server::hearing(&ping);
+    let (_server, mut client) = Server::with_request(&ping);
     assert_eq!(client.answer().status, 200);
 }
 
 #[test]
 fn the_refusal_of_a_body_declared_too_long_is_readable_after_sending_it() {
-    let (server, mut client) = Server::hearing("{POST}\n{S}\ncontent-length: 4194305\n\n");
+    let (server, mut client) = Server::with_request("{POST}\n{S}\ncontent-length: 4194305\n\n");
     client.send(&vec![b'x'; 4_194_305]);
     assert_closes(&server, &mut client, 413);
 }
 
 #[test]
 fn the_refusal_of_a_body_declared_far_too_long_is_readable() {
-    let (server, mut client) = Server::hearing("{POST}\n{S}\ncontent-length: 5242880\n\n");
-    // Only as much as the limit is read and dropped: the rest may meet a closed connection.
+    let (server, mut client) = Server::with_request("{POST}\n{S}\ncontent-length: 5242880\n\n");
+    // The guard reads and drops only as much as the limit. The rest may meet a closed connection.
     let _ = client.try_send(&vec![b'x'; 5 * MIB]);
     assert_closes(&server, &mut client, 413);
 }
 
 #[test]
 fn the_refusal_of_chunks_that_grow_too_long_is_readable_after_sending_them() {
-    let (server, mut client) = Server::hearing("{POST}\n{S}\ntransfer-encoding: chunked\n\n");
+    let (server, mut client) = Server::with_request("{POST}\n{S}\ntransfer-encoding: chunked\n\n");
     for _ in 0..5 {
         client.send(&[b"100000\r\n", &vec![b'x'; MIB][..], b"\r\n"].concat());
     }
@@ -166,8 +167,8 @@ fn a_body_that_trickles_is_answered_408() {
     );
     let mut client = server.connect();
     client.send(&server.text("{POST}\n{S}\ncontent-length: 9000\n\n{"));
-    eventually("it is late", || {
-        let _ = client.try_send(b" "); // the last may meet a closed connection
+    eventually("the body is late", || {
+        let _ = client.try_send(b" "); // the last byte may meet a closed connection
         client.has_answer()
     });
     assert_closes(&server, &mut client, 408);
@@ -178,26 +179,26 @@ fn assert_closes(server: &Server, client: &mut Client, status: u16) {
     assert_refused(&answer, status);
     assert_eq!(answer.headers["connection"], "close");
     assert_eq!(client.rest(), b"");
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
 fn a_body_shorter_than_declared_never_reaches_the_inner_service() {
-    let (server, mut client) = Server::hearing("{POST}\n{S}\ncontent-length: 41\n\n{PING}");
+    let (server, mut client) = Server::with_request("{POST}\n{S}\ncontent-length: 41\n\n{PING}");
     client.stream().shutdown(Shutdown::Write).unwrap();
     let answer = client.rest();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400 "));
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
 fn a_reset_in_mid_body_leaves_nothing_in_flight() {
     let (server, client) =
-        Server::hearing("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 41\n\n{PING}");
+        Server::with_request("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 41\n\n{PING}");
     eventually("100 Continue comes", || client.has_answer());
     assert_eq!(server.session.in_flight(), 1);
     drop(client); // with unread bytes, so that the connection is reset
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
@@ -213,13 +214,13 @@ fn a_refusal_by_the_head_comes_instead_of_100_continue() {
         client.send(&server.text(&format!("{head}\nexpect: 100-continue\n\n")));
         assert_refused(&client.answer(), status);
     }
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
 fn after_a_good_head_100_continue_comes_first() {
     let (server, mut client) =
-        Server::hearing("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 40\n\n");
+        Server::with_request("{POST}\n{S}\nexpect: 100-continue\ncontent-length: 40\n\n");
     assert_eq!(client.answer().status, 100);
     assert_eq!(server.guarded.inner.count(), 0);
     client.send(PING.as_bytes());
@@ -230,7 +231,7 @@ fn after_a_good_head_100_continue_comes_first() {
 }
 
 #[test]
-fn a_chunked_body_reaches_the_inner_service_sized_and_without_trailers() {
+fn a_chunked_body_reaches_the_inner_service_with_a_length_and_without_trailers() {
     let got = Arc::new(Mutex::new(Vec::new()));
     let log = got.clone();
     let inner = async move |request: Request<Body>| {
@@ -244,7 +245,7 @@ fn a_chunked_body_reaches_the_inner_service_sized_and_without_trailers() {
     let mut client = server.connect();
     client.send(&server.text(CHUNKED_PING));
     assert_eq!(client.answer().status, 200);
-    // Report-only mode lets a PUT pass as it came, so that shows what is taken off the POST.
+    // Report-only mode passes a PUT unchanged, which shows what the guard removes from the POST.
     let server = Server::around(guard().report_only(), any(inner));
     let mut client = server.connect();
     client.send(&server.text(&CHUNKED_PING.replace("POST", "PUT")));
@@ -259,10 +260,10 @@ fn a_chunked_body_reaches_the_inner_service_sized_and_without_trailers() {
     assert_eq!(body, PING);
 }
 
-/// An inner service that answers everything at once, and notes method, fields and body.
-fn noting() -> (MethodRouter, Arc<Mutex<Vec<Noted>>>) {
-    let noted = Arc::new(Mutex::new(Vec::new()));
-    let log = noted.clone();
+/// An inner service that answers everything at once and records method, header names and body.
+fn recording() -> (MethodRouter, Arc<Mutex<Vec<Recorded>>>) {
+    let recorded = Arc::new(Mutex::new(Vec::new()));
+    let log = recorded.clone();
     let inner = async move |request: Request<Body>| {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -272,36 +273,36 @@ fn noting() -> (MethodRouter, Arc<Mutex<Vec<Noted>>>) {
             .push((parts.method, names.collect(), body));
         opened()
     };
-    (any(inner), noted)
+    (any(inner), recorded)
 }
 
-type Noted = (Method, Vec<String>, Bytes);
+type Recorded = (Method, Vec<String>, Bytes);
 
 const PREFLIGHT: &str = "OPTIONS /mcp HTTP/1.1\n{H}\norigin: http://localhost:8000\naccess-control-request-method: POST";
 
-/// Behind each stands a good call: what is left of a body would be read as that.
+/// A good call follows each request. Bytes left over from a body would be read as that call.
 #[test]
-fn a_body_that_only_a_post_may_carry_is_dropped_and_the_connection_goes_on() {
+fn the_body_of_a_get_or_preflight_is_dropped_and_the_connection_stays_open() {
     let chunked = "transfer-encoding: chunked\ntrailer: x-sum\n\n28\n{PING}\n0\nx-sum: 1\n\n";
     for head in ["GET /mcp HTTP/1.1\n{H}\n{S}", PREFLIGHT] {
         for body in ["content-length: 40\n\n{PING}", chunked] {
-            let (inner, noted) = noting();
+            let (inner, recorded) = recording();
             let server = Server::around(guard(), inner);
-            noted.lock().unwrap().clear();
+            recorded.lock().unwrap().clear();
             let mut client = server.connect();
             let sent = server.text(&format!("{head}\n{{J}}\n{body}"));
             client.send(&[sent, server.text(PINGS)].concat());
             assert_eq!(client.whole_answer().status, 200);
             assert_eq!(client.answer().status, 200);
-            let noted = noted.lock().unwrap();
-            let [(_, names, empty), (method, _, ping)] = &noted[..] else {
-                panic!("two requests: {noted:?}");
+            let recorded = recorded.lock().unwrap();
+            let [(_, names, empty), (method, _, ping)] = &recorded[..] else {
+                panic!("two requests: {recorded:?}");
             };
             assert!(empty.is_empty(), "{head}");
             for name in names {
-                let tells_of_a_body = name.starts_with("content-")
+                let describes_a_body = name.starts_with("content-")
                     || ["transfer-encoding", "trailer"].contains(&name.as_str());
-                assert!(!tells_of_a_body, "{head}: {name}");
+                assert!(!describes_a_body, "{head}: {name}");
             }
             assert_eq!((method, &ping[..]), (&Method::POST, PING.as_bytes()));
         }
@@ -309,7 +310,7 @@ fn a_body_that_only_a_post_may_carry_is_dropped_and_the_connection_goes_on() {
 }
 
 #[test]
-fn the_body_of_a_delete_is_dropped_and_the_connection_goes_on() {
+fn the_body_of_a_delete_is_dropped_and_the_connection_stays_open() {
     let server = Server::new(guard());
     let mut client = server.connect();
     let delete = "DELETE /mcp HTTP/1.1\n{H}\n{S}\n{J}\ncontent-length: 40\n\n{PING}";
@@ -320,44 +321,44 @@ fn the_body_of_a_delete_is_dropped_and_the_connection_goes_on() {
 }
 
 #[test]
-fn behind_more_than_is_dropped_a_get_is_answered_and_the_connection_closes() {
+fn a_request_with_more_body_than_the_guard_drops_is_answered_and_the_connection_closes() {
     for method in ["GET", "DELETE"] {
-        let (inner, noted) = noting();
+        let (inner, recorded) = recording();
         let server = Server::around(guard().body_limit(200), inner);
-        noted.lock().unwrap().clear();
+        recorded.lock().unwrap().clear();
         let mut client = server.connect();
         let head = format!("{method} /mcp HTTP/1.1\n{{H}}\n{{S}}\ncontent-length: 1000000\n\n");
         client.send(&[server.text(&head), vec![b'x'; 500]].concat());
         assert!(client.answer().status.is_success());
         assert_eq!(client.rest(), b"");
-        let noted = noted.lock().unwrap();
-        assert!(noted.iter().all(|(_, _, body)| body.is_empty()));
+        let recorded = recorded.lock().unwrap();
+        assert!(recorded.iter().all(|(_, _, body)| body.is_empty()));
     }
 }
 
 #[test]
 fn a_get_whose_body_stalls_is_answered_after_two_seconds_and_the_connection_closes() {
-    let (inner, noted) = noting();
+    let (inner, recorded) = recording();
     let server = Server::around(guard(), inner);
-    noted.lock().unwrap().clear();
+    recorded.lock().unwrap().clear();
     let mut client = server.connect();
     client.send(&server.text("GET /mcp HTTP/1.1\n{H}\n{S}\ncontent-length: 40\n\n{"));
     assert_eq!(client.answer().status, 200);
     assert_eq!(client.rest(), b"");
-    assert_eq!(noted.lock().unwrap().len(), 1);
+    assert_eq!(recorded.lock().unwrap().len(), 1);
 }
 
 #[test]
 fn a_get_that_expects_100_continue_is_answered_without_its_body() {
-    let (inner, noted) = noting();
+    let (inner, recorded) = recording();
     let server = Server::around(guard(), inner);
-    noted.lock().unwrap().clear();
+    recorded.lock().unwrap().clear();
     let mut client = server.connect();
     let head = "GET /mcp HTTP/1.1\n{H}\n{S}\nexpect: 100-continue\ncontent-length: 40\n\n";
     client.send(&server.text(head));
     assert_eq!(client.answer().status, 200);
-    let noted = noted.lock().unwrap();
-    assert!(noted[0].2.is_empty() && !noted[0].1.contains(&"expect".to_owned()));
+    let recorded = recorded.lock().unwrap();
+    assert!(recorded[0].2.is_empty() && !recorded[0].1.contains(&"expect".to_owned()));
 }
 
 #[test]
@@ -392,18 +393,18 @@ fn a_trailer_never_carries_the_inner_services_session_id() {
 
 #[test]
 fn a_stream_whose_client_disconnects_is_no_longer_open() {
-    let (server, mut client) = Server::hearing(GETS);
+    let (server, mut client) = Server::with_request(GETS);
     assert_eq!(client.answer().status, 200);
     let session = &server.session;
     assert_eq!((session.open_streams(), session.in_flight()), (1, 1));
     drop(client);
-    eventually("the stream is over", || session.open_streams() == 0);
+    eventually("the stream has ended", || session.open_streams() == 0);
     server.guarded.inner.clear();
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
-fn a_client_that_never_reads_its_stream_is_let_go_with_its_connection() {
+fn a_client_that_never_reads_its_stream_is_released_with_its_connection() {
     let (server, frames) = streaming();
     let mut client = server.connect();
     client.send(&server.text(PINGS));
@@ -413,11 +414,11 @@ fn a_client_that_never_reads_its_stream_is_let_go_with_its_connection() {
     }
     assert_eq!(server.session.in_flight(), 1);
     drop(client);
-    server.is_unharmed();
+    server.assert_unharmed();
 }
 
 #[test]
-fn a_client_that_leaves_during_initialize_leaves_its_place() {
+fn a_client_that_leaves_during_initialize_frees_its_slot() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = calls.clone();
     let inner = async move || {
@@ -438,7 +439,7 @@ fn a_client_that_leaves_during_initialize_leaves_its_place() {
     assert_eq!(answer.json()["id"], 0);
     assert_eq!(calls.load(SeqCst), 2);
     drop(first);
-    eventually("the place is free", || {
+    eventually("the slot is free", || {
         second.send(&initialize);
         second.answer().status == 200
     });
@@ -485,7 +486,8 @@ fn events_reach_the_client_unchanged_before_the_next_is_produced() {
     }
 }
 
-/// The inner service answers the first request after `initialize` with what the sender sends.
+/// An inner service that answers the first request after `initialize` with the bytes that the test
+/// sends.
 fn streaming() -> (Server, UnboundedSender<Bytes>) {
     let (sender, receiver) = unbounded_channel();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
@@ -507,7 +509,7 @@ fn guard() -> SessionGuardBuilder {
     SessionGuardLayer::builder()
 }
 
-/// A guarded endpoint on a port of its own, with one open session. Dropped, it hangs up.
+/// A guarded endpoint on its own port, with one open session. Its connections close on drop.
 struct Server {
     guarded: TestServer,
     session: McpSession,
@@ -516,13 +518,13 @@ struct Server {
 }
 
 impl Server {
-    /// Around a [`Recorder`](support::Recorder).
+    /// A guard around a [`Recorder`](support::Recorder).
     fn new(guard: SessionGuardBuilder) -> Self {
         Self::serve(TestServer::build(guard))
     }
 
-    /// With a client that has sent a text.
-    fn hearing(text: &str) -> (Self, Client) {
+    /// The server, and a client that has sent `text`.
+    fn with_request(text: &str) -> (Self, Client) {
         let server = Self::new(guard());
         let client = server.connect();
         client.send(&server.text(text));
@@ -555,7 +557,7 @@ impl Server {
         Client::connect(self.address, PATIENCE)
     }
 
-    /// The bytes of a text: its placeholders filled, its lines ended by CR LF, in Latin 1.
+    /// The bytes of a text in Latin 1, with placeholders filled and lines ended by CR LF.
     fn text(&self, text: &str) -> Vec<u8> {
         let text = text
             .replace("{POST}", POST)
@@ -573,8 +575,9 @@ impl Server {
             .collect()
     }
 
-    /// The inner service was not called, nothing is in flight, and the session goes on.
-    fn is_unharmed(&self) {
+    /// Checks that the inner service was not called, that nothing is in flight, and that the
+    /// session still works.
+    fn assert_unharmed(&self) {
         eventually("nothing is in flight", || self.session.in_flight() == 0);
         assert_eq!(self.guarded.inner.count(), 0);
         let mut client = self.connect();

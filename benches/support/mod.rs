@@ -1,9 +1,9 @@
-//! What the benches share: the handler, the guards it is measured behind, requests, medians.
+//! Shared by the benches: the handler, the guards around it, requests, medians.
 //!
-//! A bench prints what it measured to stderr, and its rows of the README's table to stdout.
-#![allow(dead_code, unreachable_pub, clippy::disallowed_types)] // every bench uses its own part
+//! A bench prints its measurements to stderr, and its rows of the README's table to stdout.
+#![allow(dead_code, unreachable_pub, clippy::disallowed_types)] // each bench uses only a part
 
-pub mod by_hand;
+pub mod hand_written;
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ pub const FRAME: &[u8] = b"event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\"
 /// An id that no guard has issued.
 pub const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 
-/// A call of a tool, `bytes` long; most of it is one string.
+/// A tool call of `bytes` bytes. Most of it is one string.
 pub fn call(bytes: usize) -> Bytes {
     let start = r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"echo","arguments":{"times":[1,2,3],"text":""#;
     let end = r#""}}}"#;
@@ -39,7 +39,7 @@ pub fn call(bytes: usize) -> Bytes {
     [start, text, end].concat().into()
 }
 
-/// The MCP server that everything is measured in front of: it takes the body, and answers at once.
+/// The MCP server behind every candidate: it reads the body and answers at once.
 pub async fn answer(
     State(Shared): State<Shared>,
     method: Method,
@@ -72,17 +72,17 @@ pub fn guarded(guard: SessionGuardLayer) -> Router {
         .with_state(Shared)
 }
 
-/// The handler that `initialize` is measured against: it mints an id, and keeps nothing.
-pub fn minting() -> Router {
-    async fn mint(State(Shared): State<Shared>, _body: Bytes) -> impl IntoResponse {
+/// The handler that `initialize` is compared with: it creates an id and stores nothing.
+pub fn new_id_only() -> Router {
+    async fn new_id(State(Shared): State<Shared>, _body: Bytes) -> impl IntoResponse {
         let id = uuid::Uuid::new_v4().to_string();
         let json = (CONTENT_TYPE.as_str(), "application/json".to_owned());
         ([json, ("mcp-session-id", id)], OPENED)
     }
-    Router::new().route("/mcp", any(mint)).with_state(Shared)
+    Router::new().route("/mcp", any(new_id)).with_state(Shared)
 }
 
-/// Answers with an event stream of so many frames; `initialize` it answers at once.
+/// Answers with an event stream of `frames` frames, and `initialize` with a result at once.
 pub fn streaming(frames: usize) -> Router<Shared> {
     let stream = async move |State(Shared): State<Shared>, body: Bytes| {
         if body.len() == INITIALIZE.len() {
@@ -95,15 +95,15 @@ pub fn streaming(frames: usize) -> Router<Shared> {
     Router::new().route("/mcp", any(stream))
 }
 
-/// A guard with so many places.
+/// A guard with this session limit.
 pub fn guard(max_sessions: usize) -> SessionGuardLayer {
     SessionGuardLayer::builder()
         .max_sessions(max_sessions)
         .build()
-        .expect("a limit that can be met")
+        .expect("a valid limit")
 }
 
-/// A request of a client that sends what the official ones send.
+/// A request with the headers of the official clients.
 pub fn request(method: &Method, session: Option<&str>, body: Bytes) -> Request<Body> {
     let mut request = Request::builder()
         .method(method)
@@ -121,14 +121,14 @@ pub fn request(method: &Method, session: Option<&str>, body: Bytes) -> Request<B
             .header("content-type", "application/json")
             .header("content-length", body.len());
     }
-    request.body(Body::from(body)).expect("a sound request")
+    request.body(Body::from(body)).expect("a valid request")
 }
 
 pub fn post(session: Option<&str>, body: impl Into<Bytes>) -> Request<Body> {
     request(&Method::POST, session, body.into())
 }
 
-/// Sends as a connection does, each request to its own clone, and reads the answer to its end.
+/// Sends a request like a connection does, to a clone of the app, and reads the whole answer.
 pub async fn send(app: &Router, request: Request<Body>) -> StatusCode {
     let response = app.clone().oneshot(request).await.expect("infallible");
     let status = response.status();
@@ -136,7 +136,7 @@ pub async fn send(app: &Router, request: Request<Body>) -> StatusCode {
     status
 }
 
-/// Reads frame by frame, without keeping them, and counts the bytes.
+/// Reads the answer frame by frame without storing it, and counts the bytes.
 pub async fn read(response: Response) -> usize {
     use http_body_util::BodyExt;
     let mut body = response.into_body();
@@ -157,7 +157,7 @@ pub async fn open(app: &Router) -> String {
     id
 }
 
-/// Opens a session and uses it, as clients do.
+/// Opens a session and sends `notifications/initialized`, as clients do.
 pub async fn open_and_use(app: &Router) -> String {
     let id = open(app).await;
     let status = send(app, post(Some(&id), INITIALIZED)).await;
@@ -165,11 +165,11 @@ pub async fn open_and_use(app: &Router) -> String {
     id
 }
 
-/// A candidate: its name, and what runs it so many times.
+/// A candidate: its name, and a function that runs it a number of times.
 pub type Candidate<'a> = (&'static str, Box<dyn FnMut(usize) + 'a>);
 
-/// Runs the candidates in turns, prints each one's median time of one run, and returns them in
-/// nanoseconds.
+/// Runs the candidates in turns, prints the median time of one run of each, and returns the medians
+/// in nanoseconds.
 pub fn in_turns(what: &str, runs: usize, candidates: &mut [Candidate<'_>]) -> Vec<f64> {
     let mut taken = vec![Vec::new(); candidates.len()];
     for round in 0..=ROUNDS {
@@ -215,24 +215,24 @@ pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
     values[((values.len() - 1) as f64 * share) as usize]
 }
 
-/// A row of the README's table: this crate, the guard by hand, others.
-pub fn row(measure: &str, ours: &str, by_hand: &str, others: &str) {
-    println!("| {measure} | {ours} | {by_hand} | {others} |");
+/// Prints a row of the README's table: this crate, the hand-written guard, others.
+pub fn row(measure: &str, ours: &str, hand_written: &str, others: &str) {
+    println!("| {measure} | {ours} | {hand_written} | {others} |");
 }
 
-/// Memory of this process that is in use, in bytes.
+/// The resident memory of a process in bytes.
 pub fn resident(process: &str) -> u64 {
     let path = format!("/proc/{process}/statm");
-    let statm = std::fs::read_to_string(path).expect("Linux tells");
+    let statm = std::fs::read_to_string(path).expect("Linux reports it");
     let pages: u64 = statm
         .split(' ')
         .nth(1)
         .and_then(|pages| pages.parse().ok())
-        .expect("its second figure");
+        .expect("the second figure is a number");
     pages * 4096
 }
 
-/// A runtime of one thread, this one.
+/// A runtime on this thread alone.
 pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,5 +1,5 @@
-//! The guard's reader of event streams finds the messages that `eventsource-stream` finds, however
-//! the bytes are cut. The first byte of the input says where.
+//! The guard's reader of event streams finds the same messages as `eventsource-stream`, wherever
+//! the bytes are cut. The first byte of the input is the size of a piece.
 #![no_main]
 
 use eventsource_stream::Eventsource;
@@ -9,8 +9,8 @@ use mcp_session_guard::fuzzing::read_events;
 
 fuzz_target!(|input: &[u8]| {
     let Some((cut, bytes)) = input.split_first() else { return };
-    // The oracle refuses what is not UTF-8, panics on a byte order mark, and takes a lone CR for
-    // the end of a line only where it sees what follows.
+    // The oracle refuses text that is not UTF-8, panics on a byte order mark, and takes a lone CR
+    // for the end of a line only if it sees the next byte.
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if text.starts_with('\u{feff}') {
         return;

@@ -1,10 +1,10 @@
-//! Whatever clients and the inner service do, in whatever order: the inner service sees only what it
-//! may, refusals are the contract's, and nothing is left behind. See `play/mod.rs`.
+//! In any order of actions of clients and the inner service, the inner service sees only permitted
+//! requests, refusals follow the contract, and nothing is left behind. See `scenario/mod.rs`.
 #![no_main]
 
-#[path = "../play/mod.rs"]
-mod play;
+#[path = "../scenario/mod.rs"]
+mod scenario;
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|input: &[u8]| play::play(input));
+fuzz_target!(|input: &[u8]| scenario::run(input));

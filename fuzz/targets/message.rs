@@ -1,4 +1,4 @@
-//! Whatever the guard lets through, other parsers read the same. See `agree.rs`.
+//! Other parsers read every message that the guard accepts in the same way. See `agree.rs`.
 #![no_main]
 
 #[path = "../agree.rs"]

@@ -1,4 +1,4 @@
-//! What a row of the contract is, and how it is checked.
+//! The type of a row of the contract, and its check.
 
 use std::fmt;
 use std::io;
@@ -25,8 +25,8 @@ pub(crate) const MISSING: &str = "Bad Request: Missing session ID";
 pub(crate) const NOT_FOUND: &str = "Session not found";
 pub(crate) const ANY: &str = "*";
 
-/// Declares rows by their modes: a mode's setters, and its rows, each a name, what is sent, what is
-/// answered.
+/// Declares rows grouped by mode. A mode is a function of the builder. A row is a name, the request
+/// that is sent, and the answer that is expected.
 macro_rules! rows {
     ($(under($mode:expr) { $($name:ident: $sent:expr => $answered:expr;)* })*) => {
         $($(
@@ -43,12 +43,12 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// A request, as text.
+/// A request as text.
 pub(crate) struct Sent {
     text: &'static str,
-    /// Behind the text, if the body is not in it.
+    /// Appended to `text` as the body, unless empty.
     json: &'static str,
-    /// Another body than the text's.
+    /// Replaces the body in the text.
     body: Option<fn() -> Body>,
 }
 
@@ -83,7 +83,7 @@ impl Sent {
     }
 }
 
-/// The header `user` names the owner; a few users are none.
+/// Takes the owner from the header `user`. Some users make the resolver fail.
 pub(crate) fn owned(guard: SessionGuardBuilder) -> SessionGuardBuilder {
     guard.owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
         match request.headers.get("user").map(|user| user.as_bytes()) {
@@ -106,7 +106,7 @@ pub(crate) fn breaks_off() -> Body {
     Body::from_stream(stream::iter([Ok(Bytes::from("{")), reset]))
 }
 
-/// An answer, as literals.
+/// The expected answer, as literals.
 pub(crate) struct Answered {
     status: u16,
     kind: Kind,
@@ -122,10 +122,10 @@ enum Kind {
     },
     Problem,
     Passes,
-    /// Passes with this field, as the one of its name; or without any of this name.
+    /// Passes, and the inner service sees this field as the only one of its name.
     PassesWith(&'static str),
     PassesWithout(&'static str),
-    /// Passes with nothing of a body or of a session.
+    /// Passes without the body, its fields and the session id.
     Preflight,
     NoContent,
 }
@@ -188,7 +188,7 @@ pub(crate) fn no_content() -> Answered {
 }
 
 impl Answered {
-    /// With this `data` in its error.
+    /// Expects this `data` in the error.
     pub(crate) fn data(self, data: &'static str) -> Self {
         Self {
             data: Some(data),
@@ -227,7 +227,7 @@ pub(crate) async fn check(
     answered: Answered,
 ) {
     let server = TestServer::build(configure(SessionGuardLayer::builder()));
-    // Sessions are opened under the default settings' names, if the guard has them.
+    // Open sessions with `localhost` as the host. A guard that does not allow it has none.
     let live = open(&server).await;
     let ended = open(&server).await;
     server.sessions.end(ended.as_deref().unwrap_or_default());
@@ -251,7 +251,7 @@ pub(crate) async fn check(
             assert_eq!(calls.len(), 1, "the inner service is called once");
             let body = text.split_once("\n\n").map_or("", |(_, body)| body);
             let ids = match live {
-                // Where no session is kept, the inner service gets what was sent.
+                // Without sessions the inner service gets the ids as they were sent.
                 None if names_session => 2,
                 _ => 0,
             };
@@ -275,14 +275,14 @@ pub(crate) async fn check(
     }
 }
 
-/// What the inner service got: these bytes, and this many session ids, but none with a preflight or
-/// a modern request.
+/// Checks that the inner service received these bytes and this number of session ids. A preflight
+/// and a modern request carry no id.
 fn check_call(kind: &Kind, call: &Seen, body: &str, ids: usize) {
     let judged = match call.method {
         Method::POST => body,
         _ => "",
     };
-    assert_eq!(call.body, judged, "it gets the bytes that were judged");
+    assert_eq!(call.body, judged, "the inner service gets the judged bytes");
     check_fields(kind, &call.headers);
     let has_none = is_modern(call) || matches!(kind, Kind::Preflight);
     let ids = if has_none { 0 } else { ids };
@@ -345,7 +345,7 @@ fn check_body(answered: &Answered, answer: &Answer) {
     }
 }
 
-/// What of a request's fields reaches the inner service.
+/// Checks the header fields that reach the inner service.
 fn check_fields(kind: &Kind, headers: &HeaderMap) {
     match kind {
         Kind::PassesWith(field) => {
@@ -368,7 +368,7 @@ fn is_modern(seen: &Seen) -> bool {
     seen.era.as_ref().is_some_and(Era::is_modern)
 }
 
-/// Opens a session where the guard's settings let `localhost` in.
+/// Opens a session, or returns `None` if the guard does not open one for `localhost`.
 async fn open(server: &TestServer) -> Option<String> {
     let answer = server.ask(post(None, INITIALIZE)).await;
     let is_open = answer.headers.contains_key("mcp-session-id");
@@ -393,7 +393,8 @@ fn fill(text: &str, live: Option<&str>, ended: Option<&str>) -> String {
         .replace("{deep63}", &format!("{}{}", "[".repeat(63), "]".repeat(63)))
 }
 
-/// Header values in latin 1, so that bytes above 0x7F stand alone.
+/// Turns a session id outside ASCII into one latin 1 byte, so that the header holds a byte above
+/// 0x7F.
 fn latin_1(mut request: Request<Body>) -> Request<Body> {
     if let Some(value) = request.headers_mut().get_mut("mcp-session-id")
         && value.to_str().is_err()

@@ -21,10 +21,10 @@ rows! {
             send("POST https://mcp.example/mcp HTTP/2\n{J}\n\n{INITIALIZE}") => passes();
         row_02_a_listed_host_with_one_default_port_does_not_match_the_other:
             send("POST /mcp\nhost: mcp.example:80\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
-        row_02_the_endpoints_own_origin_has_the_listed_port_where_the_host_has_none:
+        row_02_the_endpoints_own_origin_has_the_listed_port_if_the_host_has_none:
             send("POST /mcp\nhost: mcp.example\norigin: https://mcp.example\n{J}\n\n{INITIALIZE}")
                 => passes();
-        row_02_an_origin_of_another_port_than_the_listed_one_is_not_the_endpoints_own:
+        row_02_an_origin_with_another_port_than_the_listed_one_is_not_the_endpoints_own:
             send("POST /mcp\nhost: mcp.example\norigin: http://mcp.example\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
     }
@@ -79,14 +79,14 @@ rows! {
     under(|guard| guard.allowed_hosts(["*.example.com"])) {
         row_02_a_wildcard_matches_one_label:
             send("POST /mcp\nhost: Mcp.Example.COM.:9\n{J}\n\n{INITIALIZE}") => passes();
-        row_02_a_wildcard_does_not_match_the_name_behind_it:
+        row_02_a_wildcard_does_not_match_its_parent:
             send("POST /mcp\nhost: example.com\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
         row_02_a_wildcard_does_not_match_two_labels:
             send("POST /mcp\nhost: a.mcp.example.com\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
         row_02_a_wildcard_does_not_match_an_empty_label:
             send("POST /mcp\nhost: .example.com\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
-        row_02_a_wildcard_does_not_match_a_name_that_only_ends_alike:
+        row_02_a_wildcard_does_not_match_a_name_with_the_same_ending:
             send("POST /mcp\nhost: evilexample.com\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
         row_02_a_wildcard_does_not_match_a_name_that_goes_on:
@@ -123,7 +123,7 @@ rows! {
     }
 
     under(|guard| guard.allowed_hosts_where(|name, port| name == "tenant-7.example" && port == Some(8443))) {
-        row_02_a_predicate_lets_a_host_in_by_its_name_and_port:
+        row_02_a_predicate_allows_a_host_by_its_name_and_port:
             send("POST /mcp\nhost: Tenant-7.Example.:8443\n{J}\n\n{INITIALIZE}") => passes();
     }
 
@@ -138,7 +138,7 @@ rows! {
     }
 
     under(|guard| guard.allowed_hosts_where(|_, _| false)) {
-        row_02_a_predicate_that_says_no_refuses_a_host:
+        row_02_a_predicate_that_returns_false_refuses_a_host:
             send("POST /mcp\nhost: mcp.example\n{J}\n\n{PING}") => rpc(403, -32600, ANY, "null");
     }
 
@@ -153,7 +153,7 @@ rows! {
     }
 
     under(|guard| guard.allowed_hosts_where(|name, _| name == "other.example").allowed_hosts([""; 0])) {
-        row_02_a_list_behind_a_predicate_keeps_it:
+        row_02_a_list_set_after_a_predicate_keeps_the_predicate:
             send("POST /mcp\nhost: other.example\n{J}\n\n{INITIALIZE}") => passes();
     }
 
@@ -188,7 +188,7 @@ rows! {
     }
 
     under(|guard| guard.allowed_hosts(["*.example.com", "mcp.example.com"])) {
-        row_02_the_endpoints_own_origin_passes_where_a_wildcard_stands_beside_its_name:
+        row_02_the_endpoints_own_origin_passes_if_its_name_is_listed_beside_a_wildcard:
             send("POST /mcp\nhost: mcp.example.com\norigin: https://mcp.example.com\n{J}\n\n\
                   {INITIALIZE}")
                 => passes();

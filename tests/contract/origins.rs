@@ -41,18 +41,18 @@ rows! {
             send("POST /mcp\nhost: localhost:8000\norigin: https://App.Example.com.:443\n{J}\n\n\
                   {INITIALIZE}")
                 => passes();
-        row_02_an_origin_under_a_wildcard_of_another_port:
+        row_02_an_origin_with_another_port_than_the_wildcard_is_403:
             send("POST /mcp\nhost: localhost:8000\norigin: https://app.example.com:8443\n{J}\n\n\
                   {PING}")
                 => rpc(403, -32600, ANY, "null");
-        row_02_an_origin_under_a_wildcard_of_another_scheme:
+        row_02_an_origin_with_another_scheme_than_the_wildcard_is_403:
             send("POST /mcp\nhost: localhost:8000\norigin: http://app.example.com\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
-        row_02_an_origin_two_labels_under_a_wildcard:
+        row_02_an_origin_two_labels_under_a_wildcard_is_403:
             send("POST /mcp\nhost: localhost:8000\norigin: https://a.app.example.com\n{J}\n\n\
                   {PING}")
                 => rpc(403, -32600, ANY, "null");
-        row_02_an_origin_of_the_name_behind_a_wildcard:
+        row_02_an_origin_of_the_parent_of_a_wildcard_is_403:
             send("POST /mcp\nhost: localhost:8000\norigin: https://example.com\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
     }
@@ -67,7 +67,7 @@ rows! {
     under(|guard| guard.allowed_origins_where(|scheme, name, port| {
         scheme == "https" && name == "app.example" && port == Some(8443)
     })) {
-        row_02_a_predicate_lets_an_origin_in_by_its_scheme_name_and_port:
+        row_02_a_predicate_allows_an_origin_by_its_scheme_name_and_port:
             send("POST /mcp\nhost: localhost:8000\norigin: HTTPS://App.Example.:8443\n{J}\n\n\
                   {INITIALIZE}")
                 => passes();
@@ -81,7 +81,7 @@ rows! {
     }
 
     under(|guard| guard.allowed_origins_where(|_, _, _| false)) {
-        row_02_a_predicate_that_says_no_refuses_an_origin:
+        row_02_a_predicate_that_returns_false_refuses_an_origin:
             send("POST /mcp\nhost: localhost:8000\norigin: https://app.example\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
     }
@@ -100,7 +100,7 @@ rows! {
     }
 
     under(|guard| guard.allowed_origins_where(|_, _, _| true).allowed_origins([""; 0])) {
-        row_02_a_list_behind_a_predicate_for_origins_keeps_it:
+        row_02_a_list_of_origins_set_after_a_predicate_keeps_the_predicate:
             send("POST /mcp\nhost: localhost:8000\norigin: https://app.example\n{J}\n\n\
                   {INITIALIZE}")
                 => passes();
@@ -125,16 +125,16 @@ rows! {
         row_02_the_origin_of_a_file_passes_by_the_setter_for_null:
             send("POST /mcp\nhost: localhost:8000\norigin: file://\n{J}\n\n{INITIALIZE}")
                 => passes();
-        row_02_two_null_origins_are_refused_in_spite_of_their_setter:
+        row_02_two_null_origins_are_refused_despite_the_setter:
             send("POST /mcp\nhost: localhost:8000\norigin: null\norigin: null\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
-        row_02_the_setter_for_null_takes_no_other_spelling:
+        row_02_the_setter_for_null_allows_no_other_spelling:
             send("POST /mcp\nhost: localhost:8000\norigin: NULL\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
-        row_02_the_setter_for_null_takes_no_path_of_a_file:
+        row_02_the_setter_for_null_allows_no_path_of_a_file:
             send("POST /mcp\nhost: localhost:8000\norigin: file:///tmp/page.html\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
-        row_02_the_setter_for_null_lets_no_other_origin_in:
+        row_02_the_setter_for_null_allows_no_other_origin:
             send("POST /mcp\nhost: localhost:8000\norigin: https://evil.example\n{J}\n\n{PING}")
                 => rpc(403, -32600, ANY, "null");
         row_02_the_setter_for_null_keeps_the_check_of_the_host:

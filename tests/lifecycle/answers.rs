@@ -1,4 +1,4 @@
-//! Answers: what the guard changes in them.
+//! Changes that the guard makes to answers.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn an_empty_answer_to_a_notification_or_response_becomes_202() {
         (INITIALIZED, 400, 400),
         (CALL, 200, 200),
     ] {
-        // However the inner service ends its body.
+        // The inner service may end its body in any of these ways.
         for frames in [None, Some(vec![]), Some(vec![Bytes::new(), Bytes::new()])] {
             let server = TestServer::opening(SessionGuardLayer::new(), None, move |_| {
                 let body = frames.clone();
@@ -45,7 +45,7 @@ async fn an_empty_answer_to_a_notification_or_response_becomes_202() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_to_a_notification_that_stalls_behind_its_head_passes_after_five_seconds() {
+async fn an_answer_to_a_notification_that_stalls_after_its_head_passes_after_five_seconds() {
     let server = TestServer::opening(SessionGuardLayer::new(), None, |_| async {
         respond(200, "text/plain", silent())
     });
@@ -62,7 +62,7 @@ async fn an_answer_to_a_notification_that_stalls_behind_its_head_passes_after_fi
 }
 
 #[tokio::test]
-async fn headers_of_an_event_stream_that_the_inner_service_set_stay() {
+async fn event_stream_headers_set_by_the_inner_service_stay() {
     let server = TestServer::opening(SessionGuardLayer::new(), None, |_| async {
         let response = respond(200, "text/event-stream", "data: {}\n\n");
         let response = answer_with("cache-control: no-store", response);
@@ -76,7 +76,7 @@ async fn headers_of_an_event_stream_that_the_inner_service_set_stay() {
 }
 
 #[tokio::test]
-async fn an_event_stream_is_not_to_be_buffered_whatever_other_headers_it_has() {
+async fn an_event_stream_is_marked_as_unbuffered_whatever_other_headers_it_has() {
     let server = TestServer::opening(SessionGuardLayer::new(), None, |_| async {
         let mut response = respond(200, "text/event-stream", "data: {}\n\n");
         for name in ["x-other", "x-accel-limit-rate", "expires", "vary"] {
@@ -92,8 +92,8 @@ async fn an_event_stream_is_not_to_be_buffered_whatever_other_headers_it_has() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_type_only_looks_like_an_event_streams_gets_none_of_its_headers() {
-    // The second is as long.
+async fn an_answer_whose_type_only_resembles_an_event_stream_gets_no_event_stream_headers() {
+    // The second type has the length of `text/event-stream`.
     for content_type in ["text/event-streams", "text/event-string"] {
         let server = TestServer::opening(SessionGuardLayer::new(), None, move |_| async move {
             respond(200, content_type, "data: {}\n\n")
@@ -105,7 +105,7 @@ async fn an_answer_whose_type_only_looks_like_an_event_streams_gets_none_of_its_
 }
 
 #[tokio::test]
-async fn a_large_answer_tells_its_length_and_an_event_stream_does_not() {
+async fn a_large_answer_reports_its_length_and_an_event_stream_does_not() {
     let large = "x".repeat(100_000);
     let server = TestServer::opening(SessionGuardLayer::new(), None, move |request| {
         let answer = match *request.method() {

@@ -1,4 +1,4 @@
-//! A session's clocks: never used, idle, lifetime; and the sweep that ends what has expired.
+//! A session's clocks (never used, idle, lifetime) and the sweep that ends expired sessions.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ async fn a_session_expires_exactly_at_the_idle_limit() {
     assert_eq!(
         server.ping(&id).await,
         200,
-        "a millisecond before it is fresh again"
+        "a millisecond before the limit the session is refreshed"
     );
     sleep(30 * MINUTE).await;
     assert_eq!(server.ping(&id).await, 404);
@@ -33,7 +33,7 @@ async fn a_session_expires_exactly_at_the_idle_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_nobody_asks_for_is_swept_and_tells_why() {
+async fn the_sweep_ends_an_idle_session_and_reports_why() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     let session = server.sessions.get(&id).unwrap();
@@ -70,7 +70,7 @@ async fn a_refusal_never_refreshes_the_idle_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lifetime_beats_activity_and_ends_open_streams() {
+async fn the_lifetime_ends_an_active_session_and_its_open_streams() {
     let guard = SessionGuardLayer::builder().max_lifetime(60 * MINUTE);
     let server = TestServer::build(guard);
     let id = server.open_and_use().await;
@@ -99,7 +99,7 @@ async fn a_call_longer_than_the_idle_limit_keeps_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_without_an_answer_is_no_silent_stream_after_a_day() {
+async fn an_unanswered_call_does_not_count_as_a_silent_stream_after_a_day() {
     let server = TestServer::opening(SessionGuardLayer::new(), None, |_| async {
         sleep(25 * 60 * MINUTE).await;
         respond(200, "application/json", "{}")
@@ -170,7 +170,7 @@ async fn neither_sessions_nor_guards_leave_a_task_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thousands_that_were_never_used_end_by_themselves() {
+async fn thousands_of_never_used_sessions_end_by_themselves() {
     let server = TestServer::new(SessionGuardLayer::new());
     for _ in 0..3_000 {
         server.open().await;

@@ -1,4 +1,4 @@
-//! DELETE: who is asked, and what it does to calls that are open.
+//! DELETE: when the inner service is called, and the effect on open calls.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,8 @@ use super::support::{
     CALL, ENDED, NOT_FOUND, TestServer, bodiless, feed, is_silent, next, post, respond,
 };
 
-/// Answers the one call with this body, and a DELETE as the test says. Has ids of its own.
+/// An inner service with its own ids. It answers one call with `body` and each DELETE with
+/// `delete`.
 fn called_once<D, A>(media_type: &'static str, body: Body, delete: D) -> TestServer
 where
     D: Fn() -> A + Clone + Send + Sync + 'static,
@@ -39,7 +40,7 @@ where
 }
 
 #[tokio::test]
-async fn delete_ends_a_session_without_asking_an_inner_service_that_keeps_none() {
+async fn delete_ends_a_session_without_calling_an_inner_service_that_has_no_session() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     let session = server.sessions.get(&id).unwrap();
@@ -52,7 +53,7 @@ async fn delete_ends_a_session_without_asking_an_inner_service_that_keeps_none()
 }
 
 #[tokio::test(start_paused = true)]
-async fn delete_asks_an_inner_service_that_keeps_its_own_session() {
+async fn delete_is_forwarded_to_an_inner_service_that_has_its_own_session() {
     for (status, got, ended) in [
         (200, 204, true),
         (202, 204, true),
@@ -110,7 +111,7 @@ async fn a_second_delete_does_not_let_a_third_through() {
 }
 
 #[tokio::test]
-async fn the_option_ends_a_session_although_the_inner_service_refuses() {
+async fn the_option_ends_a_session_although_the_inner_service_refuses_the_delete() {
     let guard = SessionGuardLayer::builder()
         .end_on_refused_delete()
         .build()
@@ -127,7 +128,7 @@ async fn the_option_ends_a_session_although_the_inner_service_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_delete_at_a_time_and_one_given_up_ends_the_session_too() {
+async fn one_delete_runs_at_a_time_and_an_abandoned_one_also_ends_the_session() {
     let server = TestServer::opening(SessionGuardLayer::new(), Some("own"), |_| async {
         std::future::pending().await
     });
@@ -146,7 +147,8 @@ async fn one_delete_at_a_time_and_one_given_up_ends_the_session_too() {
 
 /// The official TypeScript server ends a session's streams before it answers the DELETE.
 #[tokio::test(start_paused = true)]
-async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_session_ends() {
+async fn a_call_that_the_inner_service_closes_during_a_delete_gets_a_last_event_if_the_session_ends()
+ {
     for (status, last) in [(200, Some(format!("data: {ENDED}\n\n"))), (405, None)] {
         let (events, body) = feed();
         let refusal = Arc::new(Notify::new());
@@ -179,7 +181,7 @@ async fn a_call_that_the_inner_service_ends_during_a_delete_is_told_if_the_sessi
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
+async fn an_answer_that_is_not_an_event_stream_ends_as_usual_during_a_delete() {
     let (events, body) = feed();
     let server = called_once("application/json", body, std::future::pending);
     let id = server.open().await;
@@ -190,11 +192,11 @@ async fn an_answer_that_is_no_event_stream_ends_as_ever_during_a_delete() {
         drop(events);
         timeout(MILLI, call.frame()).await
     });
-    assert!(rest.expect("its end").is_none());
+    assert!(rest.expect("the end of the answer").is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_waits_for_a_delete_is_woken_when_that_is_refused() {
+async fn a_call_that_waits_for_a_delete_is_woken_when_the_delete_is_refused() {
     let (events, body) = feed();
     let server = called_once("text/event-stream", body, async || {
         sleep(2 * MILLI).await;
@@ -209,6 +211,6 @@ async fn a_call_that_waits_for_a_delete_is_woken_when_that_is_refused() {
     drop(events);
     let call = tokio::spawn(async move { call.frame().await.is_none() });
     assert_eq!(delete.await.unwrap().status, 405);
-    let is_over = timeout(MILLI, call).await.expect("it is woken");
+    let is_over = timeout(MILLI, call).await.expect("the call is woken");
     assert!(is_over.unwrap());
 }

@@ -1,4 +1,4 @@
-//! Handles of sessions: state, ends, counts, and what a session keeps alive.
+//! Session handles: state, ends, counts, and the memory that a session keeps alive.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -48,7 +48,7 @@ async fn handlers_keep_typed_state_in_a_session_until_it_ends() {
     assert_eq!(
         session.state::<u8>(),
         None,
-        "an ended session keeps nothing"
+        "an ended session stores no state"
     );
 }
 
@@ -67,7 +67,7 @@ async fn state_may_call_back_into_its_session_and_may_panic_when_it_is_dropped()
     let id = server.open_and_use().await;
     let session = server.sessions.get(&id).unwrap();
     let inner = session.clone();
-    // The value made inside stays, so the one made outside is dropped again.
+    // The inner value stays, so the outer value is dropped at once.
     session.state_or_insert_with(|| {
         inner.state_or_insert_with(|| Callback(inner.clone(), true));
         Callback(inner.clone(), false)
@@ -77,7 +77,7 @@ async fn state_may_call_back_into_its_session_and_may_panic_when_it_is_dropped()
 }
 
 #[tokio::test]
-async fn sessions_can_be_counted_seen_and_ended_from_outside() {
+async fn sessions_can_be_counted_listed_and_ended_through_the_registry() {
     let server = TestServer::new(SessionGuardLayer::new());
     let (one, other) = (server.open().await, server.open().await);
     assert_eq!(server.sessions.len(), 2);
@@ -101,7 +101,7 @@ async fn sessions_can_be_counted_seen_and_ended_from_outside() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_the_end_may_call_back_into_the_registry() {
+async fn a_task_that_waits_for_the_end_may_call_the_registry() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open().await;
     let session = server.sessions.get(&id).unwrap();
@@ -123,10 +123,10 @@ async fn whoever_waits_for_the_end_may_call_back_into_the_registry() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_the_end_since_the_opening_is_told() {
-    let (told, mut ends) = mpsc::unbounded_channel();
+async fn a_task_that_waits_for_the_end_since_the_opening_is_notified() {
+    let (sender, mut ends) = mpsc::unbounded_channel();
     let handler = async move |session: McpSession| {
-        tokio::spawn(async move { told.send(session.ended().await) });
+        tokio::spawn(async move { sender.send(session.ended().await) });
         yield_now().await;
         opened()
     };
@@ -135,11 +135,11 @@ async fn whoever_waits_for_the_end_since_the_opening_is_told() {
     assert!(!server.sessions.is_empty());
     assert!(server.sessions.end(&id));
     let end = timeout(Duration::from_secs(5), ends.recv()).await;
-    assert_eq!(end.expect("it is told"), Some(EndReason::Revoked));
+    assert_eq!(end.expect("the task is notified"), Some(EndReason::Revoked));
 }
 
 #[tokio::test]
-async fn whoever_waits_for_an_end_is_told_when_the_guard_is_dropped() {
+async fn a_task_that_waits_for_the_end_is_notified_when_the_guard_is_dropped() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     let session = server.sessions.get(&id).unwrap();
@@ -153,7 +153,7 @@ async fn whoever_waits_for_an_end_is_told_when_the_guard_is_dropped() {
 }
 
 #[tokio::test]
-async fn nothing_that_prints_a_session_shows_its_id() {
+async fn debug_output_never_shows_a_session_id() {
     let guard = SessionGuardLayer::new();
     let server = TestServer::new(guard.clone());
     let id = server.open_and_use().await;
@@ -166,7 +166,7 @@ async fn nothing_that_prints_a_session_shows_its_id() {
         seen[1].session,
         seen[1].message,
         server
-            .send(post(Some("nobody"), PING))
+            .send(post(Some("unknown"), PING))
             .await
             .extensions()
             .get::<Refusal>(),
@@ -185,7 +185,7 @@ async fn a_session_keeps_no_buffer_of_its_initialize_alive() {
     let server = TestServer::opening(guard.build().unwrap(), Some("own"), |_| async {
         respond(204, "text/plain", "")
     });
-    // As of hyper, whose heads are parts of its read buffer.
+    // Like hyper, whose header values are slices of its read buffer.
     let uri = Bytes::from(format!("/mcp?{}", "x".repeat(60_000)));
     let host = Bytes::from(format!("localhost{}", "x".repeat(60_000)));
     let mut request = post(None, INITIALIZE);
@@ -231,7 +231,7 @@ async fn ten_thousand_sessions_under_mixed_operations_leave_nothing_behind() {
                         assert_eq!(deleted.status, 204);
                     }
                 }
-                assert_eq!(server.ping(&id).await, 404, "after the end no later answer");
+                assert_eq!(server.ping(&id).await, 404, "no answer after the end");
                 assert_eq!(stream.into_body().into_data_stream().count().await, 0);
             }
         })

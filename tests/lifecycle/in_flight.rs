@@ -1,4 +1,4 @@
-//! What a session's end does to requests in flight.
+//! The effect of a session's end on requests in flight.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use super::support::{
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25"}}"#;
 
 #[tokio::test]
-async fn any_other_body_that_has_begun_runs_to_its_end() {
+async fn a_begun_body_that_is_not_an_event_stream_runs_to_its_end() {
     let (events, body) = feed();
     let body = Arc::new(Mutex::new(Some(body)));
     let server = TestServer::opening(SessionGuardLayer::new(), None, move |_| {
@@ -42,7 +42,7 @@ async fn any_other_body_that_has_begun_runs_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_yet_is_dropped_and_answered() {
+async fn a_request_still_in_the_inner_service_is_dropped_and_answered_by_the_guard() {
     for (request, status, body) in [
         (CALL, 200, ENDED),
         (INITIALIZED, 404, NOT_FOUND),
@@ -84,7 +84,7 @@ async fn a_request_without_an_answer_yet_is_dropped_and_answered() {
 }
 
 #[tokio::test]
-async fn a_result_that_comes_after_the_end_is_never_delivered() {
+async fn a_result_that_arrives_after_the_end_is_never_delivered() {
     let (gate, waits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (opened, waiting) = (gate.clone(), waits.clone());
     let server = TestServer::opening(SessionGuardLayer::new(), None, move |_| {
@@ -105,7 +105,7 @@ async fn a_result_that_comes_after_the_end_is_never_delivered() {
         async move { server.ask(post(Some(&id), CALL)).await }
     });
     waits.notified().await;
-    // Both happen before the call is polled again.
+    // Both happen before the guard polls the call again.
     server.sessions.end(&id);
     gate.notify_one();
     assert_eq!(asked.await.unwrap().text(), ENDED);
@@ -127,7 +127,7 @@ async fn a_handler_that_ends_its_own_session_still_answers() {
 }
 
 #[tokio::test]
-async fn a_handler_whose_session_is_deleted_while_it_runs_answers_no_more() {
+async fn the_answer_of_a_handler_whose_session_is_deleted_is_dropped() {
     let app = Arc::new(OnceLock::<Router>::new());
     let inside = app.clone();
     let server = TestServer::opening(SessionGuardLayer::new(), None, move |request| {
@@ -166,7 +166,8 @@ async fn a_message_whose_session_ends_while_it_waits_for_the_inner_service_never
     let opened = Answer::of(opened.unwrap()).await;
     let id = session_id(&opened.headers);
     let (sender, body) = feed();
-    // The first gives its place back while its body keeps it waiting, and the second takes it.
+    // The first request releases its permit while its body is incomplete, and the second takes the
+    // permit.
     let mut waiting = Vec::new();
     for body in [body, Body::from(CALL)] {
         let answer = service.clone().oneshot(post(Some(id), body));
@@ -186,7 +187,7 @@ async fn a_message_whose_session_ends_while_it_waits_for_the_inner_service_never
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_a_body_is_read_is_404() {
+async fn a_request_whose_session_ends_while_its_body_is_read_is_404() {
     let server = TestServer::new(SessionGuardLayer::new());
     let id = server.open_and_use().await;
     server.inner.clear();

@@ -1,4 +1,4 @@
-//! A session's life: its clocks, its streams, and every way in which it ends.
+//! The life of a session: its clocks, its streams, and every way in which it ends.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use support::{TestServer, respond};
 
-/// Answers each request with the event stream that the test has put there.
+/// An inner service that answers each request with the next event stream that the test sends.
 fn streaming(guard: SessionGuardLayer) -> (TestServer, mpsc::UnboundedSender<Body>) {
     let (sender, receiver) = mpsc::unbounded_channel::<Body>();
     let receiver = Arc::new(Mutex::new(receiver));

@@ -1,4 +1,4 @@
-//! How many GET streams a session may have: plain ones, resumed ones, and those whose answer has not begun.
+//! The limits of GET streams per session: plain streams, resumed streams, and unanswered GETs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, Ordering::SeqCst};
@@ -16,7 +16,8 @@ use super::support::{
     silent_stream,
 };
 
-/// An inner service whose event streams stay open, and whose GETs have no answer while `is_silent`.
+/// An inner service whose event streams stay open. It does not answer GETs while `is_silent` is
+/// set.
 struct Inner {
     server: TestServer,
     id: String,
@@ -63,7 +64,7 @@ impl Inner {
         open
     }
 
-    /// A GET that the inner service has got and does not answer.
+    /// Sends a GET that the inner service receives and does not answer.
     async fn ask(&self, last_event: Option<&str>) -> JoinHandle<Answer> {
         self.is_silent.store(true, SeqCst);
         let (server, request) = (self.server.clone(), self.request(last_event));
@@ -77,14 +78,14 @@ impl Inner {
     }
 }
 
-/// Lets every task that was woken run.
+/// Lets every woken task run.
 async fn settle() {
     for _ in 0..100 {
         yield_now().await;
     }
 }
 
-/// How many of these streams have not ended.
+/// The number of these streams that have not ended.
 fn still_open(streams: &mut [Body]) -> usize {
     let are_open = streams
         .iter_mut()
@@ -93,7 +94,7 @@ fn still_open(streams: &mut [Body]) -> usize {
 }
 
 #[tokio::test]
-async fn the_header_of_a_resumption_does_not_lift_the_limit() {
+async fn last_event_id_does_not_lift_the_stream_limit() {
     let inner = Inner::new(SessionGuardLayer::builder()).await;
     let mut streams = inner.open_many(300, Some("x")).await;
     assert_eq!(still_open(&mut streams), 128);
@@ -102,14 +103,14 @@ async fn the_header_of_a_resumption_does_not_lift_the_limit() {
 }
 
 #[tokio::test]
-async fn thirty_three_resumed_calls_do_not_chase_one_another() {
+async fn thirty_three_resumed_calls_do_not_end_one_another() {
     let inner = Inner::new(SessionGuardLayer::builder()).await;
     let mut streams = inner.open_many(33, Some("7")).await;
     assert_eq!(still_open(&mut streams), 33);
 }
 
 #[tokio::test]
-async fn a_session_may_resume_at_least_32_streams_whatever_its_limit_of_others() {
+async fn a_session_may_resume_at_least_32_streams_whatever_its_limit_of_plain_streams() {
     let inner = Inner::new(SessionGuardLayer::builder().max_streams(1)).await;
     let mut streams = inner.open_many(33, Some("7")).await;
     assert_eq!(still_open(&mut streams), 32);
@@ -119,14 +120,14 @@ async fn a_session_may_resume_at_least_32_streams_whatever_its_limit_of_others()
 }
 
 #[tokio::test]
-async fn an_empty_last_event_id_lifts_no_limit_either() {
+async fn an_empty_last_event_id_does_not_lift_the_stream_limit_either() {
     let inner = Inner::new(SessionGuardLayer::builder()).await;
     let mut streams = inner.open_many(130, Some("")).await;
     assert_eq!(still_open(&mut streams), 128);
 }
 
 #[tokio::test]
-async fn neither_kind_of_stream_ends_those_of_the_other() {
+async fn plain_and_resumed_streams_do_not_end_each_other() {
     let inner = Inner::new(SessionGuardLayer::builder().max_streams(2)).await;
     let mut plain = inner.open_many(2, None).await;
     let mut resumed = inner.open_many(40, Some("7")).await;
@@ -137,7 +138,7 @@ async fn neither_kind_of_stream_ends_those_of_the_other() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ended_gives_its_place_back() {
+async fn an_ended_stream_frees_its_slot() {
     let inner = Inner::new(SessionGuardLayer::builder().max_streams(2)).await;
     for last_event in [None, Some("7")] {
         for _ in 0..100 {
@@ -150,7 +151,7 @@ async fn a_stream_that_ended_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn gets_without_an_answer_count_and_the_oldest_gets_a_stream_that_is_over() {
+async fn unanswered_gets_count_and_the_oldest_is_answered_with_an_ended_stream() {
     for (last_event, limit) in [(None, 32), (Some("7"), 128)] {
         let inner = Inner::new(SessionGuardLayer::builder()).await;
         let mut asked = Vec::new();
@@ -166,20 +167,20 @@ async fn gets_without_an_answer_count_and_the_oldest_gets_a_stream_that_is_over(
         assert_eq!(over.text(), "");
         let waiting = asked.iter().filter(|asked| !asked.is_finished()).count();
         assert_eq!(waiting, limit);
-        assert!(!asked[298].is_finished(), "the newest waits");
+        assert!(!asked[298].is_finished(), "the newest GET waits");
         asked.iter().for_each(JoinHandle::abort);
     }
 }
 
 #[tokio::test]
-async fn a_get_that_waits_ends_no_open_stream_until_it_is_answered() {
+async fn an_unanswered_get_ends_no_open_stream_until_it_is_answered() {
     let inner = Inner::new(SessionGuardLayer::builder().max_streams(2)).await;
     let mut streams = inner.open_many(2, None).await;
     let first = inner.ask(None).await;
     assert!(!first.is_finished());
     let second = inner.ask(None).await;
     settle().await;
-    assert!(first.is_finished(), "the older of those that wait goes");
+    assert!(first.is_finished(), "the older waiting GET is answered");
     assert!(!second.is_finished());
     assert_eq!(still_open(&mut streams), 2);
     second.abort();
@@ -187,12 +188,16 @@ async fn a_get_that_waits_ends_no_open_stream_until_it_is_answered() {
     assert_eq!(inner.in_flight(), 2);
     inner.is_silent.store(false, SeqCst);
     streams.push(inner.open(None).await);
-    assert_eq!(still_open(&mut streams[..1]), 0, "the oldest open one");
+    assert_eq!(
+        still_open(&mut streams[..1]),
+        0,
+        "the oldest open stream ends"
+    );
     assert_eq!(still_open(&mut streams[1..]), 2);
 }
 
 #[tokio::test]
-async fn a_get_whose_client_leaves_before_its_answer_gives_its_place_back() {
+async fn a_get_whose_client_leaves_before_its_answer_frees_its_slot() {
     let inner = Inner::new(SessionGuardLayer::builder().max_streams(1)).await;
     for _ in 0..20 {
         let asked = inner.ask(None).await;
@@ -208,7 +213,7 @@ async fn a_get_whose_client_leaves_before_its_answer_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn gets_whose_bodies_have_not_come_count() {
+async fn gets_whose_bodies_have_not_arrived_count() {
     let inner = Inner::new(SessionGuardLayer::builder().max_streams(1)).await;
     let mut asked = Vec::new();
     for _ in 0..20 {
@@ -225,7 +230,7 @@ async fn gets_whose_bodies_have_not_come_count() {
 }
 
 #[tokio::test]
-async fn a_get_without_an_answer_ends_with_its_session() {
+async fn an_unanswered_get_ends_with_its_session() {
     let inner = Inner::new(SessionGuardLayer::builder()).await;
     let asked = inner.ask(None).await;
     assert!(inner.server.sessions.end(&inner.id));
@@ -249,7 +254,11 @@ async fn one_stream_beyond_the_limit_ends_the_oldest() {
     open(true).await;
     open(false).await;
     open(false).await;
-    assert_eq!(next(&mut streams[0].1).await, None, "the oldest");
+    assert_eq!(
+        next(&mut streams[0].1).await,
+        None,
+        "the oldest stream ends"
+    );
     for (events, stream) in &mut streams[1..] {
         events.send("data: {}\n\n").unwrap();
         assert_eq!(next(stream).await.unwrap(), "data: {}\n\n");
@@ -258,7 +267,7 @@ async fn one_stream_beyond_the_limit_ends_the_oldest() {
 }
 
 #[tokio::test]
-async fn a_get_that_is_answered_without_a_stream_ends_no_other() {
+async fn a_get_answered_without_a_stream_ends_no_open_stream() {
     let guard = SessionGuardLayer::builder().max_streams(1).build().unwrap();
     let first = AtomicBool::new(true);
     let first = Arc::new(first);

@@ -1,4 +1,4 @@
-//! Event streams: what they carry, how they end with their session, and what they hold meanwhile.
+//! Event streams: their content, their end with the session, and the memory that they hold.
 
 use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
@@ -41,7 +41,7 @@ async fn when_a_session_ends_its_get_streams_end_cleanly_at_once() {
 }
 
 #[tokio::test]
-async fn nothing_passes_in_a_get_stream_once_its_session_has_ended() {
+async fn a_get_stream_carries_nothing_after_its_session_ends() {
     let (server, bodies) = streaming(SessionGuardLayer::new());
     let id = server.open().await;
     let endless = stream::repeat(&b"data: {}\n\n"[..]);
@@ -54,7 +54,7 @@ async fn nothing_passes_in_a_get_stream_once_its_session_has_ended() {
 }
 
 #[tokio::test]
-async fn a_calls_event_stream_first_carries_one_last_event() {
+async fn a_calls_event_stream_ends_with_one_last_event() {
     for (passed, last) in [
         (vec![], Some(ENDED)),
         (vec!["data: {}\n\n"], Some(ENDED)),
@@ -84,7 +84,7 @@ async fn a_calls_event_stream_first_carries_one_last_event() {
 }
 
 #[tokio::test]
-async fn an_encoded_event_stream_just_ends() {
+async fn an_encoded_event_stream_ends_without_a_last_event() {
     let server = TestServer::opening(SessionGuardLayer::new(), None, |_| async {
         answer_with("content-encoding: gzip", silent_stream())
     });
@@ -95,7 +95,7 @@ async fn an_encoded_event_stream_just_ends() {
 }
 
 #[tokio::test]
-async fn an_event_stream_that_has_promised_its_length_runs_to_its_end() {
+async fn an_event_stream_with_a_declared_length_runs_to_its_end() {
     let text = format!(": {}\n\n", "x".repeat(100_000));
     for is_sized in [true, false] {
         let text = text.clone();
@@ -125,7 +125,7 @@ async fn an_open_stream_does_not_keep_a_large_request_alive() {
     let padding = " ".repeat(1 << 20);
     let message = Bytes::from(format!("{CALL}{padding}"));
     let response = server.send(post(Some(&id), message.clone())).await;
-    assert!(message.is_unique(), "nobody else holds it");
+    assert!(message.is_unique(), "the guard holds no other reference");
     server.sessions.end_all();
     assert_eq!(
         next(&mut response.into_body()).await.unwrap(),

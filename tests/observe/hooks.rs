@@ -1,4 +1,4 @@
-//! Hooks: what they are told, once and in order; and counts.
+//! Hooks: each event once and in order; and the statistics.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,14 +24,14 @@ use super::support::{
     json_response, opened, post, silent_stream,
 };
 
-type Told = Arc<Mutex<Vec<String>>>;
+type Events = Arc<Mutex<Vec<String>>>;
 
-/// A hook that writes down in words what it is told.
-fn listening() -> (SessionGuardBuilder, Told) {
-    let told = Told::default();
-    let hook = told.clone();
+/// A builder with a hook that records each event as text.
+fn recording() -> (SessionGuardBuilder, Events) {
+    let events = Events::default();
+    let hook = events.clone();
     let guard = SessionGuardLayer::builder().hook(move |event: &SessionEvent<'_>| {
-        let word = match event {
+        let text = match event {
             SessionEvent::Opened { session, .. } => {
                 assert_eq!(session.end_reason(), None);
                 "opened".to_owned()
@@ -51,27 +51,27 @@ fn listening() -> (SessionGuardBuilder, Told) {
             }
             _ => "something new".to_owned(),
         };
-        hook.lock().unwrap().push(word);
+        hook.lock().unwrap().push(text);
     });
-    (guard, told)
+    (guard, events)
 }
 
-fn take(told: &Told) -> Vec<String> {
-    std::mem::take(&mut told.lock().unwrap())
+fn take(events: &Events) -> Vec<String> {
+    std::mem::take(&mut events.lock().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_is_told_of_a_sessions_whole_life_once_and_in_order() {
-    let (guard, told) = listening();
+async fn a_hook_is_notified_of_a_sessions_whole_life_once_and_in_order() {
+    let (guard, events) = recording();
     let server = TestServer::build(guard);
     let id = server.open().await;
-    assert_eq!(take(&told), ["opened", "confirmed"]);
+    assert_eq!(take(&events), ["opened", "confirmed"]);
     server.ask(post(Some(&id), INITIALIZED)).await;
     assert_eq!(server.ping(&id).await, 200);
     assert_eq!(
-        take(&told),
+        take(&events),
         [""; 0],
-        "a request that passes is nothing to tell"
+        "a request that passes causes no event"
     );
     let get = server.send(bodiless(Method::GET, Some(&id))).await;
     sleep(Duration::from_secs(7)).await;
@@ -79,34 +79,34 @@ async fn a_hook_is_told_of_a_sessions_whole_life_once_and_in_order() {
         server.ask(bodiless(Method::DELETE, Some(&id))).await.status,
         204
     );
-    assert_eq!(take(&told), ["stream", "ended deleted after 7 s"]);
+    assert_eq!(take(&events), ["stream", "ended deleted after 7 s"]);
     assert!(get.into_body().frame().await.is_none());
-    assert_eq!(take(&told), ["stream closed"]);
+    assert_eq!(take(&events), ["stream closed"]);
     assert_eq!(server.ping(&id).await, 404);
-    assert_eq!(take(&told), ["refused session_not_found"]);
+    assert_eq!(take(&events), ["refused session_not_found"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opening_whose_answer_is_not_taken_is_opened_and_ended_but_never_confirmed() {
-    let (guard, told) = listening();
+async fn an_opening_whose_answer_is_dropped_is_opened_and_ended_but_never_confirmed() {
+    let (guard, events) = recording();
     let server = TestServer::build(guard);
     drop(server.send(post(None, INITIALIZE)).await);
-    assert_eq!(take(&told), ["opened", "ended abandoned after 0 s"]);
+    assert_eq!(take(&events), ["opened", "ended abandoned after 0 s"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_initialize_that_opens_nothing_is_not_told() {
-    let (guard, told) = listening();
+async fn an_initialize_that_opens_no_session_causes_no_event() {
+    let (guard, events) = recording();
     let handler = async || json_response(500, &serde_json::json!({}));
     let server = TestServer::around(guard.build().unwrap(), handler);
     assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 500);
-    assert_eq!(take(&told), [""; 0]);
+    assert_eq!(take(&events), [""; 0]);
     assert_eq!(server.sessions.stats().opened, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_event_stream_confirms_its_session_when_the_response_passes() {
-    let (guard, told) = listening();
+    let (guard, events) = recording();
     let handler = async || {
         let frames = [
             ": hello\n\n".to_owned(),
@@ -117,26 +117,26 @@ async fn an_event_stream_confirms_its_session_when_the_response_passes() {
     let server = TestServer::around(guard.build().unwrap(), handler);
     let mut body = server.send(post(None, INITIALIZE)).await.into_body();
     body.frame().await;
-    assert_eq!(take(&told), ["opened", "stream"]);
+    assert_eq!(take(&events), ["opened", "stream"]);
     body.frame().await;
-    assert_eq!(take(&told), ["confirmed"]);
+    assert_eq!(take(&events), ["confirmed"]);
     assert!(body.frame().await.is_none());
-    assert_eq!(take(&told), ["stream closed"]);
+    assert_eq!(take(&events), ["stream closed"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_end_is_told_with_its_reason() {
-    let (guard, told) = listening();
+async fn every_end_is_notified_with_its_reason() {
+    let (guard, events) = recording();
     let guard = guard
         .max_sessions(2)
         .max_lifetime(Duration::from_secs(3600))
         .build()
         .unwrap();
     let server = TestServer::new(guard.clone());
-    let ended = |told: &Told| {
-        let told = take(told).into_iter();
-        let ends = told.filter_map(|word| {
-            let reason = word.strip_prefix("ended ")?.split(' ').next()?;
+    let ended = |events: &Events| {
+        let events = take(events).into_iter();
+        let ends = events.filter_map(|text| {
+            let reason = text.strip_prefix("ended ")?.split(' ').next()?;
             Some(reason.to_owned())
         });
         ends.collect::<Vec<_>>()
@@ -145,37 +145,37 @@ async fn every_end_is_told_with_its_reason() {
     sleep(Duration::from_secs(1)).await;
     server.open().await;
     server.open().await;
-    assert_eq!(ended(&told), ["evicted"]);
+    assert_eq!(ended(&events), ["evicted"]);
     sleep(Duration::from_secs(310)).await;
-    assert_eq!(ended(&told), ["never_used"; 2]);
+    assert_eq!(ended(&events), ["never_used"; 2]);
     let id = server.open_and_use().await;
     server.sessions.end(&id);
-    assert_eq!(ended(&told), ["revoked"]);
+    assert_eq!(ended(&events), ["revoked"]);
     server.open_and_use().await;
     sleep(Duration::from_secs(1900)).await;
-    assert_eq!(ended(&told), ["idle"]);
+    assert_eq!(ended(&events), ["idle"]);
     let id = server.open_and_use().await;
     let stream = server.send(bodiless(Method::GET, Some(&id))).await;
     sleep(Duration::from_secs(3700)).await;
-    assert_eq!(ended(&told), ["lifetime"]);
+    assert_eq!(ended(&events), ["lifetime"]);
     drop(stream);
     server.open_and_use().await;
     guard.drain(Duration::from_secs(5)).await;
-    assert_eq!(ended(&told), ["drained"]);
+    assert_eq!(ended(&events), ["drained"]);
 
-    let (guard, told) = listening();
+    let (guard, events) = recording();
     let server = self::TestServer::build(guard);
     server.open().await;
     drop(server);
-    assert_eq!(ended(&told), ["guard_dropped"]);
+    assert_eq!(ended(&events), ["guard_dropped"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_told_wherever_they_are_made() {
-    let (guard, told) = listening();
+async fn every_refusal_is_notified() {
+    let (guard, events) = recording();
     let server = TestServer::build(guard.body_limit(1000).max_sessions(1));
     let id = server.open_and_use().await;
-    take(&told);
+    take(&events);
     server.ask(bodiless(Method::PUT, None)).await;
     server.ask(post(None, PING)).await;
     server.ask(post(None, "{")).await;
@@ -183,7 +183,7 @@ async fn refusals_are_told_wherever_they_are_made() {
     server.ask(post(None, INITIALIZE)).await;
     server.ask(post(Some(&id), INITIALIZE)).await;
     assert_eq!(
-        take(&told),
+        take(&events),
         [
             "refused method_not_allowed",
             "refused missing_session_id",
@@ -196,8 +196,8 @@ async fn refusals_are_told_wherever_they_are_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_call_in_flight_is_told_as_a_refusal_too() {
-    let (guard, told) = listening();
+async fn the_end_of_a_call_in_flight_is_notified_as_a_refusal_too() {
+    let (guard, events) = recording();
     let handler = async |request: Request<Body>| {
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
         if body != INITIALIZE {
@@ -212,18 +212,18 @@ async fn the_end_of_a_call_in_flight_is_told_as_a_refusal_too() {
         async move { server.ask(post(Some(&id), PING)).await.status }
     });
     sleep(Duration::from_secs(1)).await;
-    take(&told);
+    take(&events);
     server.sessions.end(&id);
     assert_eq!(waiting.await.unwrap(), 200);
     assert_eq!(
-        take(&told),
+        take(&events),
         ["ended revoked after 1 s", "refused session_ended"]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn hooks_may_panic_and_call_back_into_the_registry() {
-    let (guard, told) = listening();
+async fn hooks_may_panic_and_call_the_registry() {
+    let (guard, events) = recording();
     let sessions = Arc::new(Mutex::new(None::<Sessions>));
     let later = sessions.clone();
     let guard = guard
@@ -236,7 +236,7 @@ async fn hooks_may_panic_and_call_back_into_the_registry() {
                     assert_eq!(sessions.len(), 1);
                     session.state_or_insert_with(|| 7_u8);
                 }
-                // Ends the session in the midst of what it is told of.
+                // The hook ends the session during the event that it handles.
                 SessionEvent::StreamOpened { session, .. } => assert!(session.end()),
                 SessionEvent::Ended { session, .. } => {
                     assert!(sessions.get(session.id().as_str()).is_none());
@@ -257,7 +257,7 @@ async fn hooks_may_panic_and_call_back_into_the_registry() {
     assert!(get.into_body().frame().await.is_none());
     assert_eq!(server.ping(&id).await, 404);
     assert_eq!(
-        take(&told),
+        take(&events),
         [
             "opened",
             "confirmed",
@@ -270,7 +270,7 @@ async fn hooks_may_panic_and_call_back_into_the_registry() {
 }
 
 #[tokio::test]
-async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_further() {
+async fn a_message_whose_session_a_hook_ends_at_the_confirmation_is_not_forwarded() {
     let guard = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
         if let SessionEvent::Confirmed { session, .. } = event {
             session.end();
@@ -279,7 +279,7 @@ async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_fur
     let calls = Arc::new(AtomicUsize::new(0));
     let inner = service_fn({
         let calls = calls.clone();
-        // Some services begin before their future is polled.
+        // Some services start their work before their future is polled.
         move |_: Request<Body>| {
             calls.fetch_add(1, Relaxed);
             ready(Ok::<_, Infallible>(json_response(
@@ -289,7 +289,7 @@ async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_fur
         }
     });
     let service = guard.build().unwrap().layer(inner);
-    // Its body is not read yet: the message tells that the client has the result.
+    // The body of the answer is not read, so `initialized` is what confirms the session.
     let opened = service.clone().oneshot(post(None, INITIALIZE)).await;
     let opened = opened.unwrap();
     let id = &opened.headers()["mcp-session-id"];
@@ -299,12 +299,12 @@ async fn a_session_that_a_hook_ends_as_it_is_confirmed_takes_that_message_no_fur
 }
 
 #[tokio::test]
-async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_opens() {
-    let told = [Told::default(), Told::default()];
+async fn every_hook_sees_the_opening_before_the_end_although_a_hook_ends_the_session() {
+    let events = [Events::default(), Events::default()];
     let mut guard = SessionGuardLayer::builder();
-    for (told, ends) in told.iter().cloned().zip([true, false]) {
+    for (events, ends) in events.iter().cloned().zip([true, false]) {
         guard = guard.hook(move |event: &SessionEvent<'_>| {
-            let word = match event {
+            let text = match event {
                 SessionEvent::Opened { session, .. } => {
                     assert_eq!(session.end(), ends);
                     "opened"
@@ -313,13 +313,13 @@ async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_open
                 SessionEvent::Refused { refusal, .. } => refusal.reason().as_str(),
                 _ => "something else",
             };
-            told.lock().unwrap().push(word.to_owned());
+            events.lock().unwrap().push(text.to_owned());
         });
     }
     let server = TestServer::build(guard);
     let answer = server.ask(post(None, INITIALIZE)).await;
-    for told in told {
-        assert_eq!(take(&told), ["opened", "ended", "session_ended"]);
+    for events in events {
+        assert_eq!(take(&events), ["opened", "ended", "session_ended"]);
     }
     assert!(!answer.headers.contains_key("mcp-session-id"), "{answer:?}");
     assert_eq!(
@@ -331,7 +331,7 @@ async fn every_hook_hears_of_an_opening_before_the_end_though_one_ends_what_open
 
 #[tokio::test]
 async fn no_stream_opens_after_its_sessions_end() {
-    let (guard, told) = listening();
+    let (guard, events) = recording();
     let handler = async |method: Method, session: McpSession| {
         if method == Method::POST {
             return opened();
@@ -344,7 +344,7 @@ async fn no_stream_opens_after_its_sessions_end() {
     let get = server.ask(bodiless(Method::GET, Some(&id))).await;
     assert_eq!(get.text(), "");
     assert_eq!(
-        take(&told),
+        take(&events),
         ["opened", "confirmed", "ended revoked after 0 s"]
     );
 }
@@ -368,25 +368,25 @@ async fn a_hook_may_panic_while_a_panic_unwinds() {
 }
 
 #[tokio::test]
-async fn what_a_hook_panics_with_may_panic_when_it_is_dropped() {
+async fn the_payload_of_a_hooks_panic_may_panic_when_it_is_dropped() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
             panic!("a bomb is dropped");
         }
     }
-    let (guard, told) = listening();
+    let (guard, events) = recording();
     let server = TestServer::build(guard.hook(|_: &SessionEvent<'_>| panic_any(Bomb)));
     let id = server.open().await;
     assert!(server.sessions.end(&id));
     assert_eq!(
-        take(&told),
+        take(&events),
         ["opened", "confirmed", "ended revoked after 0 s"]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_counts_what_has_happened() {
+async fn the_statistics_count_sessions_streams_ends_and_refusals() {
     let server = TestServer::build(SessionGuardLayer::builder());
     assert_eq!(
         server.sessions.stats(),
@@ -400,8 +400,8 @@ async fn a_snapshot_counts_what_has_happened() {
     let get = server.send(bodiless(Method::GET, Some(&ids[0]))).await;
     server.sessions.end(&ids[1]);
     server.ask(bodiless(Method::DELETE, Some(&ids[2]))).await;
-    server.ping("nobody").await;
-    server.ping("nobody").await;
+    server.ping("unknown").await;
+    server.ping("unknown").await;
     server.ask(post(None, PING)).await;
     let stats = server.sessions.stats();
     assert_eq!(

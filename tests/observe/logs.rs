@@ -1,4 +1,4 @@
-//! Logs and spans, and the fingerprint that stands in them for an id.
+//! Logs and spans, and the fingerprint that replaces the id in them.
 
 use mcp_session_guard::{Owner, SessionGuardLayer};
 use tracing::field::Empty;
@@ -10,7 +10,7 @@ use super::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
+async fn logs_record_each_event_and_spans_get_the_fields_that_they_declare() {
     let log = Log::default();
     let run = async {
         let server = TestServer::build(SessionGuardLayer::builder());
@@ -23,7 +23,7 @@ async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
         );
         server.ping(&id).instrument(span).await;
         server.ping(&id).instrument(info_span!("no fields")).await;
-        server.ping("nobody").await;
+        server.ping("unknown").await;
         let mut request = post(Some(&id), PING);
         let header = request.headers_mut();
         header.insert("mcp-protocol-version", "2025-06-18".parse().unwrap());
@@ -51,7 +51,7 @@ async fn logs_tell_what_happens_and_spans_get_the_fields_that_they_declare() {
 }
 
 #[tokio::test]
-async fn a_span_takes_no_method_longer_than_128_bytes() {
+async fn a_span_records_no_method_longer_than_128_bytes() {
     let log = Log::default();
     let run = async {
         let server = TestServer::build(SessionGuardLayer::builder());
@@ -69,11 +69,11 @@ async fn a_span_takes_no_method_longer_than_128_bytes() {
 }
 
 #[tokio::test]
-async fn what_a_client_can_cause_at_will_is_no_warning() {
+async fn a_refusal_that_a_client_can_cause_at_will_logs_no_warning() {
     let log = Log::default();
     let run = async {
         let owner = |_: &http::request::Parts| -> Result<_, axum::BoxError> {
-            Ok(Some(Owner::new("somebody")))
+            Ok(Some(Owner::new("alice")))
         };
         let guard = SessionGuardLayer::builder().owner(owner);
         let server = TestServer::build(guard.max_sessions_per_owner(1));
@@ -115,7 +115,7 @@ async fn a_listed_version_that_is_not_the_negotiated_one_is_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_is_logged() {
+async fn an_opening_under_a_sessionless_version_is_logged() {
     let log = Log::default();
     let handler = async || {
         let body = initialize_result(&0.into()).to_string();
@@ -132,7 +132,7 @@ async fn an_inner_service_that_opens_a_session_under_a_version_without_sessions_
 }
 
 #[tokio::test]
-async fn fingerprints_tell_sessions_apart_and_stay_the_same() {
+async fn fingerprints_differ_between_sessions_and_stay_the_same() {
     let server = TestServer::build(SessionGuardLayer::builder());
     let ids = [server.open().await, server.open().await];
     let prints = ids
@@ -151,7 +151,7 @@ async fn fingerprints_tell_sessions_apart_and_stay_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_ended_in_anothers_request_does_not_sign_that_requests_span() {
+async fn a_session_evicted_by_a_request_does_not_set_the_fields_of_that_requests_span() {
     let log = Log::default();
     let run = async {
         let guard = SessionGuardLayer::builder()

@@ -1,4 +1,4 @@
-//! What can be seen of sessions: hooks, logs, counts.
+//! Observing sessions from outside: hooks, logs, statistics.
 
 #[path = "../support/mod.rs"]
 mod support;

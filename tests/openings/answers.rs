@@ -1,4 +1,4 @@
-//! Which answers open a session, and what the guard keeps of them.
+//! The answers that open a session, and the data that the guard stores from them.
 
 use axum::response::Response;
 use futures_util::stream;
@@ -9,10 +9,10 @@ use super::support::{
     INITIALIZE, PING, TestServer, answer_with, body_of, event_stream, next, post, respond,
     session_id, silent, with,
 };
-use super::{ERROR, RESULT, one_place, streaming};
+use super::{ERROR, RESULT, limit_of_one, streaming};
 
 #[tokio::test]
-async fn a_result_opens_a_session_and_its_id_goes_out_once() {
+async fn a_result_opens_a_session_and_only_that_answer_carries_its_id() {
     let server = TestServer::new(SessionGuardLayer::new());
     let opened = server.ask(post(None, INITIALIZE)).await;
     let id = session_id(&opened.headers);
@@ -32,13 +32,13 @@ async fn a_result_opens_a_session_and_its_id_goes_out_once() {
     assert_eq!(
         seen[0].session.as_ref().unwrap().id().as_str(),
         id,
-        "known from the start"
+        "the inner service sees the id from the start"
     );
     assert_eq!(seen[1].message.as_ref().unwrap().method(), Some("ping"));
 }
 
 #[tokio::test]
-async fn the_inner_service_is_asked_for_an_answer_that_can_be_judged() {
+async fn accept_encoding_is_removed_from_initialize() {
     let server = TestServer::new(SessionGuardLayer::new());
     let request = with("accept-encoding: gzip", post(None, INITIALIZE));
     server.ask(request).await;
@@ -50,7 +50,7 @@ async fn the_inner_service_is_asked_for_an_answer_that_can_be_judged() {
 }
 
 #[tokio::test]
-async fn answers_that_open_nothing_pass_without_an_id_and_free_the_place() {
+async fn answers_that_open_no_session_pass_without_an_id_and_free_the_slot() {
     let cases: [(u16, &str, &str); 12] = [
         (400, "application/json", ERROR),
         (500, "text/plain", "broken"),
@@ -82,7 +82,7 @@ async fn answers_that_open_nothing_pass_without_an_id_and_free_the_place() {
         (200, "text/html", RESULT),
     ];
     for (status, content_type, body) in cases {
-        let server = one_place(move || respond(status, content_type, body));
+        let server = limit_of_one(move || respond(status, content_type, body));
         for _ in 0..2 {
             let passed = server.ask(post(None, INITIALIZE)).await;
             assert_eq!((passed.status.as_u16(), passed.text()), (status, body));
@@ -93,8 +93,8 @@ async fn answers_that_open_nothing_pass_without_an_id_and_free_the_place() {
 }
 
 #[tokio::test]
-async fn a_string_id_that_the_inner_service_writes_otherwise_is_the_same_id() {
-    let server = one_place(|| {
+async fn a_string_id_that_the_inner_service_escapes_differently_is_the_same_id() {
+    let server = limit_of_one(|| {
         respond(
             200,
             "application/json",
@@ -107,10 +107,10 @@ async fn a_string_id_that_the_inner_service_writes_otherwise_is_the_same_id() {
 }
 
 #[tokio::test]
-async fn an_inner_service_may_escape_a_long_id_and_call_its_answer_identity_encoded() {
+async fn an_inner_service_may_escape_a_long_id_and_declare_identity_encoding() {
     let escaped = "\\u00fc".repeat(60);
     let body = format!(r#"{{"jsonrpc":"2.0","id":"{escaped}","result":{{}}}}"#);
-    let server = one_place(move || {
+    let server = limit_of_one(move || {
         let mut response = respond(200, "application/json", body.clone());
         let identity = "identity".parse().unwrap();
         response.headers_mut().insert("content-encoding", identity);
@@ -125,17 +125,17 @@ async fn an_inner_service_may_escape_a_long_id_and_call_its_answer_identity_enco
 }
 
 #[tokio::test]
-async fn an_answer_with_half_of_a_surrogate_pair_opens_a_session_and_passes_as_it_is() {
+async fn an_answer_with_a_lone_surrogate_opens_a_session_and_passes_unchanged() {
     let text = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","instructions":"\ud83d","\ude00":1}}"#;
     for (content_type, body) in [
         ("application/json", text.to_owned()),
         ("text/event-stream", format!("data: {text}\n\n")),
     ] {
         let expected = body.clone();
-        let server = one_place(move || respond(200, content_type, body.clone()));
+        let server = limit_of_one(move || respond(200, content_type, body.clone()));
         let opened = server.ask(post(None, INITIALIZE)).await;
         let id = session_id(&opened.headers);
-        let session = server.sessions.get(id).expect("it is open");
+        let session = server.sessions.get(id).expect("the session is open");
         assert_eq!(
             session.protocol_version(),
             Some("2025-06-18"),
@@ -146,7 +146,7 @@ async fn an_answer_with_half_of_a_surrogate_pair_opens_a_session_and_passes_as_i
 }
 
 #[tokio::test]
-async fn answers_that_can_not_be_judged_are_502() {
+async fn answers_that_cannot_be_judged_are_502() {
     let encoded = || {
         answer_with(
             "content-encoding: gzip",
@@ -186,7 +186,7 @@ async fn answers_that_can_not_be_judged_are_502() {
         large,
         encoded_events,
     ] {
-        let server = one_place(make);
+        let server = limit_of_one(make);
         for _ in 0..2 {
             let refused = server.ask(post(None, INITIALIZE)).await;
             assert_eq!(refused.status, 502);
@@ -202,14 +202,14 @@ async fn answers_that_can_not_be_judged_are_502() {
 async fn a_byte_order_mark_before_the_answer_is_skipped() {
     let text = format!("\u{feff}{RESULT}");
     let body = text.clone();
-    let server = one_place(move || respond(200, "application/json", body.clone()));
+    let server = limit_of_one(move || respond(200, "application/json", body.clone()));
     let opened = server.ask(post(None, INITIALIZE)).await;
     assert!(opened.headers.contains_key("mcp-session-id"));
-    assert_eq!(opened.text(), text, "it passes as it came");
+    assert_eq!(opened.text(), text, "the answer passes unchanged");
     assert_eq!(server.sessions.len(), 1);
-    // In an answer that comes late, too.
+    // The same holds for an answer that arrives in two parts.
     let body = format!("\u{feff}{RESULT}");
-    let server = one_place(move || {
+    let server = limit_of_one(move || {
         let (one, other) = body.as_bytes().split_at(2);
         let parts = [one.to_vec(), other.to_vec()];
         respond(200, "application/json", body_of(stream::iter(parts)))
@@ -219,9 +219,9 @@ async fn a_byte_order_mark_before_the_answer_is_skipped() {
 }
 
 #[tokio::test]
-async fn an_answer_of_just_a_megabyte_opens_a_session() {
+async fn an_answer_of_exactly_one_mebibyte_opens_a_session() {
     let text = format!("{RESULT}{}", " ".repeat((1 << 20) - RESULT.len()));
-    let server = one_place(move || respond(200, "application/json", text.clone()));
+    let server = limit_of_one(move || respond(200, "application/json", text.clone()));
     assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 200);
     assert_eq!(server.sessions.len(), 1);
 
@@ -234,8 +234,8 @@ async fn an_answer_of_just_a_megabyte_opens_a_session() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_last_byte_was_taken_opens_a_session_though_nobody_asks_for_the_end() {
-    let server = one_place(|| respond(200, "application/json", RESULT));
+async fn an_answer_read_to_its_last_byte_opens_a_session_before_its_end_is_polled() {
+    let server = limit_of_one(|| respond(200, "application/json", RESULT));
     let mut body = server.send(post(None, INITIALIZE)).await.into_body();
     assert_eq!(next(&mut body).await.unwrap(), RESULT);
     assert!(body.is_end_stream());
@@ -244,15 +244,15 @@ async fn an_answer_whose_last_byte_was_taken_opens_a_session_though_nobody_asks_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_json_answer_that_stalls_behind_its_head_frees_the_place() {
-    let server = one_place(|| respond(200, "application/json", silent()));
+async fn a_json_answer_that_stalls_after_its_head_frees_the_slot() {
+    let server = limit_of_one(|| respond(200, "application/json", silent()));
     for _ in 0..2 {
         assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 502);
     }
 }
 
 #[tokio::test]
-async fn client_texts_are_cut_and_cleaned() {
+async fn client_names_are_truncated_and_cleaned() {
     let server = TestServer::new(SessionGuardLayer::new());
     let name = format!("a\\u0007{}", "é".repeat(100));
     let text = format!(
@@ -268,7 +268,7 @@ async fn client_texts_are_cut_and_cleaned() {
 }
 
 #[tokio::test]
-async fn client_texts_of_plain_ascii_are_cut_and_cleaned_too() {
+async fn client_names_of_plain_ascii_are_truncated_and_cleaned_too() {
     let server = TestServer::new(SessionGuardLayer::new());
     let (name, version) = ("n".repeat(128), "a\\u0007b");
     let text = format!(
@@ -281,12 +281,12 @@ async fn client_texts_of_plain_ascii_are_cut_and_cleaned_too() {
 }
 
 #[tokio::test]
-async fn a_version_longer_than_any_can_be_is_not_kept() {
-    // As many small servers repeat what the client asks for.
+async fn a_version_of_more_than_128_bytes_is_not_recorded() {
+    // Many small servers repeat the version that the client asks for.
     for (length, is_kept) in [(128, true), (129, false), (1_000_000, false)] {
         let version = "x".repeat(length);
         let text = RESULT.replace("2025-06-18", &version);
-        let server = one_place(move || respond(200, "application/json", text.clone()));
+        let server = limit_of_one(move || respond(200, "application/json", text.clone()));
         let session = server.sessions.get(&server.open().await).unwrap();
         let kept = is_kept.then_some(&*version);
         assert_eq!(session.protocol_version(), kept, "{length}");

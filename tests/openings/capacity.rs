@@ -1,4 +1,4 @@
-//! The session limit: what reserves a place, what frees it, and who makes room.
+//! The session limit: how a slot is reserved and freed, and which sessions make room.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::support::times::{DAY, MINUTE};
 use super::support::{INITIALIZE, TestServer, bodiless, next, opened, post, respond};
 
 #[tokio::test]
-async fn an_inner_error_a_panic_and_a_client_that_leaves_free_the_place() {
+async fn an_inner_error_a_panic_and_a_client_that_leaves_free_the_slot() {
     let mode = Arc::new(AtomicUsize::new(0));
     let (chosen, held) = (mode.clone(), Arc::new(Notify::new()));
     let guard = SessionGuardLayer::builder()
@@ -141,7 +141,7 @@ async fn a_thousand_openings_at_once_never_exceed_the_limit() {
 }
 
 #[tokio::test]
-async fn when_all_places_are_taken_the_oldest_never_used_session_goes() {
+async fn when_the_session_limit_is_reached_the_oldest_never_used_session_is_evicted() {
     let guard = SessionGuardLayer::builder().max_sessions(3);
     let server = TestServer::build(guard);
     let used = server.open_and_use().await;
@@ -160,7 +160,7 @@ async fn when_all_places_are_taken_the_oldest_never_used_session_goes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_places_are_taken_expired_sessions_go_first() {
+async fn when_the_session_limit_is_reached_expired_sessions_end_first() {
     let guard = SessionGuardLayer::builder().max_sessions(2);
     let server = TestServer::build(guard);
     server.open_and_use().await;
@@ -171,42 +171,43 @@ async fn when_all_places_are_taken_expired_sessions_go_first() {
     assert_eq!(server.ping(&newer).await, 200);
 }
 
-/// A look at all of them for each opening would make a flood dear.
+/// Looking at all sessions for each opening would make a flood expensive.
 #[tokio::test(start_paused = true)]
 async fn a_full_guard_looks_for_expired_sessions_once_a_second() {
     let guard = SessionGuardLayer::builder().max_sessions(2);
     let server = TestServer::build(guard);
     let used = server.open_and_use().await;
-    // Between two sweeps, which come by themselves.
+    // Between two sweeps of the background task.
     sleep(Duration::from_millis(500)).await;
     let idle = server.open_and_use().await;
     let idle = server.sessions.get(&idle).unwrap();
     sleep(Duration::from_secs(29 * 60)).await;
     assert_eq!(server.ping(&used).await, 200);
-    // A look that finds nothing.
+    // This look finds no expired session.
     sleep(Duration::from_millis(59_600)).await;
     assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 503);
-    // What has expired since is not found within a second, but then, and not by then alone.
+    // The opening does not find a session that has expired since, until a full second has passed.
+    // Failed attempts do not restart that second.
     for wait in [500, 0, 499] {
         sleep(Duration::from_millis(wait)).await;
         assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 503);
     }
     assert_eq!(idle.end_reason(), None);
     sleep(Duration::from_millis(1)).await;
-    let newcomer = server.open_and_use().await;
+    let newest = server.open_and_use().await;
     assert_eq!(idle.end_reason(), Some(EndReason::Idle));
-    for id in [&used, &newcomer] {
+    for id in [&used, &newest] {
         assert_eq!(server.ping(id).await, 200);
     }
     assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 503);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newcomer_waits_for_no_more_of_that_look_than_it_needs() {
+async fn an_opening_does_not_wait_until_all_expired_sessions_have_ended() {
     let guard = SessionGuardLayer::builder().max_sessions(500);
     let server = TestServer::build(guard);
     let used = server.open_and_use().await;
-    // Between two sweeps, which come by themselves.
+    // Between two sweeps of the background task.
     sleep(Duration::from_secs(1)).await;
     for _ in 1..500 {
         server.open_and_use().await;
@@ -220,7 +221,7 @@ async fn a_newcomer_waits_for_no_more_of_that_look_than_it_needs() {
 }
 
 #[tokio::test]
-async fn a_flood_of_openings_keeps_the_limit() {
+async fn a_flood_of_openings_never_exceeds_the_limit() {
     let guard = SessionGuardLayer::builder().max_sessions(100);
     let server = TestServer::build(guard);
     for _ in 0..20_000 {
@@ -231,7 +232,7 @@ async fn a_flood_of_openings_keeps_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn six_openings_a_second_for_an_hour_do_not_keep_newcomers_out() {
+async fn six_openings_a_second_for_an_hour_do_not_block_new_clients() {
     let guard = SessionGuardLayer::builder().max_sessions(1000);
     let server = TestServer::build(guard);
     let kept = server.open_and_use().await;
@@ -243,13 +244,13 @@ async fn six_openings_a_second_for_an_hour_do_not_keep_newcomers_out() {
             server.ping(&kept).await;
         }
     }
-    let newcomer = server.open_and_use().await;
-    assert_eq!(server.ping(&newcomer).await, 200);
+    let newest = server.open_and_use().await;
+    assert_eq!(server.ping(&newest).await, 200);
     assert_eq!(server.ping(&kept).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_half_open_silent_streams_do_not_keep_newcomers_out_for_ever() {
+async fn ten_thousand_half_open_silent_streams_do_not_block_new_clients_forever() {
     let server = TestServer::new(SessionGuardLayer::new());
     let mut streams = Vec::new();
     for _ in 0..10_000 {
@@ -258,15 +259,15 @@ async fn ten_thousand_half_open_silent_streams_do_not_keep_newcomers_out_for_eve
         server.inner.clear();
     }
     assert_eq!(server.ask(post(None, INITIALIZE)).await.status, 503);
-    // At once, not sweep by sweep.
+    // Advance in one step, so that no sweep runs in between.
     advance(DAY + 30 * MINUTE).await;
-    let newcomer = server.open_and_use().await;
-    assert_eq!(server.ping(&newcomer).await, 200);
+    let newest = server.open_and_use().await;
+    assert_eq!(server.ping(&newest).await, 200);
     assert_eq!(next(&mut streams.remove(0).into_body()).await, None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_sessions_make_room_for_as_many_newcomers_at_once() {
+async fn expired_sessions_make_room_for_as_many_openings_at_once() {
     let guard = SessionGuardLayer::builder().max_sessions(2_000);
     let server = TestServer::build(guard);
     for _ in 0..2_000 {

@@ -1,4 +1,5 @@
-//! `initialize` answered by an event stream: provisional until the response has passed.
+//! `initialize` answered by an event stream: the session is provisional until the response has
+//! passed.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::support::{INITIALIZE, INITIALIZED, body_of, next, post, respond, session_id};
-use super::{ERROR, RESULT, one_place, streaming};
+use super::{ERROR, RESULT, limit_of_one, streaming};
 
 #[tokio::test]
 async fn an_event_stream_opens_a_session_once_the_response_has_passed() {
@@ -53,7 +54,7 @@ async fn an_event_stream_opens_a_session_once_the_response_has_passed() {
 #[tokio::test]
 async fn an_event_stream_of_declared_length_may_still_end_early() {
     let text = format!("data: {ERROR}\n\n: bye\n\n");
-    let server = one_place(move || {
+    let server = limit_of_one(move || {
         let mut response = respond(
             200,
             "text/event-stream",
@@ -111,7 +112,7 @@ async fn a_provisional_session_ends_after_sixty_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_says_initialized_has_got_the_result_on_a_resumed_stream() {
+async fn an_initialized_notification_confirms_a_session_whose_result_came_on_a_resumed_stream() {
     let (server, inner) = streaming();
     let opened = server.send(post(None, INITIALIZE)).await;
     let id = session_id(opened.headers()).to_owned();
@@ -125,10 +126,10 @@ async fn a_client_that_says_initialized_has_got_the_result_on_a_resumed_stream()
 }
 
 #[tokio::test]
-async fn an_event_stream_that_opens_a_session_promises_no_length_and_is_over_with_its_last_byte() {
+async fn an_event_stream_that_opens_a_session_declares_no_length_and_ends_with_its_last_byte() {
     let text = format!("data: {RESULT}\n\n");
     let stream = text.clone();
-    let server = one_place(move || respond(200, "text/event-stream", stream.clone()));
+    let server = limit_of_one(move || respond(200, "text/event-stream", stream.clone()));
     let mut body = server.send(post(None, INITIALIZE)).await.into_body();
     assert_eq!(body.size_hint().exact(), None);
     assert_eq!(next(&mut body).await.unwrap(), text);

@@ -1,4 +1,4 @@
-//! Session ids: the guard's generator, and ids of the inner service's own.
+//! Session ids: the guard's generator, and the inner service's own ids.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,11 +8,11 @@ use http::{Method, Request};
 use mcp_session_guard::{Refusal, RefusalReason, SessionGuardLayer};
 
 use super::support::{INITIALIZE, PING, TestServer, answer_with, bodiless, post, respond};
-use super::{ERROR, RESULT, one_place};
+use super::{ERROR, RESULT, limit_of_one};
 
 #[tokio::test]
-async fn an_id_of_the_inner_services_own_is_stripped_from_answers_that_open_nothing() {
-    let server = one_place(|| {
+async fn the_inner_services_own_id_is_removed_from_answers_that_open_no_session() {
+    let server = limit_of_one(|| {
         answer_with(
             "mcp-session-id: inner",
             respond(400, "application/json", ERROR),
@@ -24,7 +24,7 @@ async fn an_id_of_the_inner_services_own_is_stripped_from_answers_that_open_noth
 }
 
 #[tokio::test]
-async fn an_inner_id_that_comes_twice_and_equal_counts_once() {
+async fn an_inner_id_sent_twice_counts_once() {
     for values in [&["own", "own"][..], &["own, own"], &["own,own", "own,own"]] {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let log = seen.clone();
@@ -47,7 +47,7 @@ async fn an_inner_id_that_comes_twice_and_equal_counts_once() {
 }
 
 #[tokio::test]
-async fn an_inner_service_keeps_its_own_id_and_nobody_outside_sees_it() {
+async fn an_inner_service_keeps_its_own_id_and_no_client_sees_it() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let recorded = seen.clone();
     let handler = async move |request: Request<Body>| {
@@ -83,7 +83,7 @@ async fn an_inner_service_keeps_its_own_id_and_nobody_outside_sees_it() {
 }
 
 #[tokio::test]
-async fn a_generator_that_repeats_itself_never_hands_over_a_session() {
+async fn a_generator_that_repeats_an_id_never_gives_away_a_session() {
     let guard = SessionGuardLayer::builder().id_generator(|| "same".to_owned());
     let server = TestServer::build(guard);
     let id = server.open_and_use().await;
@@ -97,7 +97,7 @@ async fn a_generator_that_repeats_itself_never_hands_over_a_session() {
 }
 
 #[tokio::test]
-async fn a_generator_that_fails_later_is_503_and_frees_the_place() {
+async fn a_generator_that_fails_after_the_build_is_503_and_frees_the_slot() {
     let fails = Arc::new(AtomicBool::new(false));
     let chosen = fails.clone();
     let generator = move || match chosen.load(Ordering::SeqCst) {

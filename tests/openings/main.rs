@@ -1,4 +1,4 @@
-//! `initialize`: what opens a session, what does not, and that nothing is left behind.
+//! `initialize`: the answers that open a session, the session limit, ids and warnings.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -21,13 +21,14 @@ use support::{TestServer, empty, feed, respond};
 const RESULT: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"x","version":"1"}}}"#;
 const ERROR: &str = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32602,"message":"no"}}"#;
 
-/// A guard with room for one session, around an inner service that answers everything the same.
-fn one_place(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> TestServer {
+/// A guard with a limit of one session, around an inner service with one fixed answer.
+fn limit_of_one(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> TestServer {
     let guard = SessionGuardLayer::builder().max_sessions(1);
     TestServer::around(guard.build().unwrap(), async move || answer())
 }
 
-/// An inner service that answers `initialize` with the event stream that the test feeds.
+/// A guard around an inner service that answers `initialize` with the event stream that the test
+/// feeds.
 fn streaming() -> (TestServer, mpsc::UnboundedSender<&'static str>) {
     let (sender, body) = feed();
     let body = Arc::new(Mutex::new(Some(body)));

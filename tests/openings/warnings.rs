@@ -1,4 +1,4 @@
-//! Answers in JSON that open no session, in the log.
+//! Log lines about JSON answers that open no session.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::sleep;
 use tracing::instrument::WithSubscriber;
 
 use super::support::{INITIALIZE, Log, post, respond};
-use super::{ERROR, RESULT, one_place};
+use super::{ERROR, RESULT, limit_of_one};
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_json_that_opens_no_session_is_a_warning_once_a_minute_that_says_why() {
+async fn a_json_answer_that_opens_no_session_is_logged_once_a_minute_with_the_cause() {
     for (status, content_type, body, why) in [
         (200, "application/json", "", "its body is empty"),
         (200, "application/json", "<html>", "its body is not JSON"),
@@ -40,7 +40,7 @@ async fn an_answer_in_json_that_opens_no_session_is_a_warning_once_a_minute_that
     ] {
         let log = Log::default();
         let run = async {
-            let server = one_place(move || respond(status, content_type, body));
+            let server = limit_of_one(move || respond(status, content_type, body));
             for _ in 0..3 {
                 let passed = server.ask(post(None, INITIALIZE)).await;
                 assert_eq!((passed.status.as_u16(), passed.text()), (status, body));
@@ -63,7 +63,7 @@ async fn an_answer_in_json_that_opens_no_session_is_a_warning_once_a_minute_that
 }
 
 #[tokio::test]
-async fn a_session_an_error_and_an_answer_that_is_no_json_are_no_warning() {
+async fn an_opened_session_an_error_and_a_non_json_answer_log_no_warning() {
     for (status, content_type, body) in [
         (200, "application/json", RESULT),
         (200, "application/json", ERROR),
@@ -77,7 +77,7 @@ async fn a_session_an_error_and_an_answer_that_is_no_json_are_no_warning() {
     ] {
         let log = Log::default();
         let run = async {
-            let server = one_place(move || respond(status, content_type, body));
+            let server = limit_of_one(move || respond(status, content_type, body));
             server.ask(post(None, INITIALIZE)).await
         };
         run.with_subscriber(log.subscriber()).await;

@@ -1,4 +1,4 @@
-//! Clients, good and bad, and what they do.
+//! Correct and faulty clients, and their actions.
 
 use std::sync::{Arc, TryLockError};
 use std::thread::sleep;
@@ -8,70 +8,70 @@ use mcp_session_guard::Owner;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::requests::{Known, bare, call, initialize, initialize_body, post};
+use super::requests::{KnownSession, bare, call, initialize, initialize_body, post};
 use super::support::Answer;
 use super::support::client::Client;
 use super::support::rng::Rng;
 use super::support::tally::SENT;
-use super::{OWNERS, PATIENCE, PLACES, Place};
+use super::{Endpoint, MAX_SESSIONS, OWNERS, PATIENCE};
 
-/// Something that clients do, and how often.
-type Deed = (usize, &'static str, fn(&mut User));
+/// The weight of an action, its name in the table, and the action.
+type Action = (usize, &'static str, fn(&mut User));
 
-const DEEDS: [Deed; 19] = [
+const ACTIONS: [Action; 19] = [
     (12, "initialize", User::open),
     (40, "call", User::call),
     (6, "DELETE", User::delete),
     (4, "abandoned", User::abandon),
-    (6, "initialize, refused by the inner", User::open_in_vain),
-    (6, "initialize, left", User::leave_opening),
+    (6, "initialize, inner refusal", User::open_refused),
+    (6, "initialize, client left", User::leave_opening),
     (4, "initialize in a session", User::open_again),
-    (4, "call, left", User::leave_call),
-    (4, "call, stream left", User::leave_stream),
+    (4, "call, client left", User::leave_call),
+    (4, "stream, client left", User::leave_stream),
     (3, "call, never read", User::never_read),
     (2, "call, read slowly", User::read_slowly),
     (2, "call that ends its session", User::end_by_handler),
-    (2, "call that the inner forgot", User::lose),
+    (2, "call, inner session lost", User::lose),
     (6, "GET", User::listen),
-    (4, "another's session", User::intrude),
+    (4, "session of another owner", User::intrude),
     (6, "malformed", User::malform),
     (2, "half a body", User::send_half),
     (1, "flood", User::flood),
     (2, "end_owner", User::end_owner),
 ];
 
-/// A client, with the sessions that it has opened and not ended.
+/// A client and the sessions that it has opened and not ended.
 pub(crate) struct User {
-    place: Arc<Place>,
+    endpoint: Arc<Endpoint>,
     rng: Rng,
-    /// The connection that good requests share.
+    /// The connection that well-formed requests share.
     line: Option<Client>,
-    sessions: Vec<Known>,
-    pub(crate) deed: &'static str,
+    sessions: Vec<KnownSession>,
+    pub(crate) action: &'static str,
 }
 
 impl User {
-    pub(crate) fn new(place: &Arc<Place>, seed: u64) -> Self {
+    pub(crate) fn new(endpoint: &Arc<Endpoint>, seed: u64) -> Self {
         Self {
-            place: place.clone(),
+            endpoint: endpoint.clone(),
             rng: Rng(seed),
             line: None,
             sessions: Vec::new(),
-            deed: "",
+            action: "",
         }
     }
 
-    pub(crate) fn live(mut self, until: Instant) {
-        let all = DEEDS.iter().map(|(often, ..)| often).sum();
+    pub(crate) fn run(mut self, until: Instant) {
+        let all = ACTIONS.iter().map(|(often, ..)| often).sum();
         while Instant::now() < until {
-            let mut thrown = self.rng.below(all);
-            for (often, name, deed) in DEEDS {
-                if thrown < often {
-                    self.deed = name;
-                    deed(&mut self);
+            let mut drawn = self.rng.below(all);
+            for (often, name, action) in ACTIONS {
+                if drawn < often {
+                    self.action = name;
+                    action(&mut self);
                     break;
                 }
-                thrown -= often;
+                drawn -= often;
             }
         }
     }
@@ -84,31 +84,35 @@ impl User {
         }
     }
 
-    pub(crate) fn try_open(&mut self, mode: &str, owner: Option<&'static str>) -> Option<Known> {
+    pub(crate) fn try_open(
+        &mut self,
+        mode: &str,
+        owner: Option<&'static str>,
+    ) -> Option<KnownSession> {
         let answer = self.ask(&initialize(mode, owner));
         self.opened(&answer, owner)
     }
 
-    fn opened(&self, answer: &Answer, owner: Option<&'static str>) -> Option<Known> {
+    fn opened(&self, answer: &Answer, owner: Option<&'static str>) -> Option<KnownSession> {
         if answer.status == 503 {
             assert_eq!(answer.headers["retry-after"], "5");
             return None;
         }
         self.expect(answer, &[200]);
         let id = answer.headers.get("mcp-session-id")?.to_str().unwrap();
-        Some(Known {
+        Some(KnownSession {
             id: id.to_owned(),
             owner,
         })
     }
 
-    fn open_in_vain(&mut self) {
+    fn open_refused(&mut self) {
         let mode = self.rng.pick(&["refused", "error", "error events"]);
         let owner = self.owner();
         let answer = self.ask(&initialize(mode, owner));
         self.expect(&answer, &[200, 422, 503]);
         if answer.status != 503 {
-            // By an event stream the id has gone out before, and is no good.
+            // An event stream carries the id in its head, before the error makes the id unknown.
             assert_eq!(
                 answer.headers.contains_key("mcp-session-id"),
                 mode == "error events"
@@ -140,7 +144,7 @@ impl User {
         self.call_in(&session, mode);
     }
 
-    fn call_in(&mut self, session: &Known, mode: &str) {
+    fn call_in(&mut self, session: &KnownSession, mode: &str) {
         let answer = self.ask(&call(session, mode));
         self.expect(&answer, &[200, 404]);
         let message = last_message(&answer);
@@ -202,7 +206,7 @@ impl User {
         }
     }
 
-    /// Takes every event, late, and misses none.
+    /// Reads every event late and misses none.
     fn read_slowly(&mut self) {
         let Some(session) = self.session() else {
             return;
@@ -240,7 +244,7 @@ impl User {
         }
     }
 
-    /// Reads the head and a few events. Whether there may be more.
+    /// Reads the head and a few events. Returns whether the stream is still open.
     fn read_some(&mut self, client: &mut Client) -> bool {
         let answer = client.answer();
         self.expect(&answer, &[200, 404]);
@@ -255,7 +259,7 @@ impl User {
         };
         let owners = OWNERS.iter().map(|owner| Some(*owner)).chain([None]);
         let others: Vec<_> = owners.filter(|owner| *owner != session.owner).collect();
-        let stranger = Known {
+        let stranger = KnownSession {
             owner: self.rng.pick(&others),
             ..session
         };
@@ -291,16 +295,17 @@ impl User {
         self.answered(&answer);
     }
 
-    /// As many as there are places, at once: waiting ones that leave, or ones that are abandoned.
+    /// Sends as many openings at once as the session limit. They either wait and leave, or open
+    /// sessions and abandon them.
     fn flood(&mut self) {
-        let place = self.place.clone();
-        let _one = match place.flood.try_lock() {
+        let endpoint = self.endpoint.clone();
+        let _one = match endpoint.flood.try_lock() {
             Ok(one) => one,
             Err(TryLockError::WouldBlock) => return,
             Err(TryLockError::Poisoned(error)) => panic!("{error}"),
         };
         let mode = self.rng.pick(&["never", "json", "own json"]);
-        let flood: Vec<_> = (0..PLACES)
+        let flood: Vec<_> = (0..MAX_SESSIONS)
             .map(|_| self.begin(&initialize(mode, None)))
             .collect();
         if mode == "never" {
@@ -317,15 +322,15 @@ impl User {
 
     fn end_owner(&mut self) {
         if let Some(owner) = self.owner() {
-            self.place.sessions.end_owner(&Owner::new(owner));
+            self.endpoint.sessions.end_owner(&Owner::new(owner));
         } else if let Some(session) = self.take_session() {
-            self.place.sessions.end(&session.id);
+            self.endpoint.sessions.end(&session.id);
             self.is_unknown(&session);
         }
     }
 
-    /// Once it has ended nothing brings it back.
-    fn is_unknown(&mut self, session: &Known) {
+    /// Checks that the session is unknown after its end.
+    fn is_unknown(&mut self, session: &KnownSession) {
         let answer = self.ask(&call(session, "json"));
         self.expect(&answer, &[404]);
         self.sessions.retain(|known| known.id != session.id);
@@ -336,20 +341,20 @@ impl User {
         (self.rng.below(2) == 0).then_some(owner)
     }
 
-    fn session(&mut self) -> Option<Known> {
+    fn session(&mut self) -> Option<KnownSession> {
         (!self.sessions.is_empty()).then(|| self.rng.pick(&self.sessions))
     }
 
-    fn take_session(&mut self) -> Option<Known> {
+    fn take_session(&mut self) -> Option<KnownSession> {
         let session = self.session()?;
         self.sessions.retain(|known| known.id != session.id);
         Some(session)
     }
 
-    /// Sends a request on the connection that good requests share.
+    /// Sends a request on the connection that well-formed requests share.
     pub(crate) fn ask(&mut self, request: &[u8]) -> Answer {
         let mut line = self.line.take().unwrap_or_else(|| self.connect());
-        self.place.tally.count(self.deed, SENT);
+        self.endpoint.tally.count(self.action, SENT);
         line.send(request);
         let answer = line.whole_answer();
         self.answered(&answer);
@@ -359,15 +364,15 @@ impl User {
         answer
     }
 
-    /// Sends a request on a connection of its own.
+    /// Sends a request on a separate connection.
     fn begin(&self, request: &[u8]) -> Client {
         let client = self.connect();
-        self.place.tally.count(self.deed, SENT);
+        self.endpoint.tally.count(self.action, SENT);
         client.send(request);
         client
     }
 
-    /// Sends a request and hangs up, at once or a little later.
+    /// Sends a request and hangs up at once or a little later.
     fn leave(&mut self, request: &[u8]) {
         let client = self.begin(request);
         sleep(Duration::from_millis(self.rng.below(20) as u64));
@@ -376,27 +381,27 @@ impl User {
     }
 
     pub(crate) fn connect(&self) -> Client {
-        Client::connect(self.place.address, PATIENCE)
+        Client::connect(self.endpoint.address, PATIENCE)
     }
 
     fn left(&self) {
-        self.place.tally.count(self.deed, "left");
+        self.endpoint.tally.count(self.action, "left");
     }
 
     fn answered(&self, answer: &Answer) {
         let has_ended = last_message(answer)["error"]["message"] == "Session ended";
         let ended = if has_ended { " ended" } else { "" };
         let outcome = format!("{}{ended}", answer.status.as_u16());
-        self.place.tally.count(self.deed, &outcome);
+        self.endpoint.tally.count(self.action, &outcome);
     }
 
     fn expect(&self, answer: &Answer, statuses: &[u16]) {
         let is_expected = statuses.contains(&answer.status.as_u16());
-        assert!(is_expected, "{}: {statuses:?}, not {answer:?}", self.deed);
+        assert!(is_expected, "{}: {statuses:?}, not {answer:?}", self.action);
     }
 }
 
-/// The body of an answer, or the last message of its event stream; null if there is none.
+/// The body of an answer, or the last message of its event stream. Null if there is none.
 fn last_message(answer: &Answer) -> Value {
     let body = answer.text();
     let last = body.rsplit("data: ").next().unwrap_or(body);

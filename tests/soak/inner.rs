@@ -1,4 +1,4 @@
-//! An inner service that does what `params.mode` says.
+//! The inner service of the soak. `params.mode` selects its behaviour.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -17,7 +17,7 @@ use tokio_stream::wrappers::IntervalStream;
 
 use super::support::{event_stream, initialize_result, json_response, silent_stream, with_own_id};
 
-/// An inner service that does what `params.mode` says, with sessions of its own on demand.
+/// An inner service whose behaviour `params.mode` selects. Some modes open an inner session.
 #[derive(Clone, Default)]
 pub(crate) struct Inner {
     pub(crate) own: Arc<Mutex<HashSet<String>>>,
@@ -31,7 +31,8 @@ impl Inner {
         id
     }
 
-    /// Whether it knows the own session that the headers name, if they do.
+    /// Returns whether the inner session that the headers name is known. Without an id it returns
+    /// true.
     fn knows(&self, headers: &HeaderMap) -> bool {
         own_id(headers).is_none_or(|id| self.own.lock().unwrap().contains(id))
     }

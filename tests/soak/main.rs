@@ -1,10 +1,10 @@
-//! A soak: good and bad clients, all at once over loopback sockets, until the time is up. Then
-//! everything must be as it was at the start: sessions, places, tasks, open files, the inner
-//! service's own sessions. Nothing that was sent whole may have gone unanswered.
+//! A soak: correct and faulty clients act at once over loopback sockets until the time is up. Then
+//! sessions, slots, tasks, open files and inner sessions must be as at the start, and every request
+//! that was sent whole must have an answer.
 //!
-//! Three seconds unless `SOAK_SECONDS` says otherwise; the long form prints its table with
-//! `SOAK_SECONDS=600 cargo test --package mcp-session-guard --test soak -- --nocapture`.
-//! `SOAK_SEED` repeats the choices of a run, which prints its seed first.
+//! It takes three seconds, or `SOAK_SECONDS`. The long form prints its table with `SOAK_SECONDS=600
+//! cargo test --package mcp-session-guard --test soak -- --nocapture`. A run prints its seed first.
+//! `SOAK_SEED` repeats the choices of that run.
 
 mod clients;
 mod inner;
@@ -35,65 +35,66 @@ use support::memory::{Memory, open_files};
 use support::owned;
 use support::tally::Tally;
 
-/// How many clients there are at once.
+/// The number of concurrent clients.
 const USERS: u64 = 12;
 const OWNERS: [&str; 4] = ["alice", "bob", "carol", "dave"];
-/// The guard's limits, small enough to be met all the time.
-const PLACES: usize = 40;
+/// The guard's limits, small enough to be reached all the time.
+const MAX_SESSIONS: usize = 40;
 const PER_OWNER: usize = 5;
 const EXPIRY: Duration = Duration::from_secs(1);
-const LATE: Duration = Duration::from_millis(300);
-/// How long anything may take on a busy machine before it is taken for lost.
+const BODY_TIMEOUT: Duration = Duration::from_millis(300);
+/// The longest wait on a busy machine. Anything slower counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
-fn after_a_soak_everything_is_as_at_the_start() {
+fn after_a_soak_all_resources_are_as_at_the_start() {
     let time = Duration::from_secs(setting("SOAK_SECONDS").unwrap_or(3));
-    // Any number will do; hashing has one that is new in every run.
+    // Any number will do. `RandomState` has a new one in every run.
     let seed = setting("SOAK_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("SOAK_SEED={seed} SOAK_SECONDS={}", time.as_secs());
 
     let runtime = Runtime::new().unwrap();
-    let place = Arc::new(Place::serve(&runtime));
-    let start = Holdings::of(&place, &runtime);
+    let endpoint = Arc::new(Endpoint::serve(&runtime));
+    let start = Resources::of(&endpoint, &runtime);
     assert_eq!((start.sessions, start.inner_sessions), (0, 0));
 
     let until = Instant::now() + time;
     let users: Vec<_> = (0..USERS)
         .map(|number| {
-            let user = User::new(&place, seed.wrapping_add(number));
-            thread::spawn(move || user.live(until))
+            let user = User::new(&endpoint, seed.wrapping_add(number));
+            thread::spawn(move || user.run(until))
         })
         .collect();
     sleep(time / 4);
     let memory = Memory::settled();
     let lived: Vec<_> = users.into_iter().map(thread::JoinHandle::join).collect();
-    place.tally.print();
+    endpoint.tally.print();
     memory.print();
     for user in lived {
-        user.expect("a client went on to the end");
+        user.expect("no client panics");
     }
-    place.tally.assert_none_is_lost();
-    within(PATIENCE, "all is as at the start", || {
-        Holdings::of(&place, &runtime) == start
+    endpoint.tally.assert_none_is_lost();
+    within(PATIENCE, "all resources are as at the start", || {
+        Resources::of(&endpoint, &runtime) == start
     });
 
-    take_every_place(&place);
-    within(PATIENCE, "all is as at the start", || {
-        Holdings::of(&place, &runtime) == start
+    fill_every_slot(&endpoint);
+    within(PATIENCE, "all resources are as at the start", || {
+        Resources::of(&endpoint, &runtime) == start
     });
-    memory.assert_kept_over(time);
+    memory.assert_stable_over(time);
 }
 
-/// Fills the guard with sessions in use: there are as many places as at the start, not one more.
-fn take_every_place(place: &Arc<Place>) {
-    let mut user = User::new(place, 0);
-    user.deed = "at the end";
+/// Fills the guard with sessions in use. Exactly as many fit as at the start.
+fn fill_every_slot(endpoint: &Arc<Endpoint>) {
+    let mut user = User::new(endpoint, 0);
+    user.action = "at the end";
     let mut streams = Vec::new();
     let until = Instant::now() + PATIENCE;
-    while streams.len() < PLACES {
-        assert!(Instant::now() < until, "only {} places", streams.len());
-        // Taken up at once and then held by a stream; on a slow day one may expire before.
+    while streams.len() < MAX_SESSIONS {
+        assert!(Instant::now() < until, "only {} slots", streams.len());
+        // The session is used at once and then kept by a stream. On a slow machine it may expire
+        // before.
         let Some(session) = user.try_open("json", None) else {
             continue;
         };
@@ -105,7 +106,7 @@ fn take_every_place(place: &Arc<Place>) {
             }
         }
     }
-    assert_eq!(place.sessions.len(), PLACES);
+    assert_eq!(endpoint.sessions.len(), MAX_SESSIONS);
     let full = user.ask(&initialize("json", None));
     assert_eq!(
         (full.status.as_u16(), full.json()["id"].as_u64()),
@@ -113,21 +114,21 @@ fn take_every_place(place: &Arc<Place>) {
     );
 }
 
-/// What must not grow.
+/// The resources that must not grow.
 #[derive(Debug, Eq, PartialEq)]
-struct Holdings {
+struct Resources {
     sessions: usize,
     inner_sessions: usize,
     tasks: usize,
-    /// Where the system tells.
+    /// `None` if the system does not report it.
     files: Option<usize>,
 }
 
-impl Holdings {
-    fn of(place: &Place, runtime: &Runtime) -> Self {
+impl Resources {
+    fn of(endpoint: &Endpoint, runtime: &Runtime) -> Self {
         Self {
-            sessions: place.sessions.len(),
-            inner_sessions: place.inner.own.lock().unwrap().len(),
+            sessions: endpoint.sessions.len(),
+            inner_sessions: endpoint.inner.own.lock().unwrap().len(),
             tasks: runtime.metrics().num_alive_tasks(),
             files: open_files(),
         }
@@ -139,29 +140,29 @@ fn setting(name: &str) -> Option<u64> {
     Some(
         value
             .parse()
-            .unwrap_or_else(|_| panic!("{name} is no number: {value}")),
+            .unwrap_or_else(|_| panic!("{name} is not a number: {value}")),
     )
 }
 
-/// A guarded endpoint on a port of its own.
-struct Place {
+/// A guarded endpoint on its own port.
+struct Endpoint {
     address: SocketAddr,
     sessions: Sessions,
     inner: Inner,
     tally: Tally,
-    /// Whoever floods: two at once would need too many sockets.
+    /// Held by the client that floods, because two floods at once would need too many sockets.
     flood: Mutex<()>,
 }
 
-impl Place {
+impl Endpoint {
     fn serve(runtime: &Runtime) -> Self {
         let guard = owned(SessionGuardLayer::builder())
-            .max_sessions(PLACES)
+            .max_sessions(MAX_SESSIONS)
             .max_sessions_per_owner(PER_OWNER)
             .idle_timeout(EXPIRY)
             .never_used_timeout(EXPIRY)
-            .body_progress_timeout(LATE)
-            .body_timeout(LATE)
+            .body_progress_timeout(BODY_TIMEOUT)
+            .body_timeout(BODY_TIMEOUT)
             .end_inner_sessions()
             .build()
             .unwrap();

@@ -1,10 +1,10 @@
-//! Requests as bytes.
+//! Requests of the soak, as bytes.
 
 use serde_json::json;
 
-/// A session as its client knows it.
+/// A session as a client knows it.
 #[derive(Clone)]
-pub(crate) struct Known {
+pub(crate) struct KnownSession {
     pub(crate) id: String,
     pub(crate) owner: Option<&'static str>,
 }
@@ -18,7 +18,7 @@ pub(crate) fn initialize_body(mode: &str) -> String {
     json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).to_string()
 }
 
-pub(crate) fn call(session: &Known, mode: &str) -> Vec<u8> {
+pub(crate) fn call(session: &KnownSession, mode: &str) -> Vec<u8> {
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "call", "params": {"mode": mode}});
     post(Some(&session.id), session.owner, &call.to_string())
 }
@@ -32,7 +32,7 @@ pub(crate) fn post(session: Option<&str>, owner: Option<&str>, body: &str) -> Ve
 }
 
 /// A request without a body.
-pub(crate) fn bare(method: &str, session: &Known) -> Vec<u8> {
+pub(crate) fn bare(method: &str, session: &KnownSession) -> Vec<u8> {
     [
         head(method, Some(&session.id), session.owner),
         "\r\n".to_owned(),

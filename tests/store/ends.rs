@@ -1,4 +1,4 @@
-//! What one node ends is over on every node.
+//! A session that one node ends is ended on every node.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::support::{TestServer, UNKNOWN, bodiless, is_over};
 use super::{named, node, ping, settle, stream_of};
 
 #[tokio::test(start_paused = true)]
-async fn what_one_node_ends_is_over_on_the_others_at_once() {
+async fn a_session_that_one_node_ends_is_ended_on_the_others_at_once() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -35,7 +35,7 @@ async fn what_one_node_ends_is_over_on_the_others_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_is_not_heard_of_is_known_after_the_lease() {
+async fn an_end_that_a_node_misses_is_known_after_the_lease() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -45,15 +45,19 @@ async fn an_end_that_is_not_heard_of_is_known_after_the_lease() {
     assert_eq!(b.ask(bodiless(Method::DELETE, Some(&id))).await.status, 204);
     assert_eq!(ping(&b, &id).await, 404);
 
-    assert_eq!(ping(&a, &id).await, 200, "it can not have heard");
+    assert_eq!(
+        ping(&a, &id).await,
+        200,
+        "this node cannot know of the end yet"
+    );
     sleep(LEASE + Duration::from_millis(1)).await;
     let calls = store.calls();
     assert_eq!(join_all((0..9).map(|_| ping(&a, &id))).await, [404; 9]);
-    assert_eq!(store.calls(), calls + 1, "one check for all");
+    assert_eq!(store.calls(), calls + 1, "all requests share one check");
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_news_each_session_is_checked_once_a_lease() {
+async fn without_a_subscription_each_session_is_checked_once_per_lease() {
     let store = MemoryStore::new();
     let a = node(&store);
     let ids = [a.open_and_use().await, a.open_and_use().await];
@@ -66,18 +70,18 @@ async fn without_news_each_session_is_checked_once_a_lease() {
         }
         sleep(SECOND).await;
     }
-    // Beside them the stream of ends is asked for again.
+    // The node also tries to subscribe again, which adds calls.
     let checks = store.calls() - calls;
     assert!((2..=4).contains(&checks), "{checks}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_comes_back_begins_a_new_epoch() {
+async fn after_a_restored_subscription_every_session_is_checked_again() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let [gone, good] = [a.open_and_use().await, a.open_and_use().await];
     sleep(LEASE).await;
-    // The stream breaks and comes back within the lease; in between a session ends.
+    // The subscription breaks and is restored within the lease. A session ends in between.
     store.set_fault(Fault::Down);
     store.set_fault(Fault::None);
     assert_eq!(
@@ -92,7 +96,7 @@ async fn a_stream_that_comes_back_begins_a_new_epoch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_the_store_does_not_hear_is_503_and_over_here() {
+async fn a_delete_that_does_not_reach_the_store_is_503_and_ends_the_session_on_this_node() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -106,7 +110,7 @@ async fn a_delete_that_the_store_does_not_hear_is_503_and_over_here() {
     assert_eq!(
         ping(&a, &id).await,
         404,
-        "it does not come back while the store is told"
+        "the session does not come back while the removal is repeated"
     );
     sleep(LEASE * 2).await;
     assert!(store.is_empty());
@@ -114,11 +118,11 @@ async fn a_delete_that_the_store_does_not_hear_is_503_and_over_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_both_nodes_load_and_end_at_once_is_over() {
+async fn a_session_that_one_node_loads_while_another_ends_it_is_ended() {
     for round in 0..40 {
         let store = MemoryStore::new();
         let [a, b] = [node(&store), node(&store)];
-        // Whoever has asked nothing yet does not listen either.
+        // A node subscribes at its first store call, so this call subscribes `b`.
         assert_eq!(ping(&b, UNKNOWN).await, 404);
         settle().await;
         let id = a.open_and_use().await;
@@ -137,7 +141,7 @@ async fn a_session_that_both_nodes_load_and_end_at_once_is_over() {
     }
 }
 
-/// How many seconds pass until a stream is over.
+/// The seconds until a stream ends.
 async fn seconds_until_over(stream: &mut Body) -> u64 {
     let began = Instant::now();
     while !is_over(stream) && began.elapsed() < SECOND * 2000 {
@@ -147,7 +151,7 @@ async fn seconds_until_over(stream: &mut Body) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_though_the_end_came_while_nobody_could_be_told() {
+async fn a_stream_ends_although_its_session_ended_while_the_subscription_was_down() {
     for idle in [SECOND * 30 * 60, SECOND * 24 * 60 * 60] {
         let store = MemoryStore::new();
         let [a, b] =
@@ -164,9 +168,9 @@ async fn a_stream_ends_though_the_end_came_while_nobody_could_be_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_that_fail_hold_up_no_others() {
+async fn failed_removals_do_not_delay_others() {
     let store = MemoryStore::new();
-    // As a cluster of which one part is down.
+    // Like a cluster with one part down.
     fn is_lost(key: &SessionKey) -> bool {
         key.id().as_bytes()[0].is_multiple_of(3)
     }
@@ -186,7 +190,7 @@ async fn ends_that_fail_hold_up_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_the_store_refuses_is_told_of_once() {
+async fn a_removal_that_the_store_refuses_is_reported_once() {
     let store = MemoryStore::new();
     let a = partly(&store, |call| matches!(call, Call::Remove(_)));
     let id = a.open_and_use().await;

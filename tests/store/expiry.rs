@@ -1,4 +1,4 @@
-//! How long a session is good in the store and on the nodes that know it.
+//! The expiry of sessions in the store and on the nodes that know them.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,12 +13,13 @@ use super::support::{INITIALIZE, PING, TestServer, is_over, post};
 use super::{builder, node, ping, stream_of};
 
 #[tokio::test(start_paused = true)]
-async fn a_session_is_as_old_as_it_is_wherever_it_goes_on() {
+async fn a_session_keeps_its_age_on_every_node() {
     let store = MemoryStore::new();
     let id = node(&store).open_and_use().await;
     let key = SessionKey::new("", &*id);
     let value = store.load(&key).await.unwrap().unwrap();
-    // The clock of the world does not stand still for a test: it opened an hour ago.
+    // The paused clock of the test does not stop wall time, so the test moves the opening back by
+    // an hour.
     let mut record: Value = serde_json::from_slice(&value).unwrap();
     record["opened"] = (record["opened"].as_u64().unwrap() - 3_600_000).into();
     store.overwrite(record.to_string().as_bytes());
@@ -34,7 +35,7 @@ async fn a_session_is_as_old_as_it_is_wherever_it_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_in_use_is_refreshed_once_in_a_tenth_of_the_idle_timeout() {
+async fn a_session_in_use_is_refreshed_once_per_tenth_of_the_idle_timeout() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -44,14 +45,14 @@ async fn a_session_in_use_is_refreshed_once_in_a_tenth_of_the_idle_timeout() {
         assert_eq!(ping(&a, &id).await, 200);
         sleep(SECOND * 12).await;
     }
-    // An hour: a refresh each three minutes.
+    // An hour with a refresh every three minutes.
     let refreshes = store.calls() - calls;
     assert!((15..=21).contains(&refreshes), "{refreshes}");
     assert_eq!(ping(&b, &id).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_stream_keeps_a_session_good_on_every_node() {
+async fn an_open_stream_keeps_a_session_alive_on_every_node() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -74,10 +75,10 @@ async fn a_session_that_is_idle_everywhere_expires_everywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_one_node_has_not_heard_of_for_long_lives_where_it_is_used() {
+async fn a_session_released_by_its_opener_lives_on_the_node_that_uses_it() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
-    // Only its opening was here.
+    // This node only opened the session.
     let id = a.open().await;
     for _ in 0..40 {
         assert_eq!(ping(&b, &id).await, 200);
@@ -98,10 +99,11 @@ async fn a_session_that_was_never_used_expires_in_the_store_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_used_in_the_last_moment_is_not_lost() {
+async fn a_session_used_just_before_it_expires_is_not_lost() {
     let store = MemoryStore::new();
     let a = node(&store);
-    // Whatever looks after sessions looks now and then since the first one opened.
+    // The background task starts with the first session, so its sweeps do not fall on the expiry
+    // below.
     let _first = a.open_and_use().await;
     sleep(SECOND).await;
     let id = a.open().await;
@@ -129,19 +131,22 @@ async fn a_drain_hands_sessions_over() {
     assert_eq!(a.sessions.stats().ended[&EndReason::HandedOver], 1);
     assert_eq!(ping(&b, &id).await, 200);
     let answer = a.ask(post(Some(&id), PING)).await;
-    assert_eq!(answer.status, 503, "it is not over, but this process is");
+    assert_eq!(
+        answer.status, 503,
+        "the session lives on, but this process has drained"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_that_is_gone_leaves_its_sessions_to_the_next() {
+async fn a_dropped_guard_leaves_its_sessions_to_the_next() {
     let store = MemoryStore::new();
     let ended = Arc::new(Mutex::new(Vec::new()));
-    let told = ended.clone();
+    let reasons = ended.clone();
     let first = TestServer::new(
         builder(&store)
             .hook(move |event: &SessionEvent<'_>| {
                 if let SessionEvent::Ended { reason, .. } = event {
-                    told.lock().unwrap().push(*reason);
+                    reasons.lock().unwrap().push(*reason);
                 }
             })
             .build()

@@ -1,4 +1,4 @@
-//! Sessions in a store around inner services with session ids of their own.
+//! Sessions in a store around inner services with their own session ids.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,8 @@ use super::support::{
 };
 use super::{around, builder, named, ping, settle};
 
-/// An inner service with session ids of its own: it knows those that it has issued.
+/// A guard around an inner service that issues the id `name` and accepts the ids in `known`. Also
+/// returns the ids that it was asked to delete.
 fn with_own_ids(
     guard: SessionGuardBuilder,
     name: &'static str,
@@ -48,7 +49,7 @@ fn with_own_ids(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_gets_its_own_id_wherever_the_session_goes_on() {
+async fn an_inner_service_gets_its_own_id_on_every_node() {
     let store = MemoryStore::new();
     let (a, of_a) = with_own_ids(builder(&store).end_inner_sessions(), "of-a", &["of-a"]);
     let (b, of_b) = with_own_ids(
@@ -58,7 +59,7 @@ async fn an_inner_service_gets_its_own_id_wherever_the_session_goes_on() {
     );
     let id = a.open().await;
     assert_eq!([ping(&a, &id).await, ping(&b, &id).await], [200; 2]);
-    // The administrator ends it on one node: each inner service frees what it has.
+    // An administrator ends the session on one node. Each inner service gets its inner DELETE.
     assert!(b.sessions.end(&id));
     b.sessions.flush().await.unwrap();
     settle().await;
@@ -67,7 +68,7 @@ async fn an_inner_service_gets_its_own_id_wherever_the_session_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_can_not_go_on_ends_the_session_where_it_opened_only() {
+async fn only_the_opener_ends_a_session_everywhere_after_an_inner_404() {
     let store = MemoryStore::new();
     let (a, _) = with_own_ids(builder(&store), "of-a", &["of-a"]);
     let (b, _) = with_own_ids(builder(&store), "of-b", &["of-b"]);
@@ -78,13 +79,13 @@ async fn an_inner_service_that_can_not_go_on_ends_the_session_where_it_opened_on
     assert_eq!(b.sessions.stats().ended[&EndReason::InnerLost], 1);
     settle().await;
     assert_eq!(ping(&a, &id).await, 200);
-    // The inner service of its own node has lost it: over for all.
+    // The opener's inner service has lost the session, so it ends on every node.
     let (restarted, _) = with_own_ids(named(&store, "a"), "new", &["new"]);
     assert_eq!(ping(&restarted, &id).await, 404);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_service_that_nobody_asked_to_tell_hears_of_no_end() {
+async fn without_the_option_an_inner_service_gets_no_inner_delete() {
     let store = MemoryStore::new();
     let (a, of_a) = with_own_ids(builder(&store), "of-a", &["of-a"]);
     let (b, of_b) = with_own_ids(builder(&store), "of-b", &["of-a"]);
@@ -97,7 +98,7 @@ async fn an_inner_service_that_nobody_asked_to_tell_hears_of_no_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handing_over_tells_no_inner_service() {
+async fn a_session_that_is_idle_on_one_node_sends_no_inner_delete() {
     let store = MemoryStore::new();
     let (a, deleted) = with_own_ids(builder(&store).end_inner_sessions(), "of-a", &["of-a"]);
     let id = a.open().await;
@@ -106,14 +107,14 @@ async fn handing_over_tells_no_inner_service() {
     assert_eq!(a.sessions.stats().ended[&EndReason::Idle], 1);
     assert!(
         deleted.lock().unwrap().is_empty(),
-        "another node may have it in use"
+        "another node may still use the session"
     );
 }
 
 const LOST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"lost"}"#;
 
-/// Around an inner service that keeps sessions of its own, takes a second for a DELETE, and does not
-/// know its session any more when it is asked for what is lost.
+/// A guard around an inner service with its own ids. It takes a second for a DELETE, and answers
+/// the method `lost` with 404.
 fn around_own_ids(guard: SessionGuardLayer) -> TestServer {
     let handler = async |request: Request<Body>| {
         let (parts, body) = request.into_parts();
@@ -142,7 +143,7 @@ fn around_own_ids(guard: SessionGuardLayer) -> TestServer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_counts_everywhere_though_the_session_was_lost_here_meanwhile() {
+async fn a_delete_ends_a_session_everywhere_although_an_inner_404_releases_it_meanwhile() {
     let store = MemoryStore::new();
     let [a, b] = ["a", "b"].map(|name| around_own_ids(named(&store, name).build().unwrap()));
     let id = a.open_and_use().await;
@@ -159,7 +160,7 @@ async fn a_delete_counts_everywhere_though_the_session_was_lost_here_meanwhile()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_counts_everywhere_though_a_drain_hands_the_session_over_meanwhile() {
+async fn a_delete_ends_a_session_everywhere_although_a_drain_hands_it_over_meanwhile() {
     let store = MemoryStore::new();
     let guard = |name| named(&store, name).build().unwrap();
     let a = around_own_ids(guard("a"));

@@ -1,4 +1,4 @@
-//! Which requests ask the store for a session, and what it tells.
+//! The requests that look a session up in the store, and the answers of the store.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::support::{INITIALIZE, NOT_FOUND, PING, TestServer, UNKNOWN, by, owned
 use super::{builder, named, node, open_by, ping, ping_by, settle};
 
 #[tokio::test(start_paused = true)]
-async fn a_session_opened_on_one_node_goes_on_on_another() {
+async fn a_session_opened_on_one_node_continues_on_another() {
     let store = MemoryStore::new();
     let [a, b] = ["a", "b"].map(|name| {
         let guard = owned(named(&store, name)).scope("mail");
@@ -34,17 +34,20 @@ async fn a_session_opened_on_one_node_goes_on_on_another() {
     assert_eq!(b.sessions.stats().open, 1);
 
     let answer = b.ask(by("alice", post(Some(&id), INITIALIZE))).await;
-    assert_eq!(answer.status, 400, "it is initialized wherever it is known");
+    assert_eq!(
+        answer.status, 400,
+        "the session is initialized on every node"
+    );
     assert!(answer.text().contains("Server already initialized"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_known_session_is_served_without_asking() {
+async fn a_known_session_is_served_without_a_store_call() {
     let store = MemoryStore::new();
     let a = node(&store);
     let id = a.open_and_use().await;
-    // It is older than the stream of ends, which begins with the first session: checked once, and
-    // refreshed once now that it has been used.
+    // The session is older than the subscription, which begins with the first session. So the node
+    // checks it once, and refreshes it once after its use.
     sleep(MINUTE).await;
     assert_eq!(ping(&a, &id).await, 200);
     let calls = store.calls();
@@ -56,7 +59,7 @@ async fn a_known_session_is_served_without_asking() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_id_is_asked_for_once_by_all_who_send_it() {
+async fn concurrent_requests_for_an_unknown_id_share_one_store_lookup() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -70,7 +73,7 @@ async fn an_unknown_id_is_asked_for_once_by_all_who_send_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_asker_who_leaves_takes_nobody_along() {
+async fn a_client_that_leaves_a_shared_lookup_does_not_cancel_the_others() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -87,14 +90,14 @@ async fn an_asker_who_leaves_takes_nobody_along() {
     };
     let (left, stayed) = futures_util::future::join(leaver, stayer).await;
     assert!(left.is_err());
-    // The one who stays asks for himself, waits in vain for as long, and is told so.
+    // The second client starts its own lookup, which also times out.
     assert_eq!(stayed, 503);
     sleep(SECOND).await;
     assert_eq!(ping(&b, &id).await, 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_that_no_guard_makes_and_modern_messages_are_not_asked_for() {
+async fn malformed_ids_and_modern_messages_are_not_looked_up() {
     let store = MemoryStore::new();
     let a = node(&store);
     a.open().await;
@@ -113,7 +116,7 @@ async fn ids_that_no_guard_makes_and_modern_messages_are_not_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_refused_by_its_head_asks_nothing() {
+async fn a_request_refused_by_its_head_makes_no_store_call() {
     let store = MemoryStore::new();
     let a = node(&store);
     let mut foreign = post(Some(UNKNOWN), PING);
@@ -140,7 +143,7 @@ async fn another_owner_or_scope_finds_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_that_can_not_be_read_is_an_unknown_id() {
+async fn a_record_that_cannot_be_read_counts_as_an_unknown_id() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
     let id = a.open_and_use().await;
@@ -162,7 +165,7 @@ async fn a_value_that_can_not_be_read_is_an_unknown_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_node_takes_no_session_over_and_says_so() {
+async fn a_node_at_its_session_limit_loads_no_session_and_answers_503() {
     let store = MemoryStore::new();
     let a = node(&store);
     let b = TestServer::build(builder(&store).max_sessions(1));

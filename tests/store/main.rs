@@ -1,4 +1,5 @@
-//! Sessions in a store: guards with one store, as on several nodes, and a store that fails. Time is paused.
+//! Sessions in a store: several guards with one store, like several nodes, and a store that fails.
+//! Time is paused.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -40,7 +41,7 @@ fn node(store: &MemoryStore) -> TestServer {
     TestServer::build(builder(store))
 }
 
-/// A guard around an inner service that answers like this.
+/// A guard around an inner service that answers with `answer`.
 fn around(
     guard: SessionGuardBuilder,
     answer: impl Fn(Parts, Bytes) -> Response + Clone + Send + Sync + 'static,
@@ -79,20 +80,20 @@ async fn ping(server: &TestServer, id: &str) -> u16 {
     server.ping(id).await.as_u16()
 }
 
-/// An open GET stream.
+/// Opens a GET stream.
 async fn stream_of(server: &TestServer, id: &str) -> Body {
     let response = server.send(bodiless(Method::GET, Some(id))).await;
     assert_eq!(response.status(), 200);
     response.into_body()
 }
 
-/// Lets the background tasks hear and do what there is.
+/// Lets the background tasks finish their pending work.
 async fn settle() {
     sleep(Duration::from_millis(10)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_in_memory_does_what_every_store_must() {
+async fn the_memory_store_passes_the_conformance_suite() {
     let store = MemoryStore::new();
     conformance::check(&store, &store.clone()).await;
 }

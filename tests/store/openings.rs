@@ -1,4 +1,4 @@
-//! An opening is in the store before its answer goes out, or it leaves nothing there.
+//! An opening is in the store before its answer goes out, or it leaves nothing in the store.
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -17,7 +17,7 @@ use super::{around, builder, node, ping, settle};
 const RESULT: &str =
     "data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"protocolVersion\":\"2025-11-25\"}}\n\n";
 
-/// Answers `initialize` by an event stream whose chunks are sent one by one.
+/// Answers `initialize` with an event stream that sends these chunks one by one.
 fn events(chunks: &'static [&'static str]) -> impl Fn(Parts, Bytes) -> Response + Clone {
     move |_, body| {
         if !body.windows(12).any(|window| window == b"\"initialize\"") {
@@ -28,7 +28,7 @@ fn events(chunks: &'static [&'static str]) -> impl Fn(Parts, Bytes) -> Response 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opening_whose_client_leaves_while_the_store_is_told_leaves_nothing() {
+async fn an_opening_whose_client_leaves_during_the_store_call_leaves_nothing() {
     let store = MemoryStore::new();
     let a = node(&store);
     store.set_fault(Fault::Silent);
@@ -45,7 +45,7 @@ async fn an_opening_whose_client_leaves_while_the_store_is_told_leaves_nothing()
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_dropped_unread_leaves_nothing_in_the_store() {
+async fn an_answer_dropped_unread_leaves_nothing_in_the_store() {
     let store = MemoryStore::new();
     let a = node(&store);
     let response = a.send(post(None, INITIALIZE)).await;
@@ -56,7 +56,7 @@ async fn an_answer_that_is_dropped_unread_leaves_nothing_in_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_is_taken_elsewhere_opens_nothing_and_overwrites_nothing() {
+async fn an_id_taken_on_another_node_opens_and_overwrites_nothing() {
     let store = MemoryStore::new();
     let [a, b] = [(), ()].map(|()| {
         let guard = builder(&store).id_generator(|| "always-the-same".to_owned());
@@ -72,7 +72,7 @@ async fn an_id_that_is_taken_elsewhere_opens_nothing_and_overwrites_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_an_event_stream_finds_taken_stays_the_others() {
+async fn an_id_taken_on_another_node_fails_an_opening_by_event_stream() {
     let store = MemoryStore::new();
     let guard = || builder(&store).id_generator(|| "always-the-same".to_owned());
     let a = TestServer::build(guard());
@@ -116,7 +116,7 @@ async fn a_session_whose_result_has_not_passed_is_not_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_that_the_store_does_not_take_becomes_an_error_in_the_stream() {
+async fn a_result_becomes_an_error_in_the_stream_when_the_store_fails() {
     let store = MemoryStore::new();
     let a = around(builder(&store), events(&[": hello\n\n", RESULT]));
     let response = a.send(post(None, INITIALIZE)).await;
@@ -135,7 +135,7 @@ async fn a_result_that_the_store_does_not_take_becomes_an_error_in_the_stream() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_confirmed_on_another_stream_is_stored_before_long() {
+async fn a_session_confirmed_on_another_stream_is_stored_soon_after() {
     let store = MemoryStore::new();
     let chunks = &["id: 1\ndata: \n\n"];
     let a = around(builder(&store), events(chunks));

@@ -1,4 +1,4 @@
-//! A store that fails, is silent, or has forgotten.
+//! A store that fails, is silent, or has lost its sessions.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::support::{
 use super::{UNAVAILABLE, builder, node, ping, settle, stream_of};
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_down_refuses_what_only_it_can_tell() {
+async fn unknown_ids_and_openings_are_refused_while_the_store_is_down() {
     let store = MemoryStore::new();
     let a = node(&store);
     let known = a.open_and_use().await;
@@ -43,7 +43,7 @@ async fn a_store_that_is_down_refuses_what_only_it_can_tell() {
     assert_eq!(answer.json()["id"], 0);
     assert!(!answer.headers.contains_key("mcp-session-id"));
 
-    // What is known here goes on.
+    // Sessions that this node knows continue within the lease and the grace.
     for _ in 0..35 {
         assert_eq!(ping(&a, &known).await, 200);
         sleep(SECOND).await;
@@ -58,11 +58,11 @@ async fn a_store_that_is_down_refuses_what_only_it_can_tell() {
     assert_eq!(ping(&a, &known).await, 200);
     a.open().await;
     sleep(MINUTE).await;
-    assert_eq!(store.len(), 2, "the opening that failed has left nothing");
+    assert_eq!(store.len(), 2, "the failed opening has left nothing");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_under_way_is_not_touched_by_a_store_that_is_down() {
+async fn an_open_stream_survives_a_store_that_is_down() {
     let store = MemoryStore::new();
     let a = node(&store);
     let id = a.open_and_use().await;
@@ -76,7 +76,7 @@ async fn a_session_under_way_is_not_touched_by_a_store_that_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_keeps_silent_is_waited_for_once() {
+async fn the_guard_waits_for_a_silent_store_once() {
     let store = MemoryStore::new();
     let a = node(&store);
     store.set_fault(Fault::Silent);
@@ -92,7 +92,7 @@ async fn a_store_that_keeps_silent_is_waited_for_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_check_of_a_known_session_falls_back_on_the_grace() {
+async fn the_check_of_a_known_session_falls_back_to_the_grace() {
     let store = MemoryStore::new();
     let guard = builder(&store).store(StoreOptions::new(store.clone()).grace(Duration::ZERO));
     let a = TestServer::build(guard);
@@ -108,7 +108,7 @@ async fn the_check_of_a_known_session_falls_back_on_the_grace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_has_forgotten_ends_what_it_vouched_for() {
+async fn sessions_that_the_store_has_lost_end() {
     let store = MemoryStore::new();
     let a = node(&store);
     let id = a.open_and_use().await;
@@ -121,7 +121,7 @@ async fn a_store_that_has_forgotten_ends_what_it_vouched_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn report_only_opens_without_a_session_where_the_store_is_down() {
+async fn report_only_passes_openings_without_a_session_while_the_store_is_down() {
     let store = MemoryStore::new();
     let a = TestServer::build(builder(&store).report_only());
     store.set_fault(Fault::Down);
@@ -136,11 +136,11 @@ async fn report_only_opens_without_a_session_where_the_store_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hooks_are_told_of_what_was_restored_and_of_a_store_that_fails() {
+async fn hooks_are_notified_of_restored_sessions_and_of_store_failures() {
     let store = MemoryStore::new();
     let a = node(&store);
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let log = told.clone();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let log = events.clone();
     let guard = builder(&store).hook(move |event: &SessionEvent<'_>| {
         log.lock().unwrap().push(match event {
             SessionEvent::Restored { session, .. } => session.client_name().unwrap().to_owned(),
@@ -155,7 +155,7 @@ async fn hooks_are_told_of_what_was_restored_and_of_a_store_that_fails() {
     store.set_fault(Fault::Silent);
     assert_eq!(ping(&b, UNKNOWN).await, 503);
     assert_eq!(
-        *told.lock().unwrap(),
+        *events.lock().unwrap(),
         [
             "test",
             "the session store failed: it did not answer in time",
@@ -166,7 +166,7 @@ async fn hooks_are_told_of_what_was_restored_and_of_a_store_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_can_keep_no_more_still_tells_of_what_it_has() {
+async fn a_full_store_still_answers_lookups() {
     let store = MemoryStore::new();
     let a = node(&store);
     let full = partly(&store, |call| matches!(call, Call::Create));
@@ -179,9 +179,10 @@ async fn a_store_that_can_keep_no_more_still_tells_of_what_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn openings_that_the_store_never_saw_leave_nothing_to_be_told() {
+async fn openings_that_never_reached_the_store_leave_no_removals_to_repeat() {
     let store = MemoryStore::new();
-    // Slow, so that many are let in before the store is known to be down.
+    // The inner service is slow, so many openings pass before the guard knows that the store is
+    // down.
     let handler = async |request: Request<Body>| {
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
         sleep(SECOND / 2).await;
@@ -204,9 +205,9 @@ async fn openings_that_the_store_never_saw_leave_nothing_to_be_told() {
     let before = store.calls();
     store.set_fault(Fault::None);
     sleep(SECOND * 30).await;
-    let told = store.calls() - before;
+    let repeated = store.calls() - before;
     assert!(
-        told < 200,
-        "a minute of openings, two asked a second: {told}"
+        repeated < 200,
+        "a minute of openings, of which two a second called the store: {repeated}"
     );
 }

@@ -1,4 +1,4 @@
-//! Ending an owner's sessions, on every node and in the store.
+//! Ending an owner's sessions on every node and in the store.
 
 use std::thread;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::support::{
 use super::{builder, named, open_by, ping_by, settle};
 
 #[tokio::test(start_paused = true)]
-async fn ending_an_owners_sessions_reaches_every_node_and_what_nobody_knows() {
+async fn ending_an_owners_sessions_reaches_every_node_and_sessions_that_no_node_knows() {
     let store = MemoryStore::new();
     let [a, b, c] = [(), (), ()].map(|()| TestServer::build(owned(builder(&store))));
     let on_a = open_by(&a, "alice").await;
@@ -38,7 +38,7 @@ async fn ending_an_owners_sessions_reaches_every_node_and_what_nobody_knows() {
     settle().await;
     assert_eq!(a.sessions.end_owner(&Owner::new("alice")), 1);
     a.sessions.flush().await.unwrap();
-    // From here on the owner may come back.
+    // From here on the owner may open sessions again.
     let later = open_by(&a, "alice").await;
     settle().await;
     assert!(is_over(&mut stream));
@@ -52,7 +52,7 @@ async fn ending_an_owners_sessions_reaches_every_node_and_what_nobody_knows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owners_end_that_the_store_has_not_heard_holds_here_and_is_told_again() {
+async fn an_owners_end_that_the_store_missed_holds_on_this_node_and_is_repeated() {
     let store = MemoryStore::new();
     let [a, b] = [(), ()].map(|()| TestServer::build(owned(builder(&store))));
     let id = open_by(&b, "alice").await;
@@ -63,7 +63,7 @@ async fn an_owners_end_that_the_store_has_not_heard_holds_here_and_is_told_again
     assert!(a.sessions.flush().await.is_err());
     assert_ne!(ping_by(&a, "alice", &id).await, 200);
     store.set_fault(Fault::None);
-    // Not even while it is on its way.
+    // The id stays refused while the removal is repeated.
     assert_ne!(ping_by(&a, "alice", &id).await, 200);
     sleep(LEASE * 2).await;
     a.sessions.flush().await.unwrap();
@@ -76,7 +76,7 @@ async fn an_opening_whose_owner_is_logged_out_meanwhile_leaves_nothing_in_the_st
     let store = MemoryStore::new();
     let a = TestServer::build(owned(builder(&store)));
     let alice = Owner::new("alice");
-    // It waits until the first logout is told, and is ended by the second.
+    // The opening waits until the first logout reaches the store. The second logout ends it.
     a.sessions.end_owner(&alice);
     let opening = a.ask(by("alice", post(None, INITIALIZE)));
     let logout = async { a.sessions.end_owner(&alice) };
@@ -88,7 +88,7 @@ async fn an_opening_whose_owner_is_logged_out_meanwhile_leaves_nothing_in_the_st
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_left_is_not_asked_for_for_ever_because_its_owner_was_logged_out_elsewhere() {
+async fn released_sessions_cause_no_store_calls_after_their_owner_is_logged_out_elsewhere() {
     let store = MemoryStore::new();
     let handler = async |request: Request<Body>| {
         let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
@@ -103,7 +103,7 @@ async fn what_has_left_is_not_asked_for_for_ever_because_its_owner_was_logged_ou
     );
     one.ask(by("alice", post(None, INITIALIZE))).await;
 
-    // The word of it comes while another session opens, and finds the store down.
+    // The event about it arrives while another session opens, and the store is down by then.
     let opening = async { one.ask(by("alice", post(None, INITIALIZE))).await };
     let log_out = async {
         sleep(Duration::from_millis(10)).await;
@@ -127,7 +127,7 @@ async fn what_has_left_is_not_asked_for_for_ever_because_its_owner_was_logged_ou
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_owner_who_was_logged_out_from_another_thread_opens_again() {
+async fn an_owner_logged_out_from_another_thread_can_open_again() {
     let a = TestServer::build(owned(builder(&MemoryStore::new())));
     let sessions = a.sessions.clone();
     let logout = thread::spawn(move || sessions.end_owner(&Owner::new("alice")));
@@ -136,13 +136,13 @@ async fn an_owner_who_was_logged_out_from_another_thread_opens_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_are_refused_keep_no_session_alive() {
+async fn refused_requests_keep_no_session_alive() {
     let store = MemoryStore::new();
     let a = TestServer::build(owned(builder(&store)));
     let id = open_by(&a, "alice").await;
     for _ in 0..12 {
         sleep(SECOND * 300).await;
-        // Nobody's, so refused.
+        // The request has no owner, so the guard refuses it.
         assert_eq!(a.ask(post(Some(&id), PING)).await.status, 404);
     }
     assert!(store.is_empty());
@@ -152,14 +152,14 @@ async fn requests_that_are_refused_keep_no_session_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_use_elsewhere_is_not_evicted_where_it_is_idle() {
+async fn a_session_in_use_on_another_node_is_not_evicted_where_it_is_idle() {
     let store = MemoryStore::new();
     let [a, b] = ["a", "b"].map(|name| {
         let guard = owned(named(&store, name)).max_sessions_per_owner(2);
         TestServer::build(guard)
     });
     let id = open_by(&a, "alice").await;
-    // Once on b; then on a again, all the time.
+    // The session is used once on `b`, then only on `a`.
     let ping = || by("alice", post(Some(&id), PING));
     assert_eq!(b.ask(ping()).await.status, 200);
     let stream = bodiless(Method::GET, Some(&id));

@@ -10,7 +10,7 @@ use mcp_session_guard::store::{
 
 use super::support::TestServer;
 
-/// A store that refuses some calls.
+/// A memory store that refuses the calls that `refuses` selects.
 #[derive(Debug)]
 struct Partly {
     store: MemoryStore,
@@ -26,7 +26,7 @@ pub(super) enum Call<'a> {
 impl Partly {
     fn answer<'a, T: 'a>(&self, call: Call<'_>, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         match (self.refuses)(call) {
-            true => Box::pin(async { Err(StoreError::new("it refuses this")) }),
+            true => Box::pin(async { Err(StoreError::new("this test store refuses the call")) }),
             false => answer,
         }
     }

@@ -1,4 +1,4 @@
-//! A small client that speaks HTTP/1.1 over loopback TCP, as its tests spell it.
+//! A small HTTP/1.1 client over loopback TCP that sends bytes exactly as a test writes them.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,11 +9,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::Answer;
 
-/// A client that blocks, and sends what it is told.
+/// A blocking client that sends the bytes it is given.
 pub struct Client(BufReader<TcpStream>);
 
 impl Client {
-    /// A connection on which nothing may take longer than `patience`.
+    /// Connects. Each read and each write may take at most `patience`.
     pub fn connect(address: SocketAddr, patience: Duration) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -34,7 +34,7 @@ impl Client {
         self.stream().write_all(bytes).is_ok()
     }
 
-    /// Whether a byte has come. Takes none.
+    /// Returns whether a byte has arrived, without reading it.
     pub fn has_answer(&self) -> bool {
         self.stream().set_nonblocking(true).unwrap();
         let peeked = self.stream().peek(&mut [0]);
@@ -42,7 +42,7 @@ impl Client {
         peeked.is_ok_and(|bytes| bytes > 0)
     }
 
-    /// An answer, with its body if that has a declared length.
+    /// Reads one answer, with its body if its length is declared.
     pub fn answer(&mut self) -> Answer {
         let status = StatusCode::try_from(&self.line()[9..12]).unwrap();
         let mut headers = HeaderMap::new();
@@ -61,7 +61,7 @@ impl Client {
         }
     }
 
-    /// An answer with its body, be that in chunks.
+    /// Reads one answer with its whole body, chunked or not.
     pub fn whole_answer(&mut self) -> Answer {
         let mut answer = self.answer();
         if answer.headers.contains_key("transfer-encoding") {
@@ -78,7 +78,7 @@ impl Client {
         answer
     }
 
-    /// A chunk. An empty one is the clean end of the body.
+    /// Reads one chunk. An empty chunk is the clean end of the body.
     pub fn chunk(&mut self) -> Vec<u8> {
         let length = usize::from_str_radix(&self.line(), 16).unwrap();
         let chunk = self.bytes(length);
@@ -86,7 +86,7 @@ impl Client {
         chunk
     }
 
-    /// What comes until the server closes or resets the connection.
+    /// Reads until the server closes or resets the connection.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Err(error) = self.0.read_to_end(&mut bytes) {
@@ -108,7 +108,7 @@ impl Client {
     }
 }
 
-/// Waits until something holds.
+/// Polls until `holds` returns true. Panics after `patience`, naming `what`.
 pub fn within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..patience.as_millis() {
         if holds() {

@@ -1,4 +1,4 @@
-//! Inner services, and the answers that they give.
+//! Inner services and the answers that they give.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{INITIALIZE, body_of, silent};
 
-/// A request as the inner service got it.
+/// A request as the inner service received it.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub method: Method,
@@ -58,7 +58,7 @@ impl Recorder {
     }
 }
 
-/// Records a request and answers it: a silent stream to all but a POST.
+/// Records a request and answers it. Every method but POST gets a silent stream.
 pub async fn record(State(recorder): State<Recorder>, request: Request<Body>) -> Response {
     let seen = recorder.record(request).await;
     if seen.method != Method::POST {
@@ -74,7 +74,7 @@ pub async fn record(State(recorder): State<Recorder>, request: Request<Body>) ->
     }
 }
 
-/// An answer; without a `Content-Type` where that is empty.
+/// An answer. An empty `content_type` leaves out the `Content-Type` field.
 pub fn respond(status: u16, content_type: &str, body: impl Into<Body>) -> Response {
     let mut response = Response::builder().status(status);
     if !content_type.is_empty() {
@@ -99,7 +99,7 @@ where
     respond(200, "text/event-stream", body_of(frames))
 }
 
-/// An event stream of one comment, and then silence.
+/// An event stream of one comment, followed by silence.
 pub fn hello_stream() -> Response {
     event_stream(stream::iter([": hello\n\n"]).chain(stream::pending()))
 }
@@ -126,14 +126,14 @@ pub fn opened() -> Response {
     json_response(200, &initialize_result(&json!(0)))
 }
 
-/// The same answer, naming a session of the inner service's own.
+/// The same answer, with the inner service's own session id.
 pub fn with_own_id(own: &str, mut response: Response) -> Response {
     let own = own.parse().unwrap();
     response.headers_mut().insert("mcp-session-id", own);
     response
 }
 
-/// An inner service whose bodies are not axum's. Answers as [`echo`].
+/// An inner service whose body types are not axum's. It answers like [`echo`].
 pub async fn foreign<B: HttpBody>(
     request: Request<B>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -141,7 +141,8 @@ pub async fn foreign<B: HttpBody>(
     Ok(echo(body.ok().expect("a whole body").to_bytes()))
 }
 
-/// A result for `initialize`, the very bytes for anything else; panics if the method is `panic`.
+/// Answers `initialize` with a result and anything else with the same bytes. Panics if the method
+/// is `panic`.
 pub fn echo(body: Bytes) -> Response<Full<Bytes>> {
     let message: Value = serde_json::from_slice(&body).unwrap_or_default();
     let body = match message["method"].as_str() {
@@ -156,7 +157,7 @@ pub fn echo(body: Bytes) -> Response<Full<Bytes>> {
         .unwrap()
 }
 
-/// An inner service with session ids of its own.
+/// An inner service with its own session ids.
 pub async fn own_ids(request: Request<Body>) -> Response {
     let body = to_bytes(request.into_body(), usize::MAX).await.unwrap();
     match &body[..] {

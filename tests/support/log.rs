@@ -1,4 +1,4 @@
-//! What the guard logs.
+//! Collects the log lines of the guard.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,9 @@
-//! What this process holds of the system, where that tells.
+//! Reads the memory and the open files of this process from `/proc`, where it exists.
 
 use std::fs;
 use std::time::Duration;
 
-/// Memory in use since it has settled.
+/// Compares the memory in use with the memory in use after warm-up.
 pub(crate) struct Memory {
     settled_kib: Option<u64>,
 }
@@ -23,8 +23,8 @@ impl Memory {
         );
     }
 
-    /// A shorter run tells nothing.
-    pub(crate) fn assert_kept_over(&self, time: Duration) {
+    /// Asserts that memory has not grown by 64 MiB. Runs shorter than a minute are not measured.
+    pub(crate) fn assert_stable_over(&self, time: Duration) {
         if time >= Duration::from_secs(60) {
             let grown = resident_kib()
                 .zip(self.settled_kib)

@@ -1,4 +1,4 @@
-//! What the tests send, and answers that they know by heart.
+//! Messages, requests and fixed answers that many tests use.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -7,13 +7,13 @@ use http::{HeaderName, Method, Request, Version};
 pub const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1.0"}}}"#;
 pub const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 pub const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-/// A call, and the last word about it when its session ends.
+/// A call, and the error that answers it when its session ends.
 pub const CALL: &str = r#"{"jsonrpc":"2.0","id":"c1","method":"tools/call"}"#;
 pub const ENDED: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":"c1"}"#;
 pub const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
-/// An id of the form that the guard issues, of no session.
+/// An id in the guard's format that names no session.
 pub const UNKNOWN: &str = "2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c";
 pub const PREFLIGHT: &str = "OPTIONS /mcp\nhost: localhost\norigin: http://localhost:5173\nmcp-session-id: x\nmcp-session-id: y\naccess-control-request-method: POST";
 
@@ -39,7 +39,7 @@ pub fn bodiless(method: Method, session: Option<&str>) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
-/// A GET of a session's stream, resumed behind an event where `last_event` is one.
+/// A GET of a session's stream. With `last_event`, it resumes after that event.
 pub fn get(session: &str, last_event: Option<&str>) -> Request<Body> {
     let request = bodiless(Method::GET, Some(session));
     match last_event {
@@ -48,7 +48,7 @@ pub fn get(session: &str, last_event: Option<&str>) -> Request<Body> {
     }
 }
 
-/// The same request with one more header field, written `name: value`.
+/// The same request with one more header field, given as `name: value`.
 pub fn with<B>(field: &str, mut request: Request<B>) -> Request<B> {
     let (name, value) = field.split_once(": ").unwrap();
     let name: HeaderName = name.parse().unwrap();
@@ -56,7 +56,7 @@ pub fn with<B>(field: &str, mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// The same answer with one more header field, written `name: value`.
+/// The same answer with one more header field, given as `name: value`.
 pub fn answer_with(field: &str, mut response: Response) -> Response {
     let (name, value) = field.split_once(": ").unwrap();
     let name: HeaderName = name.parse().unwrap();
@@ -64,7 +64,7 @@ pub fn answer_with(field: &str, mut response: Response) -> Response {
     response
 }
 
-/// Reads a request written like HTTP/1: a line, headers, an empty line, the body.
+/// Parses a request written like HTTP/1: request line, headers, an empty line, the body.
 pub fn request(text: &str) -> Request<Body> {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines().map(str::trim);

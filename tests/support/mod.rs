@@ -1,5 +1,5 @@
-//! What the tests share.
-#![allow(dead_code, unreachable_pub, unused_imports, missing_docs)] // every test file uses its own part
+//! Helpers that the integration tests share.
+#![allow(dead_code, unreachable_pub, unused_imports, missing_docs)] // each test file uses only a part
 
 pub mod client;
 mod inner;

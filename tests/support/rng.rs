@@ -1,6 +1,6 @@
-//! Random numbers that a seed repeats.
+//! Reproducible random numbers.
 
-/// A generator by splitmix64: the same seed gives the same numbers.
+/// A splitmix64 generator. The same seed gives the same numbers.
 pub struct Rng(pub u64);
 
 impl Rng {

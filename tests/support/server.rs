@@ -1,4 +1,4 @@
-//! A guarded endpoint in process, and what it answers.
+//! A guarded endpoint in process, and its answers.
 
 use std::future::Future;
 
@@ -15,7 +15,7 @@ use tower::ServiceExt;
 use super::inner::{Recorder, opened, record, with_own_id};
 use super::{INITIALIZE, INITIALIZED, PING, post};
 
-/// A guarded endpoint at `/mcp`, spoken to in process.
+/// A guarded endpoint at `/mcp` that tests call in process.
 #[derive(Clone)]
 pub struct TestServer {
     pub app: Router,
@@ -39,7 +39,7 @@ impl TestServer {
         }
     }
 
-    /// The same, of a guard that is not built yet.
+    /// Builds the guard and puts it around a [`Recorder`].
     pub fn build(guard: SessionGuardBuilder) -> Self {
         Self::new(guard.build().unwrap())
     }
@@ -59,7 +59,7 @@ impl TestServer {
         Self::guarded(app.layer(guard), sessions)
     }
 
-    /// An app that is guarded already.
+    /// An app that already contains its guard.
     pub fn guarded(app: Router, sessions: Sessions) -> Self {
         Self {
             app,
@@ -68,8 +68,8 @@ impl TestServer {
         }
     }
 
-    /// A guard around an inner service that opens sessions, with an id of its own where `own` is
-    /// one, and answers everything else by `answer`.
+    /// A guard around an inner service that opens sessions and answers everything else with
+    /// `answer`. `own` is the inner service's own session id, if it has one.
     pub fn opening<F, Fut>(guard: SessionGuardLayer, own: Option<&'static str>, answer: F) -> Self
     where
         F: Fn(Request<Body>) -> Fut + Clone + Send + Sync + 'static,
@@ -93,7 +93,7 @@ impl TestServer {
         self.app.clone().oneshot(request).await.unwrap()
     }
 
-    /// Sends and reads the answer whole.
+    /// Sends a request and reads the whole answer.
     pub async fn ask(&self, request: Request<Body>) -> Answer {
         Answer::of(self.send(request).await).await
     }
@@ -105,20 +105,20 @@ impl TestServer {
         answer.session_id()
     }
 
-    /// Opens a session and uses it once, as clients do.
+    /// Opens a session and sends `notifications/initialized`, as clients do.
     pub async fn open_and_use(&self) -> String {
         let id = self.open().await;
         assert_eq!(self.ask(post(Some(&id), INITIALIZED)).await.status, 202);
         id
     }
 
-    /// The status of a ping in a session.
+    /// Pings a session and returns the status.
     pub async fn ping(&self, id: &str) -> StatusCode {
         self.ask(post(Some(id), PING)).await.status
     }
 }
 
-/// An answer, read whole.
+/// An answer with its whole body.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -136,7 +136,7 @@ impl Answer {
         }
     }
 
-    /// The session id that it issues.
+    /// The session id that this answer issues.
     pub fn session_id(&self) -> String {
         session_id(&self.headers).to_owned()
     }
@@ -150,12 +150,12 @@ impl Answer {
     }
 }
 
-/// The session id that an answer issues.
+/// The session id in the headers of an answer that opens a session.
 pub fn session_id(headers: &HeaderMap) -> &str {
     headers["mcp-session-id"].to_str().unwrap()
 }
 
-/// Why a request was refused, if it was.
+/// The reason of a refusal, or `None` if the guard did not refuse.
 pub fn reason<B>(response: &http::Response<B>) -> Option<RefusalReason> {
     response.extensions().get().map(Refusal::reason)
 }

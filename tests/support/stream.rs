@@ -1,4 +1,4 @@
-//! Bodies that come in parts, sent and read by tests.
+//! Streamed bodies that tests write and read.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,7 +23,7 @@ pub fn silent() -> Body {
     body_of(stream::pending::<Bytes>())
 }
 
-/// A body that the test feeds; it ends when the sender goes.
+/// A body that the test feeds. It ends when the sender is dropped.
 pub fn feed() -> (mpsc::UnboundedSender<&'static str>, Body) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let frames = stream::unfold(receiver, async |mut receiver| {
@@ -32,7 +32,7 @@ pub fn feed() -> (mpsc::UnboundedSender<&'static str>, Body) {
     (sender, body_of(frames))
 }
 
-/// A body whose bytes are not there at the first poll.
+/// A body that has no bytes at its first poll.
 pub fn comes_late(text: &'static str) -> Body {
     Body::from_stream(stream::once(async move {
         tokio::task::yield_now().await;
@@ -40,7 +40,7 @@ pub fn comes_late(text: &'static str) -> Body {
     }))
 }
 
-/// The next frame, or none at the end of the body.
+/// The next frame, or `None` at the end of the body. Panics after five seconds.
 pub async fn next(body: &mut Body) -> Option<Bytes> {
     let frame = timeout(Duration::from_secs(5), body.frame())
         .await
@@ -48,14 +48,14 @@ pub async fn next(body: &mut Body) -> Option<Bytes> {
     Some(frame?.unwrap().into_data().unwrap())
 }
 
-/// Whether nothing comes for a millisecond.
+/// Returns whether no frame comes for a millisecond.
 pub async fn is_silent(body: &mut Body) -> bool {
     timeout(Duration::from_millis(1), body.frame())
         .await
         .is_err()
 }
 
-/// Whether a body is at its end now.
+/// Returns whether a body is at its end now.
 pub fn is_over(body: &mut Body) -> bool {
     matches!(body.frame().now_or_never(), Some(None))
 }

@@ -1,9 +1,9 @@
-//! What was sent, and what became of it: whatever is missing waited in vain.
+//! Counts requests and their outcomes. A request without an outcome was lost.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-/// What was sent, and what became of it.
+/// Requests sent and their outcomes, by client.
 #[derive(Default)]
 pub(crate) struct Tally(Mutex<BTreeMap<&'static str, BTreeMap<String, u64>>>);
 
@@ -15,7 +15,10 @@ impl Tally {
     }
 
     pub(crate) fn add(&self, client: &'static str, what: &str, count: u64) {
-        let mut rows = self.0.lock().expect("nobody panics with it");
+        let mut rows = self
+            .0
+            .lock()
+            .expect("no thread panics while it holds the lock");
         *rows
             .entry(client)
             .or_default()
@@ -32,7 +35,10 @@ impl Tally {
     }
 
     pub(crate) fn print(&self) {
-        let rows = self.0.lock().expect("nobody panics with it");
+        let rows = self
+            .0
+            .lock()
+            .expect("no thread panics while it holds the lock");
         for (client, row) in &*rows {
             let outcomes = row.iter().filter(|(what, _)| *what != SENT);
             let outcomes: Vec<_> = outcomes
@@ -43,7 +49,10 @@ impl Tally {
     }
 
     pub(crate) fn print_all(&self) {
-        let rows = self.0.lock().expect("nobody panics with it");
+        let rows = self
+            .0
+            .lock()
+            .expect("no thread panics while it holds the lock");
         let all = |is_meant: fn(&str) -> bool| -> u64 {
             let rows = rows.values().flatten();
             rows.filter(|(what, _)| is_meant(what))
@@ -56,7 +65,11 @@ impl Tally {
     }
 
     pub(crate) fn assert_none_is_lost(&self) {
-        for (client, row) in &*self.0.lock().expect("nobody panics with it") {
+        for (client, row) in &*self
+            .0
+            .lock()
+            .expect("no thread panics while it holds the lock")
+        {
             let outcomes: u64 = row
                 .iter()
                 .filter(|(what, _)| *what != SENT)

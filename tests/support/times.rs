@@ -1,4 +1,4 @@
-//! The times that tests count in, and those that the contract promises.
+//! Durations that tests use, and those that the contract promises.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A store's lease and grace by default.
+/// The default lease and grace of a store.
 pub const LEASE: Duration = Duration::from_secs(5);
 pub const GRACE: Duration = Duration::from_secs(30);
 
-/// A runtime whose clock is paused.
+/// A runtime with a paused clock.
 pub fn paused_runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_time()

@@ -5,12 +5,12 @@ import { chromium } from 'playwright-core';
 
 const [executablePath, ...rest] = process.argv.slice(2);
 
-/** What the script was given behind the browser's path. */
+/** The arguments after the browser's path. */
 export const ARGUMENTS = rest;
 
 /**
- * Opens `url` and returns what `act` makes of the page. `complaints` are the errors that the browser
- * writes to its console; a script in the page can not read all of them.
+ * Opens `url` and returns the result of `act` on the page. `complaints` are the errors that the browser
+ * writes to its console. A script in the page cannot read all of them.
  */
 export async function inPage(url, act) {
   const browser = await chromium.launch({ executablePath });

@@ -1,5 +1,5 @@
 // One of the official TypeScript clients against one server: `node client.mjs v1|v2 URL`.
-// Prints what happened as one line of JSON. Nothing may take longer than ten seconds.
+// Prints the outcome as one line of JSON. Every wait ends after ten seconds.
 
 import { call, outcome, pause, sdk, within } from './common.mjs';
 
@@ -17,7 +17,7 @@ async function open() {
   return { client, transport, heard, id: transport.sessionId };
 }
 
-/** Ends a session behind its client's back. */
+/** Ends a session without its client. */
 const end = async (id) =>
   (await fetch(url, { method: 'DELETE', headers: { 'mcp-session-id': id } })).status;
 

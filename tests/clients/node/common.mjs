@@ -1,4 +1,4 @@
-// What the scripts share: the official clients, and waiting that has an end.
+// Shared by the scripts: the official clients, and waits with a time limit.
 
 /** The classes of one of the official clients. */
 export const sdk = async (version) =>
@@ -14,13 +14,13 @@ export const call = (client, name) =>
 
 export const pause = (time) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** Nothing may take longer than ten seconds. */
+/** Rejects after ten seconds. */
 export const within = (promise) =>
-  Promise.race([promise, pause(10_000).then(() => Promise.reject(new Error('WAITED IN VAIN')))]);
+  Promise.race([promise, pause(10_000).then(() => Promise.reject(new Error('TIMED OUT')))]);
 
-/** What became of a promise: its value, or that it was rejected; never that it hung. */
+/** The outcome of a promise: its value, or that it was rejected or timed out. */
 export const outcome = (promise) =>
   within(promise).then(
     (value) => value,
-    (error) => (error.message === 'WAITED IN VAIN' ? error.message : 'rejected')
+    (error) => (error.message === 'TIMED OUT' ? error.message : 'rejected')
   );

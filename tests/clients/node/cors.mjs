@@ -1,5 +1,5 @@
 // A page calls an MCP server of another origin: `node cors.mjs CHROMIUM PAGE v1|v2|auto URL`.
-// Prints what the page's script saw, and what the browser blocked, as one line of JSON.
+// Prints what the page's script saw and what the browser blocked, as one line of JSON.
 
 import { ARGUMENTS, inPage } from './browser.mjs';
 

@@ -1,5 +1,5 @@
 // The operator's page and two clients: `node dashboard.mjs CHROMIUM PAGE MCP [without-script]`.
-// Prints what the page showed, and what became of the clients, as one line of JSON.
+// Prints what the page showed and the state of the clients, as one line of JSON.
 
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { ARGUMENTS, inPage } from './browser.mjs';
@@ -12,7 +12,7 @@ const report = await inPage(pageUrl, async (page, complaints) => {
   page.setDefaultTimeout(LIMIT);
   if (option === 'without-script') await page.route('**/script.js', (route) => route.abort());
 
-  // The server is out of reach, and comes back.
+  // The server becomes unreachable, and comes back.
   await page.route('**/events', (route) => route.abort());
   await page.reload();
   await page.getByText('Connection lost').waitFor();
@@ -64,7 +64,7 @@ const report = await inPage(pageUrl, async (page, complaints) => {
   shown.push(await page.content());
   const paths = [...sent.files.keys()].map((path) => path.replace(fingerprint, 'FINGERPRINT'));
   report.sent = paths.sort();
-  report.told = sent.events.some((event) => event.includes(fingerprint));
+  report.announced = sent.events.some((event) => event.includes(fingerprint));
   const texts = [...(await Promise.all(sent.files.values())), ...sent.events, ...shown];
   report.leaks = texts.filter((text) => [alice.id, other.id].some((id) => text.includes(id)));
   return report;
@@ -72,7 +72,7 @@ const report = await inPage(pageUrl, async (page, complaints) => {
 console.log(JSON.stringify(report));
 process.exit(0);
 
-/** All that the dashboard sends to the page: files, and events one by one. */
+/** Everything that the dashboard sends to the page: files, and single events. */
 async function everythingSentTo(page) {
   const sent = { files: new Map(), events: [] };
   page.on('response', (response) => {

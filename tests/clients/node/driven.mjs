@@ -1,10 +1,10 @@
-// One of the official TypeScript clients, doing what it is told: `node driven.mjs v1|v2 URL`.
-// Each line of its input is a command, which it answers by one line of JSON:
-//   token TOKEN  from now on requests carry this bearer token
-//   open         opens a session and waits for its GET stream; tells the id
-//   call TOOL    tells what the tool answered
-//   begin TOOL   calls it, and waits only until the answer begins
-//   finish       tells what became of that call
+// One of the official TypeScript clients, controlled by commands: `node driven.mjs v1|v2 URL`. Each
+// input line is a command. The script answers it with one line of JSON:
+//   token TOKEN  sets the bearer token of later requests
+//   open         opens a session, waits for its GET stream, and answers the id
+//   call TOOL    answers the result of the tool
+//   begin TOOL   calls the tool and waits only until the answer begins
+//   finish       answers the outcome of that call
 
 import { createInterface } from 'node:readline';
 import { call, outcome, sdk, within } from './common.mjs';
@@ -15,7 +15,7 @@ const { Client, StreamableHTTPClientTransport } = await sdk(version);
 let token, client, begun;
 let onStream = () => {};
 
-/** fetch with the token of the moment; tells when an event stream begins. */
+/** A fetch with the current token that calls `onStream` when an event stream begins. */
 const watchedFetch = async (input, init) => {
   const headers = new Headers(init.headers);
   if (token) headers.set('authorization', `Bearer ${token}`);
@@ -24,7 +24,7 @@ const watchedFetch = async (input, init) => {
   return response;
 };
 
-/** Resolves when the next event stream that answers this method begins. */
+/** Resolves when the next event stream in answer to this method begins. */
 const stream = (method) =>
   new Promise((resolve) => {
     onStream = (answered) => answered === method && resolve();

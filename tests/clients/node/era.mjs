@@ -1,5 +1,5 @@
 // A TypeScript client that asks which service answers: `node era.mjs v1|auto|legacy URL`.
-// Prints the answer, or the error that the client was given.
+// Prints the answer, or the error that the client reported.
 
 import { sdk } from './common.mjs';
 

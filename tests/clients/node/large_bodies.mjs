@@ -1,4 +1,4 @@
-// Sends bodies that are refused: `node large_bodies.mjs URL`. Prints the statuses as JSON.
+// Sends bodies that the server refuses: `node large_bodies.mjs URL`. Prints the statuses as JSON.
 
 const statuses = [];
 for (const mib of [1, 3, 5]) {

@@ -1,4 +1,5 @@
-// What runs in the page: an official TypeScript client, and `fetch` by hand. esbuild bundles it.
+// The script of the page: an official TypeScript client, and hand-written `fetch` calls. esbuild
+// bundles it.
 
 import * as v2 from '@modelcontextprotocol/client';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -6,7 +7,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 
 const v1 = { Client, StreamableHTTPClientTransport };
 
-/** Talks to the server by the client `v1`, `v2`, or `auto` (v2, of both eras). */
+/** Talks to the server with the client `v1`, `v2`, or `auto` (v2 with both eras). */
 window.talk = async (version, url) => {
   const { client, transport, heard } = open(version, url);
   try {
@@ -56,7 +57,7 @@ async function call(version, client, onprogress) {
   return (await client.callTool(tool, ...schema, { onprogress })).content[0].text;
 }
 
-/** Status, and the error's message if it is one. */
+/** The status, and the message of the error if there is one. */
 async function ping(url, id) {
   const answer = await fetch(url, {
     method: 'POST',

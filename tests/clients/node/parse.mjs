@@ -1,4 +1,5 @@
-// Tells what JSON.parse sees in messages: one a line, in hex; one answer a line, in JSON.
+// Prints what JSON.parse reads in messages: one message in hex per input line, one JSON answer per
+// line.
 
 import { createInterface } from "node:readline";
 

@@ -1,5 +1,5 @@
 // A server with one of the official TypeScript SDKs: `node server.mjs v1|v2 [PORT]`.
-// It takes requests for its own host and port alone, and prints its URL first.
+// It accepts requests only for its own host and port, and prints its URL first.
 
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -37,7 +37,7 @@ function tools() {
   return server;
 }
 
-/** The transport of a session that is to be opened. */
+/** The transport for a new session. */
 async function opened() {
   const transport = new Transport({
     sessionIdGenerator: randomUUID,

@@ -1,6 +1,6 @@
 """One of the official Python clients against one server: `python client.py URL [--listen]`.
 
-Prints what happened as one line of JSON. Nothing may take longer than LIMIT.
+Prints the outcome as one line of JSON. Every wait ends after LIMIT seconds.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def opened():
 
 
 async def request(method, session_id, body=None):
-    """The status of a request that the client knows nothing of."""
+    """The status of a request sent without the client."""
     headers = {
         "mcp-session-id": session_id,
         "content-type": "application/json",

@@ -1,4 +1,4 @@
-"""What the scripts share: a session of the official client, and waiting that has an end."""
+"""Shared by the scripts: a session of the official client, and waits with a time limit."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-try:  # version 2 brings its own
+try:  # version 2 has its own package
     import httpx2 as httpx
 except ImportError:
     import httpx
@@ -30,10 +30,10 @@ async def call(session, name):
 
 
 async def outcome(awaitable):
-    """What became of it: its value, or that it was rejected; never that it hung."""
+    """The outcome of a call: its value, or that it was rejected or timed out."""
     try:
         return await asyncio.wait_for(awaitable, LIMIT)
     except asyncio.TimeoutError:
-        return "WAITED IN VAIN"
+        return "TIMED OUT"
     except Exception:
         return "rejected"

@@ -1,6 +1,6 @@
-"""One of the official Python clients, doing what it is told: `python driven.py URL`.
+"""One of the official Python clients, controlled by commands: `python driven.py URL`.
 
-Each line of its input is a command, which it answers by one line of JSON; node/driven.mjs lists
+Each input line is a command. The script answers it with one line of JSON. node/driven.mjs lists
 the commands.
 """
 

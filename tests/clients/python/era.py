@@ -1,6 +1,6 @@
 """A Python client that asks which service answers: `python era.py auto|legacy URL`.
 
-Prints the answer, or the error that the client was given. Version 1 only knows `legacy`.
+Prints the answer, or the error that the client reported. Version 1 knows only `legacy`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ MODE, URL = sys.argv[1:]
 
 
 def reasons(error):
-    """What stands at the leaves of an exception group."""
+    """The texts of the errors inside an exception group."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(reasons(inner) for inner in error.exceptions)
     return str(error)

@@ -1,4 +1,4 @@
-"""Sends bodies that are refused: `python large_bodies.py URL`. Prints the statuses as JSON."""
+"""Sends bodies that the server refuses: `python large_bodies.py URL`. Prints the statuses as JSON."""
 
 import http.client
 import json

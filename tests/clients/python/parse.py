@@ -1,10 +1,10 @@
-"""Tells what json.loads sees in messages: one a line, in hex; one answer a line, in JSON."""
+"""Prints what json.loads reads in messages: one in hex per input line, one JSON answer per line."""
 
 import json
 import sys
 
 CLAIM = "io.modelcontextprotocol/protocolVersion"
-# A number of any length is one.
+# Accept integers of any length.
 sys.set_int_max_str_digits(0)
 
 

@@ -1,6 +1,6 @@
 """A server with one of the official Python SDKs: `python server.py [PORT]`.
 
-It takes requests for its own host and port alone, and prints its URL first.
+It accepts requests only for its own host and port, and prints its URL first.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from collections import Counter
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 
-try:  # version 2 has given it another name
+try:  # version 2 has another name for it
     from mcp.server.mcpserver import Context, MCPServer
 except ImportError:
     from mcp.server.fastmcp import Context, FastMCP as MCPServer
 
-# Streams that end with their session are errors to it, with a traceback each.
+# The SDK logs each stream that ends with its session as an error with a traceback.
 logging.getLogger("mcp").setLevel(logging.CRITICAL)
 
 calls = Counter()

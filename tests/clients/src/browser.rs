@@ -1,4 +1,4 @@
-//! A real browser: headless Chromium, driven by scripts of `node/` with playwright-core.
+//! A real browser: headless Chromium, driven by the scripts in `node/` with playwright-core.
 
 use std::env;
 use std::io::Read;
@@ -12,10 +12,10 @@ use libtest_mimic::Failed;
 
 use crate::{folder, node, node_modules};
 
-/// How long a script may take.
+/// The longest time a script may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A Chromium, and the node that drives it.
+/// A Chromium, and the Node.js that drives it.
 #[derive(Clone, Debug)]
 pub struct Browser {
     node: PathBuf,
@@ -23,17 +23,17 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Finds them.
+    /// Finds Node.js, playwright-core and Chromium.
     ///
     /// # Errors
     ///
-    /// Tells what is missing.
+    /// Names the missing part.
     pub fn find() -> Result<Self, String> {
         let node = node()?;
         if !node_modules().join("playwright-core").exists() {
             return Err("tests/clients/install (node packages)".to_owned());
         }
-        // playwright-core takes a path, no name.
+        // playwright-core needs a path, not a name.
         let paths = env::var_os("PATH").unwrap_or_default();
         let chromium = env::split_paths(&paths)
             .map(|folder| folder.join("chromium"))
@@ -46,7 +46,8 @@ impl Browser {
     ///
     /// # Errors
     ///
-    /// The script fails or takes longer than a minute; with all that it has printed.
+    /// If the script fails or takes longer than a minute. The error contains everything that it
+    /// printed.
     pub fn run(&self, script: &str, arguments: &[&str]) -> Result<String, Failed> {
         let mut process = Command::new(&self.node)
             .current_dir(folder())
@@ -56,10 +57,10 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
-        let output = read(process.stdout.take().expect("it is piped"));
-        let errors = read(process.stderr.take().expect("it is piped"));
+        let output = read(process.stdout.take().expect("its output is piped"));
+        let errors = read(process.stderr.take().expect("its errors are piped"));
 
-        // A script closes its output when it ends. Chromium ends with its driver.
+        // A script closes its output when it ends, and Chromium ends with its driver.
         let in_time = output.recv_timeout(LIMIT);
         if in_time.is_err() {
             process.kill()?;
@@ -76,7 +77,7 @@ impl Browser {
     }
 }
 
-/// Reads a pipe to its end, beside the other one: a full pipe would stop the script.
+/// Reads a pipe to its end on its own thread. A full pipe would block the script.
 fn read(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

@@ -1,5 +1,4 @@
-//! The official clients, each doing what it is told step by step, so that one story can be played
-//! with all of them.
+//! The official clients, each controlled step by step, so that one story runs with all of them.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -21,16 +20,16 @@ use tokio::time::timeout;
 use crate::watched::Watched;
 use crate::{folder, node, python};
 
-/// How one of the official clients is started.
+/// How to start one of the official clients.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// By a program with these arguments, and the URL as the last.
+    /// A program with these arguments, followed by the URL.
     Script(PathBuf, &'static [&'static str]),
     /// The Rust client, in this process.
     Rust,
 }
 
-/// The official clients: a name, and how each is started, or what is missing for that.
+/// The official clients: a name, and how to start it or what is missing.
 #[must_use]
 pub fn kinds() -> Vec<(&'static str, Result<Kind, String>)> {
     let script = |arguments| move |program| Kind::Script(program, arguments);
@@ -55,17 +54,17 @@ pub fn kinds() -> Vec<(&'static str, Result<Kind, String>)> {
     ]
 }
 
-/// One of the official clients. What it is told is listed in `node/driven.mjs`.
+/// One of the official clients. `node/driven.mjs` lists the commands.
 #[derive(Debug)]
 pub enum Client {
-    /// In a process of its own.
+    /// In a separate process.
     Script(Box<Script>),
-    /// In this one.
+    /// In this process.
     Rust(Box<RustClient>),
 }
 
 impl Client {
-    /// Starts a client of the server at `url`; it does nothing yet.
+    /// Starts a client of the server at `url`. It does nothing until its first command.
     ///
     /// # Panics
     ///
@@ -85,30 +84,30 @@ impl Client {
         }
     }
 
-    /// Gives a command and returns its answer.
+    /// Runs a command and returns its answer.
     ///
     /// # Panics
     ///
-    /// If the client is gone, or lost in waiting.
-    pub async fn tell(&mut self, command: &str) -> Value {
+    /// If the client has died or does not answer in time.
+    pub async fn run(&mut self, command: &str) -> Value {
         let (name, argument) = command.split_once(' ').unwrap_or((command, ""));
         match self {
-            Self::Script(script) => script.tell(command).await,
-            Self::Rust(client) => client.tell(name, argument).await,
+            Self::Script(script) => script.run(command).await,
+            Self::Rust(client) => client.run(name, argument).await,
         }
     }
 
-    /// Gives several commands and returns their answers.
-    pub async fn tell_all<const N: usize>(&mut self, commands: [&str; N]) -> Value {
+    /// Runs several commands and returns their answers.
+    pub async fn run_all<const N: usize>(&mut self, commands: [&str; N]) -> Value {
         let mut answers = Vec::new();
         for command in commands {
-            answers.push(self.tell(command).await);
+            answers.push(self.run(command).await);
         }
         answers.into()
     }
 }
 
-/// A script that reads commands and prints answers, line by line; stopped on drop.
+/// A script that reads commands and prints answers, line by line. It is stopped on drop.
 #[derive(Debug)]
 pub struct Script {
     _process: Child,
@@ -135,14 +134,16 @@ impl Script {
         }
     }
 
-    async fn tell(&mut self, command: &str) -> Value {
+    async fn run(&mut self, command: &str) -> Value {
         let line = format!("{command}\n");
-        let told = self.input.write_all(line.as_bytes()).await;
-        told.expect("the script reads on");
+        let written = self.input.write_all(line.as_bytes()).await;
+        written.expect("the script reads its input");
         let answer = timeout(START, self.output.next_line()).await;
-        let answer = answer.expect("the script goes on").expect("it prints text");
+        let answer = answer
+            .expect("the script answers in time")
+            .expect("the script prints text");
         let answer = answer.expect("the script has not died");
-        serde_json::from_str(&answer).expect("it prints JSON")
+        serde_json::from_str(&answer).expect("the script prints JSON")
     }
 }
 
@@ -156,7 +157,7 @@ pub struct RustClient {
 }
 
 impl RustClient {
-    async fn tell(&mut self, name: &str, argument: &str) -> Value {
+    async fn run(&mut self, name: &str, argument: &str) -> Value {
         match name {
             "token" => {
                 self.http.set_token(argument);
@@ -181,14 +182,18 @@ impl RustClient {
             }
             "finish" => {
                 let begun = self.begun.take().expect("a call was begun");
-                json!(outcome(async { begun.await.expect("it does not panic") }).await)
+                json!(outcome(async { begun.await.expect("the call does not panic") }).await)
             }
             _ => panic!("no such command: {name}"),
         }
     }
 
     fn peer(&self) -> Peer<RoleClient> {
-        self.service.as_ref().expect("it is open").peer().clone()
+        self.service
+            .as_ref()
+            .expect("the session is open")
+            .peer()
+            .clone()
     }
 }
 
@@ -202,27 +207,28 @@ async fn call(peer: Peer<RoleClient>, tool: String) -> String {
     }
 }
 
-/// What became of a call; never that it hung.
+/// The outcome of a call. A call that hangs is reported as timed out.
 async fn outcome(call: impl Future<Output = String>) -> String {
     let outcome = timeout(LIMIT, call).await;
-    outcome.unwrap_or_else(|_| "WAITED IN VAIN".to_owned())
+    outcome.unwrap_or_else(|_| "TIMED OUT".to_owned())
 }
 
 async fn at_least(count: &watch::Sender<usize>, least: usize) {
     let mut count = count.subscribe();
     let reached = within(count.wait_for(|count| *count >= least)).await;
-    reached.expect("the client is there");
+    reached.expect("the client is alive");
 }
 
-/// Nothing may take longer than ten seconds.
+/// Waits for `future`, at most ten seconds.
 ///
 /// # Panics
 ///
-/// If it does.
+/// If it takes longer.
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(LIMIT, future).await.expect("nobody waits in vain")
+    timeout(LIMIT, future).await.expect("it finishes in time")
 }
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// How long a script may take for a command: it has its own limit, and takes its time to start.
+/// The longest time for one command of a script, including its start. Each script has its own
+/// limit.
 const START: Duration = Duration::from_secs(60);

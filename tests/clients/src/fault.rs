@@ -1,4 +1,4 @@
-//! A proxy on loopback that does to connections what networks do.
+//! A proxy on loopback that simulates network faults.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -12,22 +12,23 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-/// What is wrong with the network.
+/// A fault of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Connections are reset, new ones as soon as they are made.
+    /// Connections are reset, and new ones are reset as soon as they are made.
     Down,
-    /// Connections are accepted, but nothing comes through. One that has met this is lost for good.
+    /// Connections are accepted, but no byte passes. A connection that has met this fault never
+    /// recovers.
     Silent,
-    /// The same, but only for connections that subscribe.
+    /// Like `Silent`, but only for connections that subscribe.
     Deaf,
-    /// Whatever is sent takes so long, each way.
+    /// Every byte is delayed by this time, in each direction.
     Slow(Duration),
 }
 
-/// Stands before a server; stopped on drop.
+/// A proxy before a server. It is stopped on drop.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -36,7 +37,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port and connects to this one.
+    /// Listens on a free port and connects to `port`.
     ///
     /// # Panics
     ///
@@ -44,7 +45,7 @@ impl Proxy {
     pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.expect("a port is free");
-        let address = listener.local_addr().expect("it listens");
+        let address = listener.local_addr().expect("the listener has an address");
         let fault = Arc::new(watch::Sender::new(Fault::None));
         let task = tokio::spawn(serve(listener, port, fault.clone()));
         Self {
@@ -54,13 +55,13 @@ impl Proxy {
         }
     }
 
-    /// Where it listens.
+    /// The port on which the proxy listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.address.port()
     }
 
-    /// From now on this is wrong.
+    /// Sets the fault from now on.
     pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
     }
@@ -84,7 +85,7 @@ async fn serve(listener: TcpListener, port: u16, fault: Arc<watch::Sender<Fault>
 }
 
 async fn pass(client: TcpStream, port: u16, fault: watch::Receiver<Fault>) -> io::Result<()> {
-    // Closing it means a reset.
+    // With zero linger, closing the connection resets it.
     client.set_zero_linger()?;
     client.set_nodelay(true)?;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
@@ -101,7 +102,7 @@ async fn pass(client: TcpStream, port: u16, fault: watch::Receiver<Fault>) -> io
     Ok(())
 }
 
-/// Copies one way until the connection ends; never ends where it is lost in silence.
+/// Copies one direction until the connection ends. A connection lost in silence never ends here.
 async fn copy(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

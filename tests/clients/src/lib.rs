@@ -1,5 +1,4 @@
-//! Starts the servers that the clients of this package are let loose on, and tells honestly which
-//! outside programs are there.
+//! Servers for the clients of this package, and checks for the outside programs that are installed.
 
 mod browser;
 pub mod driven;
@@ -27,55 +26,55 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
 
 pub use crate::browser::Browser;
-pub use crate::story::script_plays_its_story;
+pub use crate::story::script_runs_its_story;
 
-/// A server of MCP, running; stopped on drop.
+/// A running MCP server. It is stopped on drop.
 #[derive(Debug)]
 pub struct Server {
     process: Child,
-    // Never locked: servers are shared, and a receiver alone could not be.
+    // The mutex is never locked. It makes the receiver `Sync`, because tests share servers.
     lines: Mutex<Receiver<String>>,
     url: String,
 }
 
 impl Server {
-    /// Starts the example, on a port that it finds free.
+    /// Starts an example on a free port.
     ///
     /// # Panics
     ///
-    /// If it can not be built or does not print its URL.
+    /// If the example cannot be built or does not print its URL.
     #[must_use]
     pub fn start(name: &str, arguments: &[&str]) -> Self {
         Self::run(&example(name), arguments)
     }
 
-    /// Starts the example with these environment variables.
+    /// Starts an example with these environment variables.
     ///
     /// # Panics
     ///
-    /// If it can not be built or does not print its URL.
+    /// If the example cannot be built or does not print its URL.
     #[must_use]
     pub fn start_with(name: &str, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(example(name));
         Self::of(command.envs(variables.iter().copied()))
     }
 
-    /// Runs the example with these environment variables until it gives up, and returns its exit
-    /// code and what it says of it.
+    /// Runs an example with these environment variables until it exits. Returns its exit code and
+    /// its standard error.
     ///
     /// # Panics
     ///
-    /// If it can not be run.
+    /// If the example cannot be run.
     #[must_use]
     pub fn fail(name: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
         let mut command = Command::new(example(name));
         let output = command.envs(variables.iter().copied()).output();
-        let output = output.expect("it runs");
-        let told = String::from_utf8_lossy(&output.stderr);
-        (output.status.code(), told.into_owned())
+        let output = output.expect("the example runs");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        (output.status.code(), errors.into_owned())
     }
 
-    /// Starts a server that is no example, in this package's folder.
+    /// Starts a program that is not an example, in the folder of this package.
     ///
     /// # Panics
     ///
@@ -93,53 +92,59 @@ impl Server {
             .expect("the server starts");
         let output = process.stdout.take().expect("its output is piped");
         let lines = lines(output);
-        let line = lines.recv().expect("it starts");
+        let line = lines.recv().expect("the server starts");
         let url = line.strip_prefix("MCP server at ");
         Self {
-            url: url.expect("it prints its URL first").to_owned(),
+            url: url.expect("the first line is the URL").to_owned(),
             process,
             lines: Mutex::new(lines),
         }
     }
 
-    /// Where it listens.
+    /// The URL of the server.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The next line that it prints.
+    /// The next line that the server prints.
     ///
     /// # Panics
     ///
-    /// If it prints no more, for ten seconds.
+    /// If no line comes for ten seconds.
     pub fn line(&mut self) -> String {
-        self.lines().recv_timeout(LIMIT).expect("it goes on")
+        self.lines()
+            .recv_timeout(LIMIT)
+            .expect("the server prints a line")
     }
 
-    /// Sends it SIGTERM, by the shell.
+    /// Sends the process SIGTERM through the shell.
     ///
     /// # Panics
     ///
-    /// If that fails.
+    /// If the signal cannot be sent.
     pub fn terminate(&self) {
         signal("TERM", &self.process.id().to_string());
     }
 
-    /// The id of its process.
+    /// The process id.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id()
     }
 
-    /// The code with which it exits by then, if it does.
+    /// Waits until `until` for the process to exit, and returns its exit code.
     ///
     /// # Panics
     ///
-    /// If it can not be asked.
+    /// If the status of the process cannot be read.
     pub async fn exit_code(&mut self, until: Instant) -> Option<i32> {
         loop {
-            match self.process.try_wait().expect("it is our child") {
+            match self
+                .process
+                .try_wait()
+                .expect("it is a child of this process")
+            {
                 Some(status) => return status.code(),
                 None if Instant::now() >= until => return None,
                 None => sleep(Duration::from_millis(10)).await,
@@ -147,22 +152,22 @@ impl Server {
         }
     }
 
-    /// The next line that it prints, which begins with `prefix`, without that.
+    /// The next line that the server prints, without its `prefix`.
     ///
     /// # Panics
     ///
-    /// If it prints another line.
+    /// If the next line does not begin with `prefix`.
     pub fn next_line(&mut self, prefix: &str) -> String {
         let line = self.line();
         let rest = line.strip_prefix(prefix);
-        rest.expect("the line begins so").to_owned()
+        rest.expect("the line begins with the prefix").to_owned()
     }
 
     fn lines(&mut self) -> &mut Receiver<String> {
         self.lines.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first `count` lines with `curl` that it prints for pasting.
+    /// The first `count` lines with a `curl` command that the server prints.
     pub fn curl_lines(&mut self, count: usize) -> String {
         let lines: Vec<_> = self
             .lines()
@@ -181,39 +186,40 @@ impl Drop for Server {
     }
 }
 
-/// What a process prints, line by line.
+/// The lines that a process prints.
 fn lines(output: ChildStdout) -> Receiver<String> {
     let (sender, lines) = channel();
     thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            // Read on where nobody listens: the process must not stand still.
+            // Keep reading after the receiver is dropped, because a full pipe would block the
+            // process.
             let _ = sender.send(line);
         }
     });
     lines
 }
 
-/// The servers that every client meets: a name, the example, its arguments.
+/// The servers that every client is tested with: a name, the example, its arguments.
 pub const SERVERS: [(&str, &str, &[&str]); 3] = [
     ("quickstart", "quickstart", &[]),
     ("rmcp with sessions of its own", "rmcp", &[]),
     ("rmcp without sessions", "rmcp", &["stateless"]),
 ];
 
-/// Sends a process a signal, by the shell.
+/// Sends a process a signal through the shell.
 ///
 /// # Panics
 ///
-/// If that fails.
+/// If the signal cannot be sent.
 pub fn signal(name: &str, process: &str) {
-    let told = Command::new("sh")
+    let sent = Command::new("sh")
         .args(["-c", &format!("kill -{name} {process}")])
         .status();
-    assert!(told.is_ok_and(|status| status.success()));
+    assert!(sent.is_ok_and(|status| status.success()));
 }
 
-/// A test that needs an outside program: ignored, with the reason beside its name, where that is
-/// missing; failed instead where `REQUIRE_OUTSIDE_PROGRAMS` is set.
+/// A test that needs an outside program. Without the program the test is ignored, with the reason
+/// beside its name. With `REQUIRE_OUTSIDE_PROGRAMS` it fails instead.
 pub fn trial<T: Send + 'static>(
     name: String,
     program: Result<T, String>,
@@ -234,12 +240,12 @@ pub fn trial<T: Send + 'static>(
     }
 }
 
-/// Plays a story to its end. It panics where it goes wrong.
+/// Runs a story to its end. A story panics if it fails.
 ///
 /// # Errors
 ///
-/// Without a runtime.
-pub fn play(story: impl Future<Output = ()>) -> Result<(), Failed> {
+/// If no runtime can be started.
+pub fn run_story(story: impl Future<Output = ()>) -> Result<(), Failed> {
     Runtime::new()?.block_on(story);
     Ok(())
 }
@@ -261,11 +267,11 @@ pub fn program(name: &'static str) -> Result<&'static str, String> {
     }
 }
 
-/// The node that npm has installed: the machine's own may be too old for the suite.
+/// The Node.js that npm has installed. The one of the machine may be too old for the suite.
 ///
 /// # Errors
 ///
-/// Tells the command that installs it.
+/// Names the command that installs it.
 pub fn node() -> Result<PathBuf, String> {
     let node = node_modules().join(".bin/node");
     match node.exists() {
@@ -274,17 +280,17 @@ pub fn node() -> Result<PathBuf, String> {
     }
 }
 
-/// A script that npm has installed.
+/// The path of a script that npm has installed.
 #[must_use]
 pub fn node_script(name: &str) -> PathBuf {
     node_modules().join(".bin").join(name)
 }
 
-/// A Python in whose environment pip has installed the packages of `python/<version>.txt`.
+/// A Python with the packages of `python/<version>.txt`, installed by pip.
 ///
 /// # Errors
 ///
-/// Tells the command that makes the environment.
+/// Names the command that creates the environment.
 pub fn python(version: &str) -> Result<PathBuf, String> {
     let python = folder().join(format!("python/.venv-{version}/bin/python"));
     match python.exists() {
@@ -295,7 +301,7 @@ pub fn python(version: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// This package's folder.
+/// The folder of this package.
 #[must_use]
 pub fn folder() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -309,7 +315,7 @@ fn node_modules() -> PathBuf {
 ///
 /// # Panics
 ///
-/// If it can not be built.
+/// If the example cannot be built.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {
     let test = env::current_exe().expect("a test knows its path");

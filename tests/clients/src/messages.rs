@@ -1,12 +1,12 @@
-//! Messages made by chance, the same in every run: sound ones, ones that parsers may read in two ways,
-//! and ones with a few bytes changed.
+//! Random messages that are the same in every run: valid ones, ambiguous ones, and ones with a few
+//! changed bytes.
 
-/// Decides everything by one number.
+/// A generator seeded by one number.
 #[derive(Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// The same number decides the same.
+    /// The same seed gives the same choices.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed | 1)
@@ -20,7 +20,7 @@ impl Rng {
         (self.0 >> 16) as usize % limit
     }
 
-    /// Bytes, up to so many.
+    /// Random bytes, fewer than `most`.
     pub fn bytes(&mut self, most: usize) -> Vec<u8> {
         let length = self.below(most);
         (0..length).map(|_| self.below(256) as u8).collect()
@@ -30,7 +30,7 @@ impl Rng {
         choices[self.below(choices.len())]
     }
 
-    /// A message.
+    /// A random message.
     pub fn message(&mut self) -> Vec<u8> {
         let mut members = vec![format!("{}:{}", self.key("jsonrpc"), self.pick(&VERSIONS))];
         let kind = self.below(4);
@@ -71,7 +71,7 @@ impl Rng {
         bytes
     }
 
-    /// Changes a byte, leaves some out, or doubles some.
+    /// Changes one byte, removes some, or repeats some.
     pub fn change(&mut self, bytes: &mut Vec<u8>) {
         let (from, to) = (self.below(bytes.len() + 1), self.below(bytes.len() + 1));
         let (from, to) = (from.min(to), from.max(to).min(from.min(to) + 12));
@@ -86,7 +86,7 @@ impl Rng {
         }
     }
 
-    /// A key that some parser reads as this one: in another case, or with text behind a NUL.
+    /// A key that some parser reads as this one: in another case, or followed by NUL and more text.
     fn lookalike(&mut self, key: &str) -> String {
         let at = self.below(key.len());
         let (before, letter, behind) = (&key[..at], &key[at..=at], &key[at + 1..]);
@@ -104,7 +104,7 @@ impl Rng {
         }
     }
 
-    /// A key as it is, with one of its letters escaped, or seldom a lookalike.
+    /// The key itself, the key with one escaped letter, or rarely a lookalike.
     fn key(&mut self, key: &str) -> String {
         if key.is_ascii() && !key.contains('\\') && self.below(60) == 0 {
             return format!(r#""{}""#, self.lookalike(key));
@@ -123,7 +123,7 @@ impl Rng {
             0 => self.pick(&IDS).to_owned(),
             1 => self.below(1 << 40).to_string(),
             2 => {
-                // Of 64 bits, with or without a sign.
+                // A 64-bit number, with or without a sign.
                 let number = (self.below(1 << 32) as u64) << 32 | self.below(1 << 32) as u64;
                 match self.below(2) {
                     0 => number.to_string(),

@@ -1,4 +1,4 @@
-//! Requests that no client sends, and their answers to the last byte.
+//! Requests that no client sends, and their answers byte for byte.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use http::{HeaderName, Method};
 use reqwest::{Client, Response};
 use serde_json::Value;
 
-/// Sends requests of its own, beside the official clients.
+/// Sends its own requests, beside the official clients.
 #[derive(Clone, Debug)]
 pub struct Raw {
     http: Client,
@@ -23,7 +23,7 @@ pub const IN_A_SESSION: [(Method, Option<&str>); 4] = [
 ];
 
 impl Raw {
-    /// Sends to `url` as whoever has this bearer token.
+    /// A client of `url` with this bearer token.
     #[must_use]
     pub fn new(url: &str, token: Option<&'static str>) -> Self {
         Self {
@@ -33,7 +33,7 @@ impl Raw {
         }
     }
 
-    /// Sends a request, with a `Last-Event-ID` if one is given; what it POSTs is a ping.
+    /// Sends a request, with `Last-Event-ID` if given. A POST carries a ping.
     ///
     /// # Panics
     ///
@@ -55,17 +55,17 @@ impl Raw {
         self.request(Method::POST, &self.url, &[], body).await
     }
 
-    /// Opens a session, has it ready, and returns its id.
+    /// Opens a session, sends `notifications/initialized`, and returns the id.
     ///
     /// # Panics
     ///
-    /// If it does not open.
+    /// If no session opens.
     pub async fn open(&self) -> String {
         let opened = self.initialize().await;
         let id = opened.headers().get("mcp-session-id").cloned();
         let id = id.expect("a session opens");
         let id = id.to_str().expect("ids are text").to_owned();
-        // To the end: a session is given up if its client does not take the answer.
+        // Read the whole answer: the guard abandons a session whose answer is not taken.
         opened.bytes().await.expect("the answer is whole");
         let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
         let headers = [("mcp-session-id", &*id)];
@@ -107,11 +107,11 @@ impl Raw {
     }
 }
 
-/// An answer as it came: status, headers in their order but for the date, body.
+/// An answer as text: status, headers in their order except the date, body.
 ///
 /// # Panics
 ///
-/// If it breaks off.
+/// If the body breaks off.
 pub async fn as_text(answer: Response) -> String {
     let mut text = format!("{}\n", answer.status());
     for (name, value) in answer.headers().iter().filter(|(name, _)| *name != "date") {
@@ -124,8 +124,8 @@ pub async fn as_text(answer: Response) -> String {
 ///
 /// # Panics
 ///
-/// If it is none.
+/// If the body is not JSON.
 pub async fn as_json(answer: Response) -> Value {
     let body = answer.bytes().await.expect("the answer is whole");
-    serde_json::from_slice(&body).expect("it is JSON")
+    serde_json::from_slice(&body).expect("the body is JSON")
 }

@@ -1,4 +1,4 @@
-//! A Redis of one test's own: real, on a free port of this machine, in a folder of its own.
+//! A real Redis server for one test, on a free port, in its own folder.
 
 use std::fs::{create_dir_all, remove_dir_all};
 use std::net::{Ipv4Addr, TcpListener};
@@ -13,16 +13,16 @@ use uuid::Uuid;
 
 use crate::program;
 
-/// The server's program.
+/// The program of the server.
 ///
 /// # Errors
 ///
-/// Names it if it is not there.
+/// Names the program if it is missing.
 pub fn redis_server() -> Result<&'static str, String> {
     program("redis-server")
 }
 
-/// A server; killed on drop, and its folder with it.
+/// A running server. On drop it is killed and its folder is removed.
 #[derive(Debug)]
 pub struct Redis {
     process: Child,
@@ -32,7 +32,7 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts a server that keeps nothing on disk unless these arguments say so.
+    /// Starts a server that stores nothing on disk unless `arguments` say so.
     ///
     /// # Panics
     ///
@@ -42,7 +42,7 @@ impl Redis {
         let arguments: Vec<String> = arguments.iter().map(|&it| it.to_owned()).collect();
         for _ in 0..ATTEMPTS {
             let folder = std::env::temp_dir().join(format!("redis-{}", Uuid::new_v4()));
-            create_dir_all(&folder).expect("there is a folder for it");
+            create_dir_all(&folder).expect("the folder is created");
             let port = free_port();
             let mut redis = Self {
                 process: spawn(port, &folder, &arguments),
@@ -50,14 +50,14 @@ impl Redis {
                 folder,
                 arguments: arguments.clone(),
             };
-            if redis.comes_up() {
+            if redis.starts() {
                 return redis;
             }
         }
-        panic!("it does not start with {arguments:?}");
+        panic!("redis-server does not start with {arguments:?}");
     }
 
-    /// Starts a server that keeps nothing on disk.
+    /// Starts a server that stores nothing on disk.
     ///
     /// # Panics
     ///
@@ -67,67 +67,67 @@ impl Redis {
         Self::start(&[])
     }
 
-    /// Where it listens.
+    /// The port on which the server listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// How it is reached.
+    /// The URL of the server.
     #[must_use]
     pub fn url(&self) -> String {
         url(self.port)
     }
 
-    /// A way to it, as one process has it.
+    /// A store on this server, as one process uses it.
     ///
     /// # Panics
     ///
-    /// Never: the URL is good.
+    /// Never, because the URL is valid.
     #[must_use]
     pub fn store(&self) -> RedisStore {
         RedisStore::open(&self.url()).expect("the URL can be read")
     }
 
-    /// Has it do a command, on a connection of its own.
+    /// Runs a command on a new connection.
     ///
     /// # Panics
     ///
-    /// If it refuses.
-    pub fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
-        self.try_ask(command).expect("it answers")
+    /// If the server refuses it.
+    pub fn query<T: FromRedisValue>(&self, command: &Cmd) -> T {
+        self.try_query(command).expect("the server answers")
     }
 
-    /// Has it do a command of these words.
+    /// Runs a command given as words.
     ///
     /// # Panics
     ///
-    /// If it refuses.
-    pub fn tell<T: FromRedisValue>(&self, words: &[&str]) -> T {
+    /// If the server refuses it.
+    pub fn run<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = Cmd::new();
         for word in words {
             command.arg(word);
         }
-        self.ask(&command)
+        self.query(&command)
     }
 
     /// The names of all keys.
     #[must_use]
     pub fn keys(&self) -> Vec<Vec<u8>> {
-        self.tell(&["KEYS", "*"])
+        self.run(&["KEYS", "*"])
     }
 
-    /// Kills it without a word, and leaves what it has on disk.
+    /// Kills the server with SIGKILL. Its files stay.
     ///
     /// # Panics
     ///
-    /// If it can not be killed.
+    /// If it cannot be killed.
     pub fn kill(&mut self) {
-        self.process.kill().expect("it is our child");
-        self.process.wait().expect("it is our child");
+        self.process.kill().expect("it is a child of this process");
+        self.process.wait().expect("it is a child of this process");
     }
 
-    /// Starts it again where it was.
+    /// Starts the server again with the same port, folder and arguments.
     ///
     /// # Panics
     ///
@@ -135,18 +135,18 @@ impl Redis {
     pub fn restart(&mut self) {
         for _ in 0..ATTEMPTS {
             self.process = spawn(self.port, &self.folder, &self.arguments);
-            if self.comes_up() {
+            if self.starts() {
                 return;
             }
         }
-        panic!("it does not start again: {self:?}");
+        panic!("redis-server does not start again: {self:?}");
     }
 
-    /// Whether it is there before long. It is not where somebody else took its port, or the one by
-    /// which a cluster's nodes speak to each other, after it was chosen.
-    fn comes_up(&mut self) -> bool {
+    /// Returns whether the server answers within 20 seconds. It does not if another process has
+    /// taken its port, or the port of its cluster bus, since the port was chosen.
+    fn starts(&mut self) -> bool {
         for _ in 0..2000 {
-            let answer = self.try_ask::<String>(&redis::cmd("PING"));
+            let answer = self.try_query::<String>(&redis::cmd("PING"));
             if answer.is_ok_and(|answer| answer == "PONG") {
                 return true;
             }
@@ -158,7 +158,7 @@ impl Redis {
         false
     }
 
-    fn try_ask<T: FromRedisValue>(&self, command: &Cmd) -> redis::RedisResult<T> {
+    fn try_query<T: FromRedisValue>(&self, command: &Cmd) -> redis::RedisResult<T> {
         let client = Client::open(self.url())?;
         command.query(&mut client.get_connection()?)
     }
@@ -174,66 +174,69 @@ impl Redis {
     }
 }
 
-/// Three servers that are one; each has a third of the slots.
+/// A cluster of three servers. Each has a third of the slots.
 #[derive(Debug)]
 pub struct Cluster(pub [Redis; 3]);
 
 impl Cluster {
-    /// Starts them.
+    /// Starts the cluster.
     ///
     /// # Panics
     ///
-    /// If they do not become one.
+    /// If the servers do not form a cluster.
     #[must_use]
     pub fn start() -> Self {
         let nodes = [(); 3].map(|()| Redis::start(&["--cluster-enabled", "yes"]));
         for (number, node) in nodes.iter().enumerate() {
             let [first, last] = SLOTS[number].map(|slot| slot.to_string());
-            let () = node.tell(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
-            let () = node.tell(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
+            let () = node.run(&["CLUSTER", "ADDSLOTSRANGE", &first, &last]);
+            let () = node.run(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()]);
             let port = nodes[0].port().to_string();
-            let () = node.tell(&["CLUSTER", "MEET", "127.0.0.1", &port]);
+            let () = node.run(&["CLUSTER", "MEET", "127.0.0.1", &port]);
         }
         let cluster = Self(nodes);
         for node in &cluster.0 {
-            node.until("it serves all slots", || {
-                let state: String = node.tell(&["CLUSTER", "INFO"]);
+            node.until("the node serves all slots", || {
+                let state: String = node.run(&["CLUSTER", "INFO"]);
                 state.contains("cluster_state:ok") && state.contains("cluster_slots_ok:16384")
             });
         }
         cluster
     }
 
-    /// A way to it, as one process has it.
+    /// A store on this cluster, as one process uses it.
     ///
     /// # Panics
     ///
-    /// Never: the URLs are good.
+    /// Never, because the URLs are valid.
     #[must_use]
     pub fn store(&self) -> RedisStore {
         let urls = self.0.each_ref().map(Redis::url);
-        RedisStore::cluster(urls).expect("it can be set up")
+        RedisStore::cluster(urls).expect("the URLs are valid")
     }
 
     /// The number of the node that has this key's slot, and the slot.
     ///
     /// # Panics
     ///
-    /// If there is none.
+    /// If no node has it.
     #[must_use]
     pub fn holder(&self, key: &str) -> (usize, u16) {
-        let slot: u16 = self.0[0].tell(&["CLUSTER", "KEYSLOT", key]);
+        let slot: u16 = self.0[0].run(&["CLUSTER", "KEYSLOT", key]);
         let holds = |[first, last]: &[u16; 2]| (*first..=*last).contains(&slot);
-        (SLOTS.iter().position(holds).expect("all are served"), slot)
+        (
+            SLOTS.iter().position(holds).expect("every slot has a node"),
+            slot,
+        )
     }
 
-    /// Gives a slot without keys to another node.
-    pub fn give(&self, slot: u16, to: usize) {
-        let id: String = self.0[to].tell(&["CLUSTER", "MYID"]);
+    /// Moves a slot without keys to another node.
+    pub fn move_slot(&self, slot: u16, to: usize) {
+        let id: String = self.0[to].run(&["CLUSTER", "MYID"]);
         let slot = slot.to_string();
-        // Whoever gets it first, so that it never has no owner.
+        // The new node first, so that the slot always has a node.
         for number in [to, (to + 1) % 3, (to + 2) % 3] {
-            let () = self.0[number].tell(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
+            let () = self.0[number].run(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
         }
     }
 }
@@ -249,18 +252,21 @@ impl Drop for Redis {
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which no process listens.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// If no port is free.
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it listens").port()
+    listener
+        .local_addr()
+        .expect("the listener has an address")
+        .port()
 }
 
-/// How a server on this port is reached.
+/// The URL of a server on this port.
 #[must_use]
 pub fn url(port: u16) -> String {
     format!("redis://127.0.0.1:{port}")

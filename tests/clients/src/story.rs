@@ -1,4 +1,4 @@
-//! What the official TypeScript and Python clients tell of a server.
+//! The report of the official TypeScript and Python clients about a server.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::{Server, folder};
 
-/// Has a client play its story against a server, which may speak unasked on its GET stream.
+/// Runs the story of a client against a server. `listens` says whether the server sends a
+/// notification on the GET stream by itself.
 ///
 /// # Errors
 ///
-/// If it goes otherwise than it should.
-pub fn script_plays_its_story(
+/// If the report differs from the expected one.
+pub fn script_runs_its_story(
     program: &Path,
     script: &[&str],
     server: &Server,

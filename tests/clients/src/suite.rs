@@ -1,6 +1,6 @@
-//! The tools that the official conformance suite asks a server for, and one that tells which of
-//! two services answered.
-#![allow(deprecated)] // some of what the suite asks for is on its way out
+//! The tools that the official conformance suite calls, and a tool that names the service that
+//! answered.
+#![allow(deprecated)] // the suite still uses some deprecated features
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +45,7 @@ struct Subscribers {
 }
 
 impl Tools {
-    /// `name` is what its tool `which` answers.
+    /// A handler whose tool `which` answers `name`.
     #[must_use]
     pub fn new(name: &'static str) -> Self {
         let subscribers = Arc::default();
@@ -159,13 +159,13 @@ impl ServerHandler for Tools {
                 for sink in self.sinks() {
                     let _ = sink.notify_tool_list_changed().await;
                 }
-                "told"
+                "notified"
             }
             "test_trigger_prompt_change" => {
                 for sink in self.sinks() {
                     let _ = sink.notify_prompt_list_changed().await;
                 }
-                "told"
+                "notified"
             }
             _ => return Err(ErrorData::invalid_params("Unknown tool", None)),
         };

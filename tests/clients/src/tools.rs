@@ -1,4 +1,4 @@
-//! The tools of examples that show something else.
+//! The tools of examples that demonstrate something other than tools.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rmcp::handler::server::tool::Extension;
 use rmcp::model::{ServerCapabilities, ServerConfig};
 use rmcp::{ServerHandler, tool, tool_handler, tool_router};
 
-/// Counts calls, and waits.
+/// A tool that counts its calls, and one that waits.
 #[derive(Clone, Debug)]
 pub struct Tools;
 

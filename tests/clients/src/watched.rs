@@ -1,4 +1,4 @@
-//! The HTTP client below the official Rust client, watched.
+//! The HTTP client below the official Rust client, with counters that tests can wait for.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -12,29 +12,29 @@ use rmcp::transport::streamable_http_client::{
 use sse_stream::{Error as SseError, Sse};
 use tokio::sync::watch;
 
-/// reqwest, remembering the first session id that it is given, and telling when streams begin.
+/// A reqwest client that stores the first session id it receives and counts the streams that begin.
 #[derive(Clone, Debug, Default)]
 pub struct Watched {
-    /// Itself, for requests that the Rust client knows nothing of.
+    /// The client itself, for requests that the Rust client does not know about.
     pub http: reqwest::Client,
     id: Arc<OnceLock<String>>,
     token: Arc<Mutex<Option<String>>>,
-    /// How many GET streams have begun.
+    /// The number of GET streams that have begun.
     pub gets: Arc<watch::Sender<usize>>,
-    /// How many POSTs are being answered by an event stream.
+    /// The number of POSTs answered by an event stream that has begun.
     pub posts: Arc<watch::Sender<usize>>,
 }
 
 type Failure = StreamableHttpError<reqwest::Error>;
 
 impl Watched {
-    /// The session id that it was given first.
+    /// The first session id that it received.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         self.id.get().map(String::as_str)
     }
 
-    /// From now on requests carry this bearer token.
+    /// Sets the bearer token of all later requests.
     pub fn set_token(&self, token: &str) {
         *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.to_owned());
     }

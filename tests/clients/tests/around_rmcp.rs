@@ -1,5 +1,5 @@
-//! What the guard adds to the official Rust SDK's server: each probe on the bare service and on
-//! the guarded one, in process.
+//! The rules that the guard adds to the server of the official Rust SDK. Each probe runs on the
+//! bare service and on the guarded one, in process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,12 +150,12 @@ async fn two_session_headers_are_refused() {
     assert_eq!(
         post(&app, &two, PING).await.status,
         200,
-        "the first wins silently"
+        "the first header wins silently"
     );
 }
 
 #[tokio::test]
-async fn delete_tells_an_unknown_session_from_an_ended_one() {
+async fn delete_distinguishes_an_unknown_session_from_an_ended_one() {
     let (app, _) = guarded(|guard| guard);
     let id = open(&app).await;
     let unknown = send(&app, Method::DELETE, &[("mcp-session-id", "unknown")], "").await;
@@ -165,11 +165,11 @@ async fn delete_tells_an_unknown_session_from_an_ended_one() {
 
     let app = bare();
     let unknown = send(&app, Method::DELETE, &[("mcp-session-id", "unknown")], "").await;
-    assert_eq!(unknown.status, 202, "as if it had ended one");
+    assert_eq!(unknown.status, 202, "as if a session had ended");
 }
 
 #[tokio::test]
-async fn a_page_from_elsewhere_can_not_open_a_session() {
+async fn a_page_of_another_origin_cannot_open_a_session() {
     let evil = [("origin", "https://evil.example")];
     let (app, sessions) = guarded(|guard| guard);
     assert_eq!(post(&app, &evil, INITIALIZE).await.status, 403);
@@ -204,7 +204,7 @@ async fn refusals_are_json_that_clients_understand() {
 }
 
 #[tokio::test]
-async fn a_failed_initialize_opens_nothing() {
+async fn a_failed_initialize_opens_no_session() {
     let failing =
         r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":7}}"#;
     let (app, sessions) = guarded(|guard| guard);
@@ -218,14 +218,14 @@ async fn a_failed_initialize_opens_nothing() {
 }
 
 #[tokio::test]
-async fn when_rmcp_drops_a_quiet_session_the_client_gets_a_clean_404_and_ours_goes() {
+async fn when_rmcp_drops_an_idle_session_the_client_gets_404_and_the_outer_session_ends() {
     let guard = SessionGuardLayer::new();
     let sessions = guard.sessions();
     let app = rmcp(Duration::from_millis(100)).route_layer(guard);
     let id = open(&app).await;
-    let session = sessions.get(&id).expect("it is open");
+    let session = sessions.get(&id).expect("the session is open");
     let mut answer = post(&app, &[("mcp-session-id", &id)], PING).await;
-    // Each ping keeps rmcp's session awake for another 100 ms, so ask seldom.
+    // Each ping keeps rmcp's session alive for another 100 ms, so the pauses are longer than that.
     for _ in 0..20 {
         if answer.status != 200 {
             break;

@@ -1,8 +1,8 @@
 //! A page in a real Chromium calls a guarded server of another origin with the official TypeScript
-//! clients and reads all that it needs: session id, answers, streams, refusals.
+//! clients. It reads everything that it needs: session id, answers, streams, refusals.
 //!
-//! The same page fails where the server has no CORS layer, or one for another page: it is the layer
-//! that lets it in.
+//! The same page fails if the server has no CORS layer, or a CORS layer for another page. So it is
+//! the layer that allows the page.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// Nothing is served there.
+/// An origin at which no server listens.
 const NO_PAGE: &str = "http://127.0.0.1:1";
 
 fn main() {
@@ -35,13 +35,13 @@ fn main() {
             page.works(&browser, version, &server)
         }));
     }
-    let name = "a server without the CORS layer keeps the page away";
+    let name = "the page cannot call a server without the CORS layer";
     trials.push(trial(name.to_owned(), Browser::find(), |browser| {
         let page = Page::serve()?;
         let server = Server::start("browser", &[&page.origin, "without-cors"]);
         page.is_blocked(&browser, "v2", &server)
     }));
-    let name = "a server that lists another page keeps this one away";
+    let name = "the page cannot call a server that lists another page";
     trials.push(trial(name.to_owned(), Browser::find(), |browser| {
         let page = Page::serve()?;
         let server = Server::start("browser", &[NO_PAGE]);
@@ -50,10 +50,10 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// `node/page.mjs`, bundled and served on a port of its own.
+/// `node/page.mjs`, bundled and served on its own port.
 struct Page {
     origin: String,
-    /// Serves as long as it lives.
+    /// The page is served until this is dropped.
     _runtime: Runtime,
 }
 
@@ -107,7 +107,7 @@ impl Page {
         }
     }
 
-    /// The script is told nothing but that it failed; the browser's console has the reason.
+    /// The script learns only that the call failed. The browser's console has the reason.
     fn is_blocked(&self, browser: &Browser, client: &str, server: &Server) -> Result<(), Failed> {
         let report = self.talk(browser, client, server)?;
         let reason = format!(

@@ -1,13 +1,14 @@
-//! The official TypeScript and Python clients, both majors of each, against every server.
+//! The official TypeScript and Python clients, both major versions of each, against every server.
 //!
-//! Each opens a session, lists, calls, hears its stream and ends; then its session is ended behind
-//! its back, between calls, in the middle of a call and of a stream. None may wait in vain.
+//! Each client opens a session, lists, calls, reads its stream and ends the session. Then the test
+//! ends the session without the client: between calls, during a call and during a stream. No client
+//! may hang.
 
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use client_tests::{SERVERS, Server, folder, node, program, python, script_plays_its_story, trial};
+use client_tests::{SERVERS, Server, folder, node, program, python, script_runs_its_story, trial};
 use libtest_mimic::{Arguments, Failed};
 
 fn main() {
@@ -17,21 +18,21 @@ fn main() {
     for (name, example, options) in SERVERS {
         let server = Arc::new(Server::start(example, options));
         servers.push(server.clone());
-        // Only quickstart speaks on its GET stream unasked.
+        // Only quickstart sends a notification on its GET stream by itself.
         let listens = example == "quickstart";
         for version in ["v1", "v2"] {
             let script = ["node/client.mjs", version];
             let server = server.clone();
             let test = format!("the TypeScript client {version} against {name}");
             trials.push(trial(test, node(), move |node| {
-                script_plays_its_story(&node, &script, &server, listens)
+                script_runs_its_story(&node, &script, &server, listens)
             }));
         }
         for version in ["v1", "v2"] {
             let server = server.clone();
             let test = format!("the Python client {version} against {name}");
             trials.push(trial(test, python(version), move |python| {
-                script_plays_its_story(&python, &["python/client.py"], &server, listens)
+                script_runs_its_story(&python, &["python/client.py"], &server, listens)
             }));
         }
     }

@@ -1,8 +1,8 @@
-//! The official conformance suite against quickstart, at every revision with a handshake, and
-//! against both_eras at the last of these and at the first without one.
+//! The official conformance suite against quickstart at every revision with sessions, and against
+//! both_eras at the last of these and at the first sessionless one.
 //!
-//! The suite exits 0 for a scenario that it skipped, so each verdict is read from its result file:
-//! at least one success, and nothing that failed, warned or was skipped.
+//! The suite exits 0 for a skipped scenario. So each verdict is read from the result file: at least
+//! one success, and no check that failed, warned or was skipped.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -122,8 +122,8 @@ fn judge(results: &Path) -> Result<(), String> {
             .filter(|check| check["status"] == status)
             .count()
     };
-    let (passed, told) = (count("SUCCESS"), count("INFO"));
-    match passed > 0 && passed + told == checks.len() {
+    let (passed, informed) = (count("SUCCESS"), count("INFO"));
+    match passed > 0 && passed + informed == checks.len() {
         true => Ok(()),
         false => Err(format!(
             "{passed} of {} checks passed: {checks:#?}",

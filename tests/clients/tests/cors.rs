@@ -1,4 +1,4 @@
-//! Pages of other origins in front of the guard, in process. A real browser is in `tests/clients`.
+//! Pages of other origins in front of the guard, in process. `browser.rs` tests a real browser.
 
 #[path = "../../support/mod.rs"]
 mod support;
@@ -21,7 +21,7 @@ use support::{Answer, INITIALIZE, PING, TestServer, bodiless, post};
 const PAGE: &str = "https://app.example.com";
 const FOREIGN: &str = "https://evil.example";
 
-/// What the page's browser asks before the page's script may send this.
+/// The preflight that a browser sends before the page's script may send such a request.
 fn preflight(origin: &str, method: &str, headers: &str) -> Request<Body> {
     Request::options("/mcp")
         .header("host", "localhost:8000")
@@ -38,7 +38,7 @@ fn of_page(origin: &str, mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// A guard and the CORS layer around it, for the same origins.
+/// A guard with the CORS layer around it, for the same origins.
 fn server(origins: &[&str]) -> TestServer {
     built(origins, SessionGuardLayer::builder())
 }
@@ -53,7 +53,7 @@ fn behind(mut server: TestServer, cors: CorsLayer) -> TestServer {
     server
 }
 
-/// The names in a list of names, sorted.
+/// The names in a list of header names, sorted.
 fn names(headers: &HeaderMap, list: HeaderName) -> Vec<String> {
     let all = headers.get_all(list);
     let all = all
@@ -78,7 +78,7 @@ fn assert_readable(answer: &Answer) {
         ],
         "{answer:?}"
     );
-    // A cache between must not give this page's answer to another one.
+    // A cache in between must not give this page's answer to another page.
     assert!(names(headers, VARY).contains(&"origin".to_owned()));
 }
 
@@ -120,7 +120,7 @@ async fn a_preflight_is_answered_before_the_guard() {
 }
 
 #[tokio::test]
-async fn a_page_reads_its_session_id_and_what_follows() {
+async fn a_page_reads_its_session_id_and_later_answers() {
     let server = server(&[PAGE]);
     let opened = server.ask(of_page(PAGE, post(None, INITIALIZE))).await;
     assert_eq!(opened.status, 200);
@@ -167,7 +167,7 @@ async fn a_page_reads_every_kind_of_refusal() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_listed_gets_no_leave() {
+async fn an_unlisted_page_is_not_allowed() {
     let server = server(&[PAGE]);
     for origin in [
         FOREIGN,
@@ -185,7 +185,7 @@ async fn a_page_that_is_not_listed_gets_no_leave() {
 }
 
 #[tokio::test]
-async fn an_empty_list_lets_no_page_in() {
+async fn an_empty_list_allows_no_page() {
     let server = server(&[]);
     assert_unreadable(&server.ask(preflight(PAGE, "POST", "content-type")).await);
     assert_unreadable(&server.ask(of_page(PAGE, post(None, INITIALIZE))).await);
@@ -193,7 +193,7 @@ async fn an_empty_list_lets_no_page_in() {
 }
 
 #[tokio::test]
-async fn who_is_no_page_is_not_concerned() {
+async fn a_client_that_is_not_a_page_is_unaffected() {
     let server = server(&[PAGE]);
     let id = server.open().await;
     let answer = server.ask(post(Some(&id), PING)).await;
@@ -202,7 +202,7 @@ async fn who_is_no_page_is_not_concerned() {
 }
 
 #[test]
-fn an_origin_that_can_not_be_one_is_an_error() {
+fn an_invalid_origin_is_an_error() {
     let bad = [
         "*",
         "null",
@@ -236,7 +236,7 @@ fn an_origin_that_can_not_be_one_is_an_error() {
     }
 }
 
-/// Otherwise a page would pass one of them only, and its author would look for the reason long.
+/// If they differed, a page would pass only one of them, and the reason would be hard to find.
 #[tokio::test]
 async fn the_guard_and_the_layer_read_origins_alike() {
     let listed = [
@@ -303,9 +303,9 @@ async fn a_listed_address_does_not_stand_for_localhost() {
     assert_eq!(server.inner.count(), 0);
 }
 
-/// The guard lets these pages call, and only a layer that is told so lets them read.
+/// The guard allows these pages to call. Only a layer with the same list allows them to read.
 #[tokio::test]
-async fn what_adds_to_the_guards_list_does_not_add_to_the_layers() {
+async fn additions_to_the_guards_list_do_not_extend_the_layers_list() {
     let guard = SessionGuardLayer::builder()
         .allowed_origins_where(|_, name, _| name == "app.example.com")
         .dangerously_allow_null_origin();
@@ -321,7 +321,7 @@ async fn what_adds_to_the_guards_list_does_not_add_to_the_layers() {
 }
 
 #[tokio::test]
-async fn headers_of_the_tools_own_need_a_list_of_their_own() {
+async fn headers_of_tools_need_their_own_list() {
     let sent = "mcp-method,mcp-name,mcp-param-region";
     let asked = || preflight(PAGE, "POST", sent);
     let fixed = server(&[PAGE]).ask(asked()).await;
@@ -337,7 +337,7 @@ async fn headers_of_the_tools_own_need_a_list_of_their_own() {
 }
 
 #[tokio::test]
-async fn it_stands_outside_the_guard_in_every_right_mount() {
+async fn the_cors_layer_is_outside_the_guard_in_every_correct_mount() {
     let guard = || SessionGuardLayer::builder().allowed_origins([PAGE]).build();
     let (guard, cors) = (guard().unwrap(), cors([PAGE]).unwrap());
     let inner = || async { "reached" };

@@ -1,4 +1,4 @@
-//! The lines that examples print for pasting, pasted into a shell.
+//! The curl lines that examples print, pasted into a shell.
 
 use std::process::Command;
 
@@ -38,7 +38,7 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// The lines that are expected come in this order, maybe with others between.
+/// Checks that the expected lines come in this order. Other lines may come in between.
 fn paste(example: &str, count: usize, expected: &[&str]) -> Result<(), Failed> {
     let mut server = Server::start(example, &[]);
     let output = Command::new("sh")

@@ -1,8 +1,8 @@
-//! The operator's page of the example `dashboard`, in a real Chromium: it shows sessions as they
-//! come and go, its button ends the session that is pressed, and it tells nobody an id.
+//! The operator's page of the example `dashboard` in a real Chromium. It shows sessions as they
+//! open and end, its button ends the chosen session, and no id leaves the server.
 //!
-//! The same test fails where the page's own script does not come. What pages of other sites may do
-//! is asked without a browser.
+//! The same test fails if the page's own script is blocked. Requests of pages of other sites are
+//! tested without a browser.
 
 use client_tests::{Browser, Server, trial};
 use http::{Method, StatusCode};
@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 fn main() {
     let trials = vec![
         trial(
-            "the page follows its sessions and ends the one that is pressed".to_owned(),
+            "the page shows its sessions and ends the one whose button is pressed".to_owned(),
             Browser::find(),
             |browser| follows_and_ends(&browser),
         ),
@@ -24,12 +24,12 @@ fn main() {
             |browser| shows_nothing_without_its_script(&browser),
         ),
         trial(
-            "pages of other sites can not press the button".to_owned(),
+            "pages of other sites cannot press the button".to_owned(),
             Ok(()),
-            |()| Runtime::new()?.block_on(others_can_not_press_the_button()),
+            |()| Runtime::new()?.block_on(other_sites_cannot_press_the_button()),
         ),
         trial(
-            "under another name the dashboard is not to be had".to_owned(),
+            "the dashboard refuses requests with another host name".to_owned(),
             Ok(()),
             |()| Runtime::new()?.block_on(under_another_name()),
         ),
@@ -60,7 +60,7 @@ fn follows_and_ends(browser: &Browser) -> Result<(), Failed> {
         "bystander": {},
         "complaints": [],
         "sent": ["/", "/events", "/script.js", "/sessions/FINGERPRINT/end", "/style.css"],
-        "told": true,
+        "announced": true,
         "leaks": [],
     });
     is(&report, &expected)
@@ -69,7 +69,7 @@ fn follows_and_ends(browser: &Browser) -> Result<(), Failed> {
 fn shows_nothing_without_its_script(browser: &Browser) -> Result<(), Failed> {
     let (server, page) = start();
     let Err(failed) = browser.run("dashboard.mjs", &[&page, server.url(), "without-script"]) else {
-        return Err("it shows sessions all the same".into());
+        return Err("the page shows sessions without its script".into());
     };
     let message = failed.message().unwrap_or_default();
     match message.contains("waiting for getByText('Connection lost')") {
@@ -78,7 +78,7 @@ fn shows_nothing_without_its_script(browser: &Browser) -> Result<(), Failed> {
     }
 }
 
-async fn others_can_not_press_the_button() -> Result<(), Failed> {
+async fn other_sites_cannot_press_the_button() -> Result<(), Failed> {
     let (server, page) = start();
     let client = Client::new();
     let id = open(&client, server.url()).await?;
@@ -104,7 +104,7 @@ async fn others_can_not_press_the_button() -> Result<(), Failed> {
         let answer = send(&client, Method::POST, &button, &headers).await?;
         is(&answer, &status)?;
     }
-    // What an image or a link could do.
+    // The request of an image or a link.
     is(
         &send(&client, Method::GET, &button, &[]).await?,
         &StatusCode::METHOD_NOT_ALLOWED,
@@ -162,7 +162,7 @@ async fn under_another_name() -> Result<(), Failed> {
     is(&ping(&client, server.url(), &id).await?, &StatusCode::OK)
 }
 
-/// The example, and where its page is.
+/// Starts the example. Also returns the URL of its page.
 fn start() -> (Server, String) {
     let mut server = Server::start("dashboard", &[]);
     let page = server.next_line("Dashboard at ");
@@ -199,7 +199,7 @@ async fn send(
     Ok(request.send().await?.status())
 }
 
-/// The fingerprint of the one session, as soon as the page is told of it.
+/// The fingerprint of the only session, as soon as the page's event stream names it.
 async fn listed(client: &Client, page: &str) -> Result<String, Failed> {
     let mut events = client.get(format!("{page}events")).send().await?;
     let mut text = String::new();

@@ -1,7 +1,7 @@
 //! Dual-era and legacy clients against every mix of eras of `examples/both_eras.rs`.
 //!
-//! A dual-era client must work wherever one of its eras is served; a legacy one must be told what
-//! is wrong where only the modern era is.
+//! A dual-era client must work wherever one of its eras is served. A legacy client must get a
+//! useful error where only the modern era is served.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,10 +12,10 @@ use libtest_mimic::{Arguments, Failed};
 
 const SESSIONS: &str = "the service with sessions";
 const NO_SESSIONS: &str = "the service without sessions";
-/// How the clients show that the endpoint serves no version of theirs.
+/// The text by which clients report that the endpoint serves none of their versions.
 const UNSUPPORTED: &str = "Unsupported protocol version";
 
-/// Client, how it is run, and what it must print against each mix.
+/// A client, how to run it, and the text that it must print against each mix.
 const CLIENTS: [(&str, Run, [&str; 3]); 6] = [
     (
         "the dual-era TypeScript client",
@@ -42,7 +42,7 @@ const CLIENTS: [(&str, Run, [&str; 3]); 6] = [
         Run::Python("v2", "legacy"),
         [SESSIONS, SESSIONS, UNSUPPORTED],
     ),
-    // It shows no more than the status.
+    // This client shows only the status.
     (
         "the Python client v1",
         Run::Python("v1", "legacy"),

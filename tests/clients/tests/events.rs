@@ -1,4 +1,4 @@
-//! The reader of event streams beside another one.
+//! The reader of event streams compared with another reader.
 
 use std::convert::Infallible;
 
@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt, stream};
 use mcp_session_guard::fuzzing::read_events;
 use proptest::prelude::*;
 
-/// What another reader makes of the whole stream.
+/// The messages that another reader finds in the whole stream.
 fn oracle(text: &str) -> Vec<String> {
     let whole = stream::iter([Ok::<_, Infallible>(text.as_bytes().to_vec())]);
     let events = whole.eventsource().collect::<Vec<_>>().now_or_never();
@@ -20,7 +20,7 @@ fn oracle(text: &str) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn messages_are_those_that_another_reader_finds(
+    fn both_readers_find_the_same_messages(
         lines in prop::collection::vec(
             prop::sample::select(vec![
                 "", "", "data: a", "data:b", "data", "data:  c", ": comment", "event: message",

@@ -1,7 +1,7 @@
-//! A guard whose sessions are in one file, and the next guard with that file, as after a restart.
+//! A guard with its sessions in one file, and later guards with the same file, as after a restart.
 //!
-//! Each life has a runtime of its own, which is gone with all its tasks when the life is over. Time is
-//! real, for the file's thread knows no other.
+//! Each simulated process has its own runtime, which is dropped with all its tasks at the end. Time
+//! is real, because the thread of the file store does not use tokio's clock.
 
 #[path = "../../support/mod.rs"]
 mod support;
@@ -26,104 +26,111 @@ const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
 
 #[test]
-fn a_session_goes_on_in_the_next_life() {
+fn a_session_continues_in_the_next_process() {
     let machine = Machine::new();
-    let id = machine.live(|life| life.open("alice"));
+    let id = machine.run(|process| process.open("alice"));
 
-    machine.live(|life| {
-        assert_eq!(life.ping("alice", &id), 200);
-        let session = life.server.sessions.get(&id).unwrap();
+    machine.run(|process| {
+        assert_eq!(process.ping("alice", &id), 200);
+        let session = process.server.sessions.get(&id).unwrap();
         assert_eq!(session.owner(), Some(&Owner::new("alice")));
         assert_eq!(session.client_name(), Some("test"));
         assert_eq!(session.protocol_version(), Some("2025-11-25"));
         assert_eq!(session.opened_on(), Some("machine"));
-        assert_eq!(life.server.sessions.stats().restored, 1);
+        assert_eq!(process.server.sessions.stats().restored, 1);
     });
-    machine.live(|life| {
-        let mut stream = life.stream("alice", &id);
+    machine.run(|process| {
+        let mut stream = process.stream("alice", &id);
         assert!(!is_over(&mut stream));
-        let again = life.ask("alice", post(Some(&id), INITIALIZE));
-        assert_eq!(again.0, 400, "it is initialized for good");
+        let again = process.ask("alice", post(Some(&id), INITIALIZE));
+        assert_eq!(again.0, 400, "the session stays initialized");
     });
-    machine.live(|life| {
-        assert_eq!(life.delete("alice", &id), 204);
-        assert_eq!(life.ping("alice", &id), 404);
+    machine.run(|process| {
+        assert_eq!(process.delete("alice", &id), 204);
+        assert_eq!(process.ping("alice", &id), 404);
     });
-    machine.live(|life| assert_eq!(life.ping("alice", &id), 404));
+    machine.run(|process| assert_eq!(process.ping("alice", &id), 404));
 }
 
 #[test]
-fn its_owner_is_compared_in_the_next_life() {
+fn the_owner_is_compared_in_the_next_process() {
     let machine = Machine::new();
-    let id = machine.live(|life| life.open("alice"));
-    machine.live(|life| {
+    let id = machine.run(|process| process.open("alice"));
+    machine.run(|process| {
         for request in [
             post(Some(&id), PING),
             bodiless(Method::GET, Some(&id)),
             bodiless(Method::DELETE, Some(&id)),
         ] {
-            assert_eq!(life.ask("bob", request), (404, NOT_FOUND.to_owned()));
+            assert_eq!(process.ask("bob", request), (404, NOT_FOUND.to_owned()));
         }
-        assert_eq!(life.server.inner.count(), 0);
-        assert_eq!(life.ping("alice", &id), 200);
+        assert_eq!(process.server.inner.count(), 0);
+        assert_eq!(process.ping("alice", &id), 200);
     });
 }
 
 #[test]
-fn a_drain_leaves_sessions_to_the_next_life() {
+fn a_drain_leaves_sessions_to_the_next_process() {
     let machine = Machine::new();
-    let (id, ended) = machine.live(|life| {
-        let [id, ended] = [life.open("alice"), life.open("alice")];
-        let mut stream = life.stream("alice", &id);
-        assert_eq!(life.delete("alice", &ended), 204);
-        life.runtime
-            .block_on(life.guard.drain(Duration::from_millis(50)));
+    let (id, ended) = machine.run(|process| {
+        let [id, ended] = [process.open("alice"), process.open("alice")];
+        let mut stream = process.stream("alice", &id);
+        assert_eq!(process.delete("alice", &ended), 204);
+        process
+            .runtime
+            .block_on(process.guard.drain(Duration::from_millis(50)));
         assert!(is_over(&mut stream));
         (id, ended)
     });
-    machine.live(|life| {
-        assert_eq!(life.ping("alice", &id), 200);
-        assert_eq!(life.ping("alice", &ended), 404);
+    machine.run(|process| {
+        assert_eq!(process.ping("alice", &id), 200);
+        assert_eq!(process.ping("alice", &ended), 404);
     });
 }
 
 #[test]
-fn an_end_that_was_confirmed_is_one_for_good() {
+fn a_confirmed_end_is_permanent() {
     let machine = Machine::new();
-    let ids = machine.live(|life| {
-        let ids = [(); 4].map(|()| life.open("alice"));
-        assert!(life.server.sessions.end(&ids[0]));
-        assert!(life.server.sessions.get(&ids[1]).unwrap().end());
-        life.runtime.block_on(life.server.sessions.flush()).unwrap();
+    let ids = machine.run(|process| {
+        let ids = [(); 4].map(|()| process.open("alice"));
+        assert!(process.server.sessions.end(&ids[0]));
+        assert!(process.server.sessions.get(&ids[1]).unwrap().end());
+        process
+            .runtime
+            .block_on(process.server.sessions.flush())
+            .unwrap();
         ids
     });
-    machine.live(|life| {
-        let answers = ids.clone().map(|id| life.ping("alice", &id));
+    machine.run(|process| {
+        let answers = ids.clone().map(|id| process.ping("alice", &id));
         assert_eq!(answers, [404, 404, 200, 200]);
     });
-    // Of these this life knows nothing.
-    machine.live(|life| {
-        assert_eq!(life.server.sessions.end_owner(&Owner::new("alice")), 0);
-        life.runtime.block_on(life.server.sessions.flush()).unwrap();
+    // The next process has loaded none of these sessions.
+    machine.run(|process| {
+        assert_eq!(process.server.sessions.end_owner(&Owner::new("alice")), 0);
+        process
+            .runtime
+            .block_on(process.server.sessions.flush())
+            .unwrap();
     });
-    machine.live(|life| {
-        let answers = ids.map(|id| life.ping("alice", &id));
+    machine.run(|process| {
+        let answers = ids.map(|id| process.ping("alice", &id));
         assert_eq!(answers, [404; 4]);
     });
 }
 
 #[test]
-fn a_session_that_nobody_used_while_the_server_was_down_expires() {
+fn a_session_that_is_idle_while_the_server_is_down_expires() {
     let machine = Machine::new();
     let brief = |guard: SessionGuardBuilder| guard.idle_timeout(Duration::from_secs(2));
-    let id = machine.live_with(brief, |life| life.open("alice"));
-    machine.live_with(brief, |life| assert_eq!(life.ping("alice", &id), 200));
+    let id = machine.run_with(brief, |process| process.open("alice"));
+    machine.run_with(brief, |process| assert_eq!(process.ping("alice", &id), 200));
     sleep(Duration::from_millis(2600));
-    machine.live_with(brief, |life| assert_eq!(life.ping("alice", &id), 404));
+    machine.run_with(brief, |process| assert_eq!(process.ping("alice", &id), 404));
 }
 
 #[test]
-fn a_record_that_can_not_be_read_is_no_session() {
+fn a_record_that_cannot_be_read_is_no_session() {
     let machine = Machine::new();
     let id = "2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c";
     let store = FileStore::open(&machine.path).unwrap();
@@ -132,7 +139,7 @@ fn a_record_that_can_not_be_read_is_no_session() {
     let created = Runtime::new().unwrap().block_on(store.create(session));
     assert!(created.unwrap());
     drop(store);
-    machine.live(|life| assert_eq!(life.ping("alice", id), 404));
+    machine.run(|process| assert_eq!(process.ping("alice", id), 404));
 }
 
 struct Machine {
@@ -150,14 +157,14 @@ impl Machine {
         }
     }
 
-    fn live<T>(&self, act: impl FnOnce(&Life) -> T) -> T {
-        self.live_with(|guard| guard, act)
+    fn run<T>(&self, act: impl FnOnce(&Process) -> T) -> T {
+        self.run_with(|guard| guard, act)
     }
 
-    fn live_with<T>(
+    fn run_with<T>(
         &self,
         configure: impl FnOnce(SessionGuardBuilder) -> SessionGuardBuilder,
-        act: impl FnOnce(&Life) -> T,
+        act: impl FnOnce(&Process) -> T,
     ) -> T {
         let guard = SessionGuardLayer::builder()
             .store(StoreOptions::new(FileStore::open(&self.path).unwrap()).node_name("machine"))
@@ -166,24 +173,24 @@ impl Machine {
                 Ok(name.transpose()?.map(Owner::new))
             });
         let guard = configure(guard).build().unwrap();
-        let life = Life {
+        let process = Process {
             runtime: Runtime::new().unwrap(),
             server: TestServer::new(guard.clone()),
             guard,
         };
-        act(&life)
+        act(&process)
     }
 }
 
-/// A guard from its start to its end.
-struct Life {
+/// One simulated process: a guard from its start to its end.
+struct Process {
     guard: SessionGuardLayer,
     server: TestServer,
-    // Gone last, with whatever still runs.
+    // The runtime is the last field, so that it is dropped last, with all running tasks.
     runtime: Runtime,
 }
 
-impl Life {
+impl Process {
     fn open(&self, user: &str) -> String {
         let answer = self.server.ask(by(user, post(None, INITIALIZE)));
         let answer = self.runtime.block_on(answer);
@@ -202,7 +209,7 @@ impl Life {
         self.ask(user, bodiless(Method::DELETE, Some(id))).0
     }
 
-    /// An open GET stream.
+    /// Opens a GET stream.
     fn stream(&self, user: &str, id: &str) -> Body {
         let request = by(user, bodiless(Method::GET, Some(id)));
         let response = self.runtime.block_on(self.server.send(request));

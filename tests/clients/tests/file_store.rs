@@ -1,4 +1,4 @@
-//! The store in one file: what every store must do, and what becomes of the file.
+//! The file store: the conformance suite, and the fate of the file.
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ macro_rules! cases {
             )*
 
             #[test]
-            fn is_checked_for_every_case_but_those_of_ends() {
+            fn passes_every_case_except_those_about_ends() {
                 let all = super::conformance::all();
                 let names = all.iter().map(|case| case.name());
                 let names: Vec<_> = names.filter(|name| !super::OF_ENDS.contains(name)).collect();
@@ -67,7 +67,7 @@ async fn check(name: &str) {
 }
 
 #[test]
-fn it_may_be_sent_and_shared() {
+fn the_store_is_send_and_sync() {
     fn all<T: Send + Sync + std::fmt::Debug + 'static>() {}
     all::<FileStore>();
     all::<FileStoreError>();
@@ -75,12 +75,12 @@ fn it_may_be_sent_and_shared() {
 }
 
 #[test]
-fn nobody_else_can_end_a_session() {
+fn the_file_store_has_no_subscription() {
     assert!(Folder::new().open().subscribe(LONG).is_none());
 }
 
 #[tokio::test]
-async fn a_second_opening_is_refused_until_the_first_is_over() {
+async fn a_file_cannot_be_opened_twice_at_once() {
     let folder = Folder::new();
     let store = folder.open();
     assert_eq!(folder.refused(), FileStoreErrorKind::InUse);
@@ -95,7 +95,7 @@ async fn a_second_opening_is_refused_until_the_first_is_over() {
 }
 
 #[tokio::test]
-async fn what_was_written_last_is_there_when_the_store_is_opened_again() {
+async fn the_last_writes_are_there_when_the_store_is_opened_again() {
     let folder = Folder::new();
     let store = folder.open();
     let keys = [(); 3].map(|()| key());
@@ -120,7 +120,7 @@ async fn what_was_written_last_is_there_when_the_store_is_opened_again() {
 }
 
 #[tokio::test]
-async fn calls_whose_callers_have_left_are_over_soon_and_harm_nobody() {
+async fn abandoned_calls_end_soon_and_do_not_harm_others() {
     let folder = Folder::new();
     let store = folder.open();
     for _ in 0..5000 {
@@ -132,7 +132,7 @@ async fn calls_whose_callers_have_left_are_over_soon_and_harm_nobody() {
 }
 
 #[test]
-fn a_runtime_that_is_gone_takes_the_store_along_in_peace() {
+fn a_store_survives_or_ends_cleanly_with_a_dropped_runtime() {
     let folder = Folder::new();
     let store = folder.open();
     let key = key();
@@ -151,7 +151,7 @@ fn a_runtime_that_is_gone_takes_the_store_along_in_peace() {
     let store = folder.open();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     assert_eq!(runtime.block_on(load(&store, &key)), Some(VALUE.to_vec()));
-    // Dropped by the runtime, in a task that nobody ends.
+    // The runtime drops the store, in a task that never ends.
     runtime.spawn(async move {
         std::future::pending::<()>().await;
         drop(store);
@@ -161,7 +161,7 @@ fn a_runtime_that_is_gone_takes_the_store_along_in_peace() {
 }
 
 #[test]
-fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
+fn a_file_of_another_format_is_refused_and_left_unchanged() {
     let folder = Folder::new();
     for foreign in [&b"x"[..], b"SQLite format 3\0", &[0; 100_000], b"redb"] {
         fs::write(&folder.path, foreign).unwrap();
@@ -173,7 +173,7 @@ fn a_file_that_is_something_else_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_folder_that_is_missing_and_a_path_that_is_a_folder_are_told() {
+fn a_missing_folder_and_a_path_to_a_folder_are_errors() {
     let folder = Folder::new();
     let missing = folder.path.join("missing/sessions.redb");
     let error = FileStore::open(&missing).unwrap_err();
@@ -185,7 +185,7 @@ fn a_folder_that_is_missing_and_a_path_that_is_a_folder_are_told() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_cut_off_is_refused_wherever() {
+async fn a_truncated_file_is_refused_at_any_length() {
     let whole = a_filled_file().await;
     let folder = Folder::new();
     let step = whole.len() / 40;
@@ -202,7 +202,7 @@ async fn a_file_that_was_cut_off_is_refused_wherever() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_garbled_is_refused_or_whole() {
+async fn a_corrupted_file_is_refused_or_complete() {
     let whole = a_filled_file().await;
     let folder = Folder::new();
     let key = SessionKey::new("", "kept");
@@ -214,7 +214,7 @@ async fn a_file_that_was_garbled_is_refused_or_whole() {
         }
         fs::write(&folder.path, &garbled).unwrap();
         match FileStore::open(&folder.path) {
-            // Where nothing was.
+            // The damage hit unused bytes.
             Ok(store) => assert_eq!(load(&store, &key).await, Some(VALUE.to_vec())),
             Err(error) => {
                 let kind = error.kind();
@@ -229,7 +229,7 @@ async fn a_file_that_was_garbled_is_refused_or_whole() {
 
 #[cfg(unix)]
 #[test]
-fn only_its_user_may_read_the_file() {
+fn only_the_user_can_read_the_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = Folder::new();
@@ -246,7 +246,7 @@ fn only_its_user_may_read_the_file() {
 }
 
 #[tokio::test]
-async fn one_that_was_killed_while_it_made_the_file_is_in_nobodys_way() {
+async fn leftovers_of_a_killed_process_do_not_block_the_store() {
     for half in [&b""[..], &[0; 73_728], b"nonsense"] {
         let folder = Folder::new();
         fs::write(folder.folder.path().join("sessions.redb.new"), half).unwrap();
@@ -255,9 +255,9 @@ async fn one_that_was_killed_while_it_made_the_file_is_in_nobodys_way() {
     }
 }
 
-/// Ten thousand sessions that nobody ends, again and again.
+/// Ten thousand sessions per round that no client ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_room_of_sessions_that_expired_is_used_again() {
+async fn the_space_of_expired_sessions_is_reused() {
     let folder = Folder::new();
     let store = folder.open();
     let mut lengths = Vec::new();
@@ -269,13 +269,13 @@ async fn the_room_of_sessions_that_expired_is_used_again() {
                 assert!(store.create(session).await.unwrap());
             })
             .await;
-        // Expired at once, and removed within a second and a half.
+        // They expire at once, and are removed within a second and a half.
         sleep(Duration::from_millis(1500)).await;
         lengths.push(fs::metadata(&folder.path).unwrap().len());
     }
     assert!(lengths[4] <= lengths[1] * 3 / 2, "{lengths:?}");
     drop(store);
-    // Given back when it is opened, once the last are removed.
+    // Opening the file shrinks it, once the last sessions are removed.
     let given_back = async {
         loop {
             let store = folder.open();
@@ -290,7 +290,7 @@ async fn the_room_of_sessions_that_expired_is_used_again() {
     assert!(given_back.is_ok(), "{lengths:?}");
 }
 
-/// A file of some pages, as bytes.
+/// The bytes of a file with several pages.
 async fn a_filled_file() -> Vec<u8> {
     let folder = Folder::new();
     let store = folder.open();
@@ -338,6 +338,6 @@ async fn load(store: &FileStore, key: &SessionKey) -> Option<Vec<u8>> {
     store.load(key).await.unwrap()
 }
 
-/// As long as most.
+/// The size of most records.
 const VALUE: &[u8] = &[b'v'; 250];
 const LONG: Duration = Duration::from_secs(60);

@@ -1,12 +1,12 @@
-//! The official clients through a gateway to servers with the official SDKs of three languages: the
-//! story of `clients.rs`. Then such servers are killed and started anew.
+//! The official clients through a gateway to servers with the official SDKs of three languages,
+//! with the story of `clients.rs`. Then these servers are killed and restarted.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use client_tests::driven::{Client, Kind};
 use client_tests::raw::Raw;
-use client_tests::{Server, node, play, python, script_plays_its_story, trial};
+use client_tests::{Server, node, python, run_story, script_runs_its_story, trial};
 use http::{Method, StatusCode};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
@@ -39,28 +39,28 @@ fn main() {
             let test = format!("{client} through a gateway to {name}");
             let needed = upstream.program().and(program);
             trials.push(trial(test, needed, move |program| {
-                script_plays_its_story(&program, &script, &gateway.server, false)
+                script_runs_its_story(&program, &script, &gateway.server, false)
             }));
         }
         let test = format!("the Rust client through a gateway to {name}");
         trials.push(trial(test, upstream.program(), move |_| {
-            play(rust_client_plays_its_story(&gateway.server))
+            run_story(rust_client_runs_its_story(&gateway.server))
         }));
         if upstream != Upstream::Rust {
-            let test = format!("{name} is killed and started anew behind a gateway");
+            let test = format!("{name} is killed and restarted behind a gateway");
             let needed = upstream.program();
-            trials.push(trial(test, needed, move |_| play(restart(upstream))));
+            trials.push(trial(test, needed, move |_| run_story(restart(upstream))));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// A server with an official SDK, in sessions of its own.
+/// A server with an official SDK and its own sessions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Upstream {
     TypeScript(&'static str),
     Python(&'static str),
-    /// In the guard itself.
+    /// The Rust SDK, which runs in the guarded process itself.
     Rust,
 }
 
@@ -89,9 +89,9 @@ impl Upstream {
         }
     }
 
-    /// Starts it, on any port if that is `0`.
+    /// Starts the server. Port `0` means any free port.
     fn start(self, port: &str) -> Server {
-        let program = self.program().expect("asked for before");
+        let program = self.program().expect("the trial requires the program");
         match self {
             Self::TypeScript(version) => Server::run(&program, &["node/server.mjs", version, port]),
             Self::Python(_) => Server::run(&program, &["python/server.py", port]),
@@ -112,8 +112,8 @@ impl Gateway {
     }
 }
 
-/// The story of `clients.rs`, for the client that is no script.
-async fn rust_client_plays_its_story(server: &Server) {
+/// The story of `clients.rs` for the Rust client, which is not a script.
+async fn rust_client_runs_its_story(server: &Server) {
     let raw = Raw::new(server.url(), None);
     let end = async |id: &Value| {
         let id = id.as_str().expect("the session has an id");
@@ -121,35 +121,38 @@ async fn rust_client_plays_its_story(server: &Server) {
         assert_eq!(ended.status(), StatusCode::NO_CONTENT);
     };
     let mut client = Client::start(&Kind::Rust, server.url());
-    let id = client.tell("open").await;
+    let id = client.run("open").await;
     assert_eq!(
-        client.tell_all(["call count", "call count"]).await,
+        client.run_all(["call count", "call count"]).await,
         json!(["call 1 of this session", "call 2 of this session"])
     );
     end(&id).await;
-    // It opens another by itself.
-    assert_eq!(client.tell("call count").await, "call 1 of this session");
+    // The Rust client opens another session by itself.
+    assert_eq!(client.run("call count").await, "call 1 of this session");
 
     let mut client = Client::start(&Kind::Rust, server.url());
-    let id = client.tell("open").await;
-    client.tell("begin wait").await;
+    let id = client.run("open").await;
+    client.run("begin wait").await;
     end(&id).await;
-    assert_eq!(client.tell("finish").await, "rejected");
+    assert_eq!(client.run("finish").await, "rejected");
 }
 
-/// What the server forgot is a clean 404 for our clients, on which they open a session anew.
+/// A session that the upstream server has lost is answered 404, after which clients open a new one.
 async fn restart(upstream: Upstream) {
     let Gateway {
         server,
         upstream: first,
     } = Gateway::before(upstream.start("0"));
-    let (_, address) = first.url().split_once("127.0.0.1:").expect("it is local");
+    let (_, address) = first
+        .url()
+        .split_once("127.0.0.1:")
+        .expect("the URL is local");
     let port = address.trim_end_matches("/mcp").to_owned();
     let raw = Raw::new(server.url(), None);
     let ping = async |id: &str| {
         let answer = raw.send(&Method::POST, id, None).await;
         let status = answer.status().as_u16();
-        (status, answer.text().await.expect("it is whole"))
+        (status, answer.text().await.expect("the answer is whole"))
     };
 
     let id = raw.open().await;

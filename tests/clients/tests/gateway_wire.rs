@@ -1,4 +1,5 @@
-//! What passes a gateway, and what becomes of clients when the server behind it is at fault.
+//! The fields and bodies that pass a gateway, and the answers to clients when the upstream server
+//! fails.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -30,28 +31,28 @@ const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
 /// The id that the upstream gives its sessions.
 const INNER: &str = "known-inside-alone";
-/// Longer than anything here takes.
+/// Longer than any step of these tests takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A gateway, a client with a session there, and the upstream's side of it.
+/// A gateway, a client with a session there, and the upstream's view of it.
 struct Scene {
     gateway: Server,
     http: Client,
     id: String,
     seen: UnboundedReceiver<Seen>,
-    /// What goes out on the upstream's event stream; `None` breaks it off.
+    /// The events of the upstream's event stream. `None` breaks it off.
     events: UnboundedSender<Option<&'static str>>,
 }
 
 #[derive(Debug)]
 enum Seen {
     Request(Box<Parts>, Bytes),
-    /// Nobody waits for the answer any more.
+    /// The gateway stopped waiting for the answer.
     Left,
 }
 
 impl Scene {
-    /// The arguments are the gateway's.
+    /// Opens a session through a gateway with these arguments.
     async fn open(arguments: &[&str]) -> Self {
         let (see, seen) = mpsc::unbounded_channel();
         let (events, outgoing) = mpsc::unbounded_channel();
@@ -82,16 +83,16 @@ impl Scene {
             .body(INITIALIZE)
             .send()
             .await
-            .expect("it is answered");
+            .expect("an answer comes");
         let id = &opened.headers()["mcp-session-id"];
         let id = id.to_str().expect("ids are text").to_owned();
-        assert_eq!(opened.text().await.expect("it is text"), RESULT);
+        assert_eq!(opened.text().await.expect("the answer is text"), RESULT);
         let (opening, _) = self.request().await;
         assert!(!opening.headers.contains_key("mcp-session-id"));
         id
     }
 
-    /// A request in the session, on which the upstream does `what`.
+    /// A request in the session that makes the upstream do `what`.
     fn ask(&self, method: Method, what: &str) -> RequestBuilder {
         let request = self.http.request(method, self.gateway.url());
         let request = request.header("content-type", "application/json");
@@ -112,7 +113,7 @@ impl Scene {
         }
     }
 
-    /// Waits until the upstream notices that nobody waits for its answer.
+    /// Waits until the upstream notices that the gateway no longer waits for its answer.
     async fn left(&mut self) {
         match timeout(LIMIT, self.seen.recv()).await {
             Ok(Some(Seen::Left)) => {}
@@ -120,24 +121,28 @@ impl Scene {
         }
     }
 
-    /// Nothing has reached the upstream that was not looked at.
+    /// Checks that no other request has reached the upstream.
     fn nothing_more(&mut self) {
         let more = self.seen.try_recv();
         assert!(more.is_err(), "{more:?}");
     }
 }
 
-/// The answer, whose body may still be on its way.
+/// The answer, whose body may still be incomplete.
 async fn begun(request: RequestBuilder) -> reqwest::Response {
     let response = timeout(LIMIT, request.send()).await.expect("in time");
-    response.expect("it is answered")
+    response.expect("an answer comes")
 }
 
-/// Status, headers and text of the answer.
+/// The status, headers and text of the answer.
 async fn sent(request: RequestBuilder) -> (u16, HeaderMap, String) {
     let response = begun(request).await;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    (status, headers, response.text().await.expect("it is text"))
+    (
+        status,
+        headers,
+        response.text().await.expect("the answer is text"),
+    )
 }
 
 #[derive(Clone)]
@@ -146,7 +151,7 @@ struct Upstream {
     outgoing: Arc<Mutex<UnboundedReceiver<Option<&'static str>>>>,
 }
 
-/// Tells when it is dropped.
+/// Sends `Seen::Left` on drop.
 struct Leaving(UnboundedSender<Seen>);
 
 impl Drop for Leaving {
@@ -157,7 +162,9 @@ impl Drop for Leaving {
 
 async fn answer(State(upstream): State<Upstream>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = to_bytes(body, usize::MAX).await.expect("it comes whole");
+    let body = to_bytes(body, usize::MAX)
+        .await
+        .expect("the body is complete");
     let is_opening = body == INITIALIZE;
     let what = parts.headers.get("x-do").cloned();
     let _ = upstream.see.send(Seen::Request(Box::new(parts), body));
@@ -194,17 +201,17 @@ async fn answer(State(upstream): State<Upstream>, request: Request) -> Response 
         _ if is_opening => response.header("mcp-session-id", INNER).body(RESULT.into()),
         _ => response.body("{}".into()),
     };
-    response.expect("it is valid")
+    response.expect("the response is valid")
 }
 
 async fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let address = listener.local_addr().expect("the listener has an address");
     (listener, format!("http://{address}/mcp"))
 }
 
-/// Opens no session behind a gateway; the answer's status and text.
+/// Sends an `initialize` that opens no session. Returns the status and text of the answer.
 async fn opening_behind(gateway: &Server) -> (u16, String) {
     let request = Client::new().post(gateway.url()).body(INITIALIZE);
     let request = request.header("content-type", "application/json");
@@ -219,7 +226,7 @@ fn error(text: &str, id: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_id_of_the_upstream_stays_inside_and_ours_outside() {
+async fn the_upstreams_id_stays_inside_and_the_guards_id_outside() {
     let mut scene = Scene::open(&[]).await;
     for request in [
         scene.post("hop", PING),
@@ -237,7 +244,7 @@ async fn the_id_of_the_upstream_stays_inside_and_ours_outside() {
 }
 
 #[tokio::test]
-async fn what_is_meant_for_the_next_hop_alone_goes_no_further() {
+async fn hop_by_hop_fields_are_not_forwarded() {
     let mut scene = Scene::open(&[]).await;
     let request = scene
         .post("hop", PING)
@@ -281,9 +288,12 @@ async fn the_upstream_sees_its_own_host_and_the_query() {
     assert_eq!(sent(request).await.0, 200);
     let (inward, _) = scene.request().await;
     assert_eq!(inward.uri, "/mcp?key=1");
-    let host = inward.headers["host"].to_str().expect("it is text");
+    let host = inward.headers["host"].to_str().expect("the host is text");
     assert!(host.starts_with("127.0.0.1:"), "{host}");
-    assert!(!scene.gateway.url().contains(host), "the gateway's");
+    assert!(
+        !scene.gateway.url().contains(host),
+        "the host is not the gateway's"
+    );
 }
 
 #[tokio::test]
@@ -301,7 +311,7 @@ async fn a_client_may_speak_http_2() {
 }
 
 #[tokio::test]
-async fn what_the_guard_refuses_never_reaches_the_upstream() {
+async fn refused_requests_never_reach_the_upstream() {
     let mut scene = Scene::open(&[]).await;
     let (status, _, text) = sent(
         scene
@@ -368,7 +378,7 @@ async fn only_a_post_carries_a_body_to_the_upstream() {
         for name in ["content-length", "content-type", "transfer-encoding"] {
             assert!(!parts.headers.contains_key(name), "{name}: {parts:?}");
         }
-        // Nothing of that body is read as the next request.
+        // No rest of that body is read as the next request.
         assert_eq!(sent(scene.post("echo", PING)).await.0, 200);
         let (parts, body) = scene.request().await;
         assert_eq!((parts.method, &*body), (Method::POST, PING.as_bytes()));
@@ -377,7 +387,7 @@ async fn only_a_post_carries_a_body_to_the_upstream() {
 }
 
 #[tokio::test]
-async fn the_upstream_sees_one_version_and_no_other_spelling_of_our_names() {
+async fn the_upstream_sees_one_version_and_no_other_spelling_of_mcp_fields() {
     let mut scene = Scene::open(&[]).await;
     for method in [Method::POST, Method::GET] {
         let request = scene
@@ -413,10 +423,14 @@ async fn events_arrive_as_they_are_sent() {
         let mut stream = begun(request).await;
         assert_eq!(stream.headers()["content-type"], "text/event-stream");
         for event in ["data: 1\n\n", "data: 2\n\n"] {
-            // The second is not even sent before the first was seen.
-            scene.events.send(Some(event)).expect("the stream goes on");
+            // The second event is sent only after the first was read.
+            scene.events.send(Some(event)).expect("the stream is open");
             let seen = timeout(LIMIT, stream.chunk()).await.expect("in time");
-            assert_eq!(seen.expect("it goes on").expect("it is no end"), event);
+            assert_eq!(
+                seen.expect("the stream is open")
+                    .expect("the stream has not ended"),
+                event
+            );
         }
         drop(stream);
         let _ = scene.request().await;
@@ -443,7 +457,7 @@ async fn the_upstream_notices_a_client_that_leaves() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_can_not_be_reached_is_a_502_with_the_request_s_id() {
+async fn an_unreachable_upstream_is_a_502_with_the_requests_id() {
     let (listener, url) = listen().await;
     drop(listener);
     let gateway = Server::start("gateway", &[&url]);
@@ -452,7 +466,7 @@ async fn an_upstream_that_can_not_be_reached_is_a_502_with_the_request_s_id() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_breaks_off_before_it_answers_is_a_502_with_the_request_s_id() {
+async fn an_upstream_that_breaks_off_before_it_answers_is_a_502_with_the_requests_id() {
     let (gateway, _) = gateway_to_one_answer("").await;
     let expected = error("can not be reached", "0");
     assert_eq!(opening_behind(&gateway).await, (502, expected));
@@ -468,10 +482,14 @@ async fn an_upstream_may_speak_http_1_0() {
         (response.status().as_u16(), response.version()),
         (500, Version::HTTP_11)
     );
-    assert_eq!(response.text().await.expect("it is text"), "to the end");
+    assert_eq!(
+        response.text().await.expect("the answer is text"),
+        "to the end"
+    );
 }
 
-/// A gateway to an upstream that sends the same bytes whatever it is asked, and closes.
+/// A gateway to an upstream that answers every request with the same bytes and closes the
+/// connection.
 async fn gateway_to_one_answer(text: &'static str) -> (Server, tokio::task::JoinHandle<()>) {
     let (listener, url) = listen().await;
     let task = tokio::spawn(async move {
@@ -485,7 +503,7 @@ async fn gateway_to_one_answer(text: &'static str) -> (Server, tokio::task::Join
 }
 
 #[tokio::test]
-async fn an_upstream_that_never_answers_is_a_504_and_is_asked_no_longer() {
+async fn an_upstream_that_never_answers_is_a_504_and_its_request_is_cancelled() {
     let mut scene = Scene::open(&["1"]).await;
     let text = "does not answer";
     for (request, expected) in [
@@ -506,29 +524,36 @@ async fn an_upstream_that_never_answers_is_a_504_and_is_asked_no_longer() {
 }
 
 #[tokio::test]
-async fn a_stream_that_the_upstream_breaks_off_breaks_off_outside_and_the_session_goes_on() {
+async fn a_stream_that_breaks_off_upstream_breaks_off_outside_and_the_session_lives() {
     let scene = Scene::open(&[]).await;
     for request in [scene.post("stream", PING), scene.ask(Method::GET, "stream")] {
         let mut stream = begun(request).await;
-        scene.events.send(Some("data: 1\n\n")).expect("it goes on");
+        scene
+            .events
+            .send(Some("data: 1\n\n"))
+            .expect("the stream is open");
         let seen = timeout(LIMIT, stream.chunk()).await.expect("in time");
-        assert_eq!(seen.expect("it goes on").expect("no end"), "data: 1\n\n");
-        scene.events.send(None).expect("it goes on");
+        assert_eq!(
+            seen.expect("the stream is open")
+                .expect("the stream has not ended"),
+            "data: 1\n\n"
+        );
+        scene.events.send(None).expect("the stream is open");
         let rest = timeout(LIMIT, stream.chunk()).await.expect("in time");
-        rest.expect_err("it is no clean end");
+        rest.expect_err("the end is not clean");
     }
     assert_eq!(sent(scene.post("echo", PING)).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_session_that_the_upstream_forgot_is_a_clean_404_and_another_opens() {
+async fn a_session_lost_by_the_upstream_is_404_and_a_new_one_opens() {
     let mut scene = Scene::open(&[]).await;
     let (status, _, text) = sent(scene.post("forget", PING)).await;
     assert_eq!((status, &*text), (404, NOT_FOUND));
     let _ = scene.request().await;
     let (status, _, text) = sent(scene.post("echo", PING)).await;
     assert_eq!((status, &*text), (404, NOT_FOUND));
-    // Not even a DELETE: it has said itself that it is over.
+    // The guard sends no DELETE, because the upstream itself has reported the end.
     scene.nothing_more();
     scene.id = scene.initialize().await;
     assert_eq!(sent(scene.post("echo", PING)).await.0, 200);
@@ -550,12 +575,19 @@ async fn a_delete_reaches_the_upstream_which_may_refuse_it() {
 }
 
 #[tokio::test]
-async fn a_call_whose_session_ends_is_told_so_and_the_upstream_is_asked_no_longer() {
+async fn a_call_whose_session_ends_gets_a_last_event_and_its_upstream_request_is_cancelled() {
     let mut scene = Scene::open(&[]).await;
     let mut stream = begun(scene.post("stream", PING)).await;
-    scene.events.send(Some("data: 1\n\n")).expect("it goes on");
+    scene
+        .events
+        .send(Some("data: 1\n\n"))
+        .expect("the stream is open");
     let seen = timeout(LIMIT, stream.chunk()).await.expect("in time");
-    assert_eq!(seen.expect("it goes on").expect("no end"), "data: 1\n\n");
+    assert_eq!(
+        seen.expect("the stream is open")
+            .expect("the stream has not ended"),
+        "data: 1\n\n"
+    );
     let _ = scene.request().await;
     assert_eq!(sent(scene.ask(Method::DELETE, "echo")).await.0, 204);
     let _ = scene.request().await;
@@ -563,20 +595,23 @@ async fn a_call_whose_session_ends_is_told_so_and_the_upstream_is_asked_no_longe
     let rest = timeout(LIMIT, stream.text()).await.expect("in time");
     let ended =
         r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Session ended"},"id":"ping-1"}"#;
-    assert_eq!(rest.expect("cleanly"), format!("data: {ended}\n\n"));
+    assert_eq!(
+        rest.expect("the end is clean"),
+        format!("data: {ended}\n\n")
+    );
 }
 
 #[tokio::test]
-async fn the_upstream_is_told_when_a_quiet_session_ends() {
+async fn the_upstream_gets_an_inner_delete_when_an_idle_session_ends() {
     let mut scene = Scene::open(&["300", "1"]).await;
     assert_eq!(sent(scene.post("echo", PING)).await.0, 200);
     let _ = scene.request().await;
-    let (farewell, _) = scene.request().await;
+    let (delete, _) = scene.request().await;
     assert_eq!(
-        (farewell.method, farewell.uri),
+        (delete.method, delete.uri),
         (Method::DELETE, "/mcp".parse().unwrap())
     );
-    assert_eq!(farewell.headers["mcp-session-id"], INNER);
+    assert_eq!(delete.headers["mcp-session-id"], INNER);
     assert_eq!(
         sent(scene.post("echo", PING)).await.0,
         StatusCode::NOT_FOUND

@@ -1,4 +1,4 @@
-//! The guard over HTTP/2: no `Host` header, streams that are reset one by one.
+//! The guard over HTTP/2: no `Host` header, and streams that are reset one by one.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -35,12 +35,12 @@ async fn inner(request: Request) -> Response {
     response
 }
 
-/// A guarded server and a client that has a session there.
+/// A guarded server, and a client with a session there.
 async fn open() -> (Client, String, String, Sessions) {
     open_at(Router::new().route("/mcp", any(inner))).await
 }
 
-/// The same around another inner service.
+/// Like [`open`], with this inner service.
 async fn open_at(app: Router) -> (Client, String, String, Sessions) {
     let guard = SessionGuardLayer::new();
     let sessions = guard.sessions();
@@ -48,7 +48,10 @@ async fn open_at(app: Router) -> (Client, String, String, Sessions) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .expect("a free port");
-    let url = format!("http://{}/mcp", listener.local_addr().expect("it is bound"));
+    let url = format!(
+        "http://{}/mcp",
+        listener.local_addr().expect("the listener has an address")
+    );
     tokio::spawn(async { axum::serve(listener, app).await });
 
     let client = Client::builder()
@@ -81,19 +84,19 @@ async fn post(
     if let Some(id) = id {
         request = request.header("mcp-session-id", id);
     }
-    request.send().await.expect("it is answered")
+    request.send().await.expect("an answer comes")
 }
 
 #[tokio::test]
-async fn a_stream_that_is_reset_is_no_longer_in_flight_and_its_connection_goes_on() {
+async fn a_reset_stream_is_no_longer_in_flight_and_its_connection_stays_open() {
     let (client, url, id, sessions) = open().await;
-    let session = sessions.get(&id).expect("it is open");
+    let session = sessions.get(&id).expect("the session is open");
     let stream = client
         .get(&url)
         .header("mcp-session-id", &id)
         .send()
         .await
-        .expect("it opens");
+        .expect("the stream opens");
     assert_eq!(stream.status(), StatusCode::OK);
     assert_eq!((session.in_flight(), session.open_streams()), (1, 1));
     drop(stream);
@@ -110,17 +113,17 @@ async fn a_stream_that_is_reset_is_no_longer_in_flight_and_its_connection_goes_o
     );
 }
 
-/// A request as the inner service got it: method, the names of its fields, body.
+/// A request as the inner service received it: method, header names, body.
 type Noted = (Method, Vec<String>, Bytes);
 
 #[tokio::test]
-async fn only_a_post_carries_a_body_inward_and_options_is_no_way_around() {
+async fn only_a_post_carries_a_body_inward_and_options_passes_only_as_a_preflight() {
     let (note, mut noted) = tokio::sync::mpsc::unbounded_channel::<Noted>();
     let noting = async move |request: Request| {
         let (parts, body) = request.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await;
         let names = parts.headers.keys().map(ToString::to_string).collect();
-        let _ = note.send((parts.method, names, body.expect("it comes")));
+        let _ = note.send((parts.method, names, body.expect("the body is complete")));
         ([("content-type", "application/json")], RESULT)
     };
     let app = Router::new().route("/mcp", any(noting));
@@ -136,9 +139,9 @@ async fn only_a_post_carries_a_body_inward_and_options_is_no_way_around() {
         .header("access-control-request-method", "POST");
     let stream = ask(Method::GET).header("mcp-session-id", &id);
     for request in [preflight, stream] {
-        let answer = request.send().await.expect("it is answered");
+        let answer = request.send().await.expect("an answer comes");
         assert_eq!(answer.status(), StatusCode::OK);
-        let (method, names, body) = noted.recv().await.expect("it passes");
+        let (method, names, body) = noted.recv().await.expect("the request passes");
         assert!(body.is_empty(), "{method}");
         assert!(
             !names.iter().any(|name| name.starts_with("content-")),
@@ -151,7 +154,7 @@ async fn only_a_post_carries_a_body_inward_and_options_is_no_way_around() {
     ] {
         let refused = ask(Method::OPTIONS).header("origin", origin);
         let refused = refused.header("mcp-session-id", &id).send().await;
-        assert_eq!(refused.expect("it is answered").status(), status);
+        assert_eq!(refused.expect("an answer comes").status(), status);
     }
     assert!(noted.try_recv().is_err(), "nothing else passes");
     let answer = post(&client, &url, Some(&id), PING).await;
@@ -166,7 +169,7 @@ async fn a_stream_ends_cleanly_with_its_session() {
         .header("mcp-session-id", &id)
         .send()
         .await
-        .expect("it opens");
+        .expect("the stream opens");
     let deleted = client
         .delete(&url)
         .header("mcp-session-id", &id)
@@ -176,8 +179,8 @@ async fn a_stream_ends_cleanly_with_its_session() {
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     let rest = timeout(Duration::from_secs(5), stream.bytes())
         .await
-        .expect("it ends");
-    assert!(rest.expect("cleanly").is_empty());
+        .expect("the stream ends");
+    assert!(rest.expect("the end is clean").is_empty());
     let refused = post(&client, &url, Some(&id), PING).await;
     assert_eq!(refused.status(), StatusCode::NOT_FOUND);
     assert!(!refused.headers().contains_key("connection"));

@@ -1,6 +1,6 @@
-//! The store in one file, in a process that is killed: what it has answered, and printed, is true.
+//! The file store in a process that is killed: every answer that it printed is durable.
 //!
-//! The processes are this very program, which is why it has no ordinary harness.
+//! The processes run this program, which is why it has no standard harness.
 
 use std::collections::HashMap;
 use std::env;
@@ -30,34 +30,33 @@ fn main() {
             Ok("worker") => runtime.block_on(work(&store)),
             Ok("refresher") => runtime.block_on(refresh(&store)),
             Ok("confined") => runtime.block_on(live_on_a_full_disk(&store)),
-            _ => unreachable!("it is told its part"),
+            _ => unreachable!("the parent sets the part"),
         };
     }
     let trials = vec![
-        Trial::test(
-            "what_was_answered_before_one_of_thirty_kills_is_true",
-            || play(what_was_answered_is_true),
-        ),
+        Trial::test("every_answer_before_one_of_thirty_kills_is_durable", || {
+            run_story(every_answer_is_durable)
+        }),
         Trial::test("a_refresh_is_safe_after_a_second", || {
-            play(a_refresh_is_safe_after_a_second)
+            run_story(a_refresh_is_safe_after_a_second)
         }),
-        Trial::test("a_process_that_is_killed_lets_go_of_the_file", || {
-            play(a_process_that_is_killed_lets_go)
+        Trial::test("a_killed_process_releases_the_file", || {
+            run_story(a_killed_process_releases_its_file)
         }),
-        Trial::test("a_full_disk_keeps_nobody_from_what_is_there", || {
-            play(a_full_disk_keeps_nobody_from_what_is_there)
+        Trial::test("a_full_disk_does_not_block_existing_sessions", || {
+            run_story(a_full_disk_does_not_block_existing_sessions)
         })
         .with_ignored_flag(cfg!(not(unix))),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn play(story: fn()) -> Result<(), Failed> {
+fn run_story(story: fn()) -> Result<(), Failed> {
     story();
     Ok(())
 }
 
-/// Opens and ends sessions, several at once, and tells what it is about to do and what was answered.
+/// Opens and ends sessions, several at once. Prints each step before it and each answer after it.
 async fn work(store: &FileStore) {
     let workers = (0..8).map(|_| async {
         for round in 0.. {
@@ -89,7 +88,7 @@ async fn work(store: &FileStore) {
     join_all(workers).await;
 }
 
-/// What is known of a session from what was printed.
+/// The expected state of a session, according to the printed lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Known {
     There,
@@ -97,16 +96,16 @@ enum Known {
     Gone,
 }
 
-fn what_was_answered_is_true() {
+fn every_answer_is_durable() {
     let folder = Folder::new();
     let mut known = HashMap::new();
     let mut pauses = Pauses(7);
     for _ in 0..30 {
         let mut process = Process::start(&folder.path, "worker");
-        // Often in the middle of opening the file, too.
+        // The kill often comes while the file is being opened.
         process.read_for(pauses.next(), |line| note(&mut known, line));
         process.kill(|line| note(&mut known, line));
-        // The last word is whole, or was not said.
+        // The last line is complete or missing.
         check(&folder.path, &known);
     }
     let count = |state| known.values().filter(|known| **known == state).count();
@@ -122,7 +121,7 @@ fn note(known: &mut HashMap<String, Known>, line: &str) {
         "created" => Known::There,
         "removing" => Known::Unclear,
         "removed" => Known::Gone,
-        _ => panic!("what is {line}?"),
+        _ => panic!("unexpected line: {line}"),
     };
     known.insert(id.to_owned(), state);
 }
@@ -141,7 +140,7 @@ fn check(path: &Path, known: &HashMap<String, Known>) {
     Runtime::new().unwrap().block_on(join_all(check));
 }
 
-/// Refreshes once what would end before long, and does nothing more.
+/// Creates a session that expires soon, refreshes it once, and then waits.
 async fn refresh(store: &FileStore) {
     let key = SessionKey::new(SCOPE, REFRESHED);
     let session = NewSession::new(&key, b"x", SHORT);
@@ -159,9 +158,9 @@ fn a_refresh_is_safe_after_a_second() {
     process.expect(["open", "created"]);
     let created = Instant::now();
     process.expect(["refreshed"]);
-    // Half as much again, for machines that have more to do.
+    // The promise is one second. The extra half is for busy machines.
     thread::sleep(Duration::from_millis(1500));
-    process.kill(|line| panic!("what is {line}?"));
+    process.kill(|line| panic!("unexpected line: {line}"));
     thread::sleep(SHORT.saturating_sub(created.elapsed()) + Duration::from_millis(100));
     let store = FileStore::open(&folder.path).unwrap();
     let key = SessionKey::new(SCOPE, REFRESHED);
@@ -169,7 +168,7 @@ fn a_refresh_is_safe_after_a_second() {
     assert_eq!(load.unwrap().as_deref(), Some(&b"x"[..]));
 }
 
-fn a_process_that_is_killed_lets_go() {
+fn a_killed_process_releases_its_file() {
     let folder = Folder::new();
     let mut process = Process::start(&folder.path, "refresher");
     process.expect(["open"]);
@@ -179,19 +178,19 @@ fn a_process_that_is_killed_lets_go() {
     drop(FileStore::open(&folder.path).unwrap());
 }
 
-/// A file that may not grow fails what is written behind its end, as on a full disk.
-fn a_full_disk_keeps_nobody_from_what_is_there() {
+/// Writes beyond the size limit of the file fail, as on a full disk.
+fn a_full_disk_does_not_block_existing_sessions() {
     let folder = Folder::new();
     let runtime = Runtime::new().unwrap();
     let store = FileStore::open(&folder.path).unwrap();
     let created = (0..THERE).map(|number| create(&store, number));
     assert!(runtime.block_on(join_all(created)).iter().all(|it| *it));
     drop(store);
-    // Not the room either that making it smaller takes.
+    // This also leaves no room for the copy that shrinking the file needs.
     let blocks = folder.path.metadata().unwrap().len().div_ceil(512);
     let script = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\"");
     let mut new = 0;
-    // The second is a restart on a disk that is full from the first moment.
+    // The second round is a restart on a disk that is full from the start.
     for _ in 0..2 {
         let mut process = Process::start_by(&folder.path, "confined", |program| {
             let mut shell = Command::new("sh");
@@ -205,7 +204,7 @@ fn a_full_disk_keeps_nobody_from_what_is_there() {
             is_created
         });
         assert_eq!(others.take(1).collect::<Vec<_>>(), ["full"]);
-        // Nor does it let go of the file for a moment while that fails and is opened anew.
+        // The process keeps its lock on the file, even while it reopens the file after a failure.
         let last = loop {
             match process.lines.try_recv() {
                 Ok(line) => break line,
@@ -216,7 +215,7 @@ fn a_full_disk_keeps_nobody_from_what_is_there() {
             }
         };
         assert_eq!(last, "loaded");
-        process.kill(|line| panic!("what is {line}?"));
+        process.kill(|line| panic!("unexpected line: {line}"));
     }
 
     let store = FileStore::open(&folder.path).unwrap();
@@ -230,7 +229,7 @@ fn a_full_disk_keeps_nobody_from_what_is_there() {
     assert!(runtime.block_on(create(&store, all + 1_000_000)));
 }
 
-/// Goes on opening sessions for which there is no room, while others look for theirs.
+/// Keeps opening sessions for which there is no room, while others are loaded.
 async fn live_on_a_full_disk(store: &FileStore) {
     let mut number = first_free(store).await;
     while create(store, number).await {
@@ -252,7 +251,7 @@ async fn live_on_a_full_disk(store: &FileStore) {
     std::future::pending::<()>().await;
 }
 
-/// The first number that is not there.
+/// The first number without a session.
 async fn first_free(store: &FileStore) -> usize {
     let mut number = THERE;
     while store.load(&numbered(number)).await.unwrap().is_some() {
@@ -261,7 +260,7 @@ async fn first_free(store: &FileStore) -> usize {
     number
 }
 
-/// Whether there was room for it.
+/// Creates a session. Returns whether there was room for it.
 async fn create(store: &FileStore, number: usize) -> bool {
     let key = numbered(number);
     let created = store.create(NewSession::new(&key, RECORD, LONG)).await;
@@ -272,7 +271,7 @@ fn numbered(number: usize) -> SessionKey {
     SessionKey::new(SCOPE, format!("{number:08}"))
 }
 
-/// This program in another process, with a store of its own.
+/// This program in another process, with its own store.
 struct Process {
     process: Child,
     lines: Receiver<String>,
@@ -296,7 +295,7 @@ impl Process {
         Self { process, lines }
     }
 
-    /// Reads what it prints for so long.
+    /// Reads the printed lines for this time.
     fn read_for(&mut self, time: Duration, mut note: impl FnMut(&str)) {
         let end = Instant::now() + time;
         loop {
@@ -304,7 +303,7 @@ impl Process {
             match self.lines.recv_timeout(left) {
                 Ok(line) => note(&line),
                 Err(RecvTimeoutError::Timeout) => return,
-                Err(RecvTimeoutError::Disconnected) => panic!("it has ended by itself"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the process has ended by itself"),
             }
         }
     }
@@ -315,7 +314,7 @@ impl Process {
         }
     }
 
-    /// Sends SIGKILL, and reads what it has still printed.
+    /// Sends SIGKILL, and reads the lines printed until then.
     fn kill(mut self, mut note: impl FnMut(&str)) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
@@ -333,7 +332,7 @@ fn send(lines: Lines<BufReader<ChildStdout>>, mut send: impl FnMut(String) -> bo
     }
 }
 
-/// Pauses of up to a fifth of a second, the same in each run.
+/// Pauses of up to a fifth of a second, the same in every run.
 struct Pauses(u64);
 
 impl Pauses {
@@ -366,7 +365,7 @@ const PATH: &str = "STORE_TO_KEEP";
 const PART: &str = "PART_TO_PLAY";
 const SCOPE: &str = "mail";
 const REFRESHED: &str = "refreshed";
-/// How many there are before the disk is full.
+/// The number of sessions before the disk is full.
 const THERE: usize = 1000;
 const RECORD: &[u8] = &[b'v'; 600];
 const SHORT: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! The guard among other layers: what each order does, and how a wrong one shows.
+//! The guard among other layers: the effect of each order, and the sign of a wrong one.
 
 #[path = "../../support/mod.rs"]
 mod support;
@@ -56,7 +56,7 @@ async fn mcp(request: Request) -> Response {
     json_response(200, &initialize_result(&0.into()))
 }
 
-/// On which side of the guard a layer stands. `route_layer` goes around what is there.
+/// The side of the guard on which a layer is. `route_layer` wraps the routes that exist so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Side {
     Inside,
@@ -84,7 +84,7 @@ fn header<'a>(answer: &'a support::Answer, name: &str) -> Option<&'a str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn catch_panic_turns_a_panic_into_500_on_either_side_and_no_place_is_lost() {
+async fn catch_panic_turns_a_panic_into_500_on_either_side_and_no_slot_is_lost() {
     for side in [Outside, Inside] {
         let server = on(side, |app| app.route_layer(CatchPanicLayer::new()));
         let id = server.open().await;
@@ -102,7 +102,7 @@ async fn catch_panic_turns_a_panic_into_500_on_either_side_and_no_place_is_lost(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_cuts_calls_on_either_side_and_the_session_goes_on() {
+async fn a_timeout_cuts_calls_on_either_side_and_the_session_lives() {
     for side in [Outside, Inside] {
         let timeout = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
         let server = on(side, |app| app.route_layer(timeout));
@@ -142,7 +142,7 @@ async fn compression_outside_compresses_every_answer_and_inside_all_but_openings
 }
 
 #[tokio::test]
-async fn decompression_of_requests_inside_is_never_reached() {
+async fn decompression_of_requests_inside_the_guard_is_never_reached() {
     // `gzip -n` of a ping.
     let zipped: &[u8] = &[
         0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xab, 0x56, 0xca, 0x2a, 0xce,
@@ -225,7 +225,7 @@ async fn authentication_inside_is_too_late_for_the_guard_to_know_owners() {
 }
 
 #[tokio::test]
-async fn what_must_see_every_request_goes_outside() {
+async fn a_layer_that_must_see_every_request_belongs_outside() {
     let seen = Arc::new(Mutex::new(0));
     for (side, sees) in [(Outside, 3), (Inside, 1)] {
         *seen.lock().unwrap() = 0;
@@ -237,7 +237,7 @@ async fn what_must_see_every_request_goes_outside() {
                 next.run(request)
             }))
         });
-        // A rate limiter that stands inside does not slow down who guesses ids.
+        // A rate limiter inside the guard does not slow down a client that guesses ids.
         server.open().await;
         server.ping("guess").await;
         server.ping("another-guess").await;
@@ -246,7 +246,7 @@ async fn what_must_see_every_request_goes_outside() {
 }
 
 #[tokio::test]
-async fn a_trace_of_headers_shows_the_id_unless_the_header_was_marked_sensitive_outside_of_it() {
+async fn a_trace_of_headers_shows_the_id_unless_the_header_is_marked_sensitive_outside_it() {
     let trace = || {
         let span = DefaultMakeSpan::new()
             .level(tracing::Level::INFO)
@@ -281,7 +281,7 @@ async fn a_trace_of_headers_shows_the_id_unless_the_header_was_marked_sensitive_
 }
 
 #[tokio::test]
-async fn foreign_bodies_pass_through_layers_on_both_sides() {
+async fn bodies_of_other_types_pass_through_layers_on_both_sides() {
     let guard = SessionGuardLayer::new();
     let sessions = guard.sessions();
     let minute = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, MINUTE);
@@ -298,7 +298,7 @@ async fn foreign_bodies_pass_through_layers_on_both_sides() {
         .service_fn(foreign::<Limited<Body>>);
     let gzip = "accept-encoding: gzip";
 
-    // The opening is compressed outside only: compressed inside it could not be judged.
+    // The opening is compressed only outside. An opening compressed inside could not be judged.
     let opening = with(gzip, carrying(None, Full::from(INITIALIZE)));
     let opened = service.clone().oneshot(opening).await.unwrap();
     assert_eq!(opened.headers()[CONTENT_ENCODING], "gzip");
@@ -321,7 +321,7 @@ async fn foreign_bodies_pass_through_layers_on_both_sides() {
     let answer = service.clone().oneshot(call).await.unwrap();
     assert_eq!((answer.status().as_u16(), reason(&answer)), (500, None));
 
-    // Larger than the outer limit, streamed: the guard reads until it trips.
+    // A streamed body larger than the outer limit: the guard reads it until the limit trips.
     let call = || {
         let texts = [PING.to_owned(), " ".repeat(600), " ".repeat(600)];
         let frames = texts.map(|text| Ok::<_, Infallible>(Frame::data(Bytes::from(text))));
@@ -333,7 +333,7 @@ async fn foreign_bodies_pass_through_layers_on_both_sides() {
         (answer.status().as_u16(), reason(&answer)),
         (413, too_large)
     );
-    // Declared: the outer limit answers by itself.
+    // A declared length: the outer limit answers by itself.
     let declared = with("content-length: 1025", call());
     let answer = service.clone().oneshot(declared).await.unwrap();
     assert_eq!((answer.status().as_u16(), reason(&answer)), (413, None));
@@ -342,7 +342,7 @@ async fn foreign_bodies_pass_through_layers_on_both_sides() {
 }
 
 #[tokio::test]
-async fn cors_outside_answers_preflights_and_dresses_refusals() {
+async fn cors_outside_answers_preflights_and_adds_its_headers_to_refusals() {
     let cors = CorsLayer::new()
         .allow_origin(AllowOrigin::any())
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
@@ -363,7 +363,7 @@ async fn cors_outside_answers_preflights_and_dresses_refusals() {
     for (origin, message, status) in [
         ("origin: http://localhost:5173", PING, 400),
         ("origin: http://localhost:5173", INITIALIZE, 200),
-        // CORS lets this origin in, the guard does not: it must be listed in both.
+        // CORS allows this origin and the guard does not. An origin must be listed in both.
         ("origin: https://app.example", INITIALIZE, 403),
     ] {
         let answer = server.ask(with(origin, post(None, message))).await;
@@ -391,17 +391,17 @@ async fn cors_inside_answers_preflights_of_allowed_pages_but_never_sees_refusals
     let headers = answer.headers;
     assert!(!headers.contains_key("access-control-allow-origin"));
 
-    for (message, status, is_dressed) in [(PING, 400, false), (INITIALIZE, 200, true)] {
+    for (message, status, has_cors_headers) in [(PING, 400, false), (INITIALIZE, 200, true)] {
         let answer = server
             .ask(with("origin: http://localhost", post(None, message)))
             .await;
         assert_eq!(answer.status, status);
-        let dressed = answer.headers.contains_key("access-control-allow-origin");
-        assert_eq!(dressed, is_dressed);
+        let has = answer.headers.contains_key("access-control-allow-origin");
+        assert_eq!(has, has_cors_headers);
     }
 }
 
-/// An endpoint that answers `initialize`, and anything else with its own bytes.
+/// An endpoint that answers `initialize`, and echoes anything else.
 fn echoing() -> Router {
     Router::new().route("/mcp", any(foreign::<Body>))
 }

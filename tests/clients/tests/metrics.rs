@@ -1,4 +1,5 @@
-//! What Prometheus reads at the example `metrics` while sessions come, are refused and go.
+//! The metrics of the example `metrics` as Prometheus reads them, while sessions open, are refused
+//! and end.
 
 use client_tests::Server;
 use http::StatusCode;
@@ -8,7 +9,7 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
 
 #[tokio::test]
-async fn prometheus_reads_how_sessions_open_stream_are_refused_and_end() {
+async fn prometheus_reads_openings_streams_refusals_and_ends() {
     let mut server = Server::start("metrics", &[]);
     let metrics = server.next_line("Metrics at ");
     let client = Client::new();
@@ -20,13 +21,13 @@ async fn prometheus_reads_how_sessions_open_stream_are_refused_and_end() {
     assert_eq!(
         values(&scrape().await),
         3,
-        "all three are there from the start"
+        "all three metrics exist from the start"
     );
 
     let first = open(&client, server.url()).await;
     let second = open(&client, server.url()).await;
     let stream = client.get(server.url()).header("mcp-session-id", &first);
-    let stream = stream.send().await.expect("it is answered");
+    let stream = stream.send().await.expect("an answer comes");
     let opened = scrape().await;
     assert_eq!(
         lines(&opened),
@@ -92,7 +93,7 @@ async fn prometheus_reads_how_sessions_open_stream_are_refused_and_end() {
     }
 }
 
-/// All that does not depend on how long the test takes, in order.
+/// The lines that do not depend on the duration of the test, in order.
 fn lines(text: &str) -> Vec<&str> {
     let mut lines: Vec<_> = text
         .lines()
@@ -103,7 +104,7 @@ fn lines(text: &str) -> Vec<&str> {
     lines
 }
 
-/// The upper bounds of the durations counted.
+/// The upper bounds of the buckets for durations.
 fn buckets(text: &str) -> Vec<&str> {
     text.lines()
         .filter(|line| line.starts_with("mcp_server_session_duration_seconds_bucket{"))
@@ -112,7 +113,7 @@ fn buckets(text: &str) -> Vec<&str> {
 }
 
 async fn scrape(client: &Client, url: &str) -> String {
-    let answer = client.get(url).send().await.expect("it is answered");
+    let answer = client.get(url).send().await.expect("an answer comes");
     assert_eq!(
         answer.headers()["content-type"],
         "text/plain; version=0.0.4"
@@ -122,13 +123,13 @@ async fn scrape(client: &Client, url: &str) -> String {
 
 async fn open(client: &Client, url: &str) -> String {
     let answer = post(client, url, INITIALIZE).send().await;
-    let answer = answer.expect("it is answered");
+    let answer = answer.expect("an answer comes");
     let id = answer.headers()["mcp-session-id"].to_str();
     id.expect("ids are text").to_owned()
 }
 
 async fn status(request: RequestBuilder) -> StatusCode {
-    request.send().await.expect("it is answered").status()
+    request.send().await.expect("an answer comes").status()
 }
 
 fn post(client: &Client, url: &str, body: &'static str) -> RequestBuilder {

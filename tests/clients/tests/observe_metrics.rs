@@ -1,4 +1,4 @@
-//! What a recorder of the crate `metrics` is told, and that no id is among it.
+//! The metrics that a recorder of the crate `metrics` gets, and a check that no id is among them.
 
 #[path = "../../support/mod.rs"]
 mod support;
@@ -17,8 +17,9 @@ use tracing::instrument::WithSubscriber;
 use support::{INITIALIZE, Log, PING, TestServer, bodiless, own_ids, post};
 
 #[tokio::test(start_paused = true)]
-async fn metrics_count_what_has_happened_by_bounded_labels() {
-    // Without a subscriber here tracing may remember that no log is wanted, just as the other test begins to log.
+async fn metrics_count_events_with_bounded_labels() {
+    // Without a subscriber on this thread, tracing may cache that no log is wanted just as the
+    // other test begins to log.
     let _log = tracing::subscriber::set_default(Log::default().subscriber());
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
@@ -28,7 +29,7 @@ async fn metrics_count_what_has_happened_by_bounded_labels() {
     let get = server.send(bodiless(Method::GET, Some(&ids[0]))).await;
     sleep(Duration::from_secs(2)).await;
     server.ask(bodiless(Method::DELETE, Some(&ids[1]))).await;
-    server.ping("nobody").await;
+    server.ping("unknown").await;
     server.ask(post(None, "{")).await;
     let read: BTreeMap<String, String> = snapshotter
         .snapshot()
@@ -86,7 +87,7 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
         })
         .owner(
             |request: &http::request::Parts| -> Result<_, axum::BoxError> {
-                Ok(request.headers.get("user").map(|_| Owner::new("somebody")))
+                Ok(request.headers.get("user").map(|_| Owner::new("alice")))
             },
         )
         .end_inner_sessions()
@@ -128,7 +129,8 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
                 print(&answer.extensions().get::<Refusal>());
                 print(&to_bytes(answer.into_body(), usize::MAX).await);
             }
-            // In the query, in a cookie and in the body an id means nothing, and is not repeated.
+            // In the query, in a cookie and in the body an id has no meaning, and the answer does
+            // not repeat it.
             let mut elsewhere = post(
                 None,
                 PING.replace("1", &format!("\"{id}x\""))
@@ -166,7 +168,7 @@ async fn no_log_metric_or_debug_output_of_a_busy_run_shows_an_id() {
         .chain(["an-inner-id-that-is-secret"])
     {
         for text in [&log.text(), &metrics, &*printed] {
-            assert!(!text.contains(id), "{id} shows");
+            assert!(!text.contains(id), "{id} is visible");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Whatever the guard lets through, Python's `json` and Node's `JSON.parse` see the same kind, method,
-//! id, claim, name and uri in, and so do the parsers of Rust: in every seed of the fuzzer and in
-//! messages made by rng. Where lone surrogates are accepted, it is Python and Node alone.
+//! Python's `json` and Node's `JSON.parse` read the same kind, method, id, claim, name and uri in
+//! every message that the guard accepts, and so do the parsers of Rust. The messages are all seeds
+//! of the fuzzer, and random ones. With lone surrogates accepted, only Python and Node are
+//! compared.
 
 #[path = "../../../fuzz/agree.rs"]
 mod agree;
@@ -27,12 +28,12 @@ fn main() {
     };
     let trials = vec![
         with(
-            "Python's json reads what is let through as the guard does",
+            "Python's json reads accepted messages like the guard",
             program("python3"),
             "python/parse.py",
         ),
         with(
-            "Node's JSON.parse reads what is let through as the guard does",
+            "Node's JSON.parse reads accepted messages like the guard",
             program("node"),
             "node/parse.mjs",
         ),
@@ -40,13 +41,13 @@ fn main() {
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// Every message that is let through, with what the guard reads.
-fn let_through() -> Result<Vec<(Vec<u8>, ReadMessage)>, Failed> {
+/// Every accepted message, with the guard's reading of it.
+fn accepted_messages() -> Result<Vec<(Vec<u8>, ReadMessage)>, Failed> {
     let seeds = fs::read_dir(folder().join("../../fuzz/seeds/message"))?;
     let mut bodies = seeds
         .map(|seed| fs::read(seed?.path()))
         .collect::<Result<Vec<_>, _>>()?;
-    // The same in every run.
+    // Sort them, so that they are the same in every run.
     bodies.sort();
     let mut rng = Rng::new(2);
     for made in 0..MADE {
@@ -69,8 +70,8 @@ fn let_through() -> Result<Vec<(Vec<u8>, ReadMessage)>, Failed> {
         read.map(|read| (body, read))
     };
     let bodies: Vec<_> = bodies.into_iter().filter_map(read).collect();
-    // Else nothing would be shown.
-    assert!(bodies.len() > MADE / 10, "{} are let through", bodies.len());
+    // Too few accepted messages would prove nothing.
+    assert!(bodies.len() > MADE / 10, "{} are accepted", bodies.len());
     assert!(with_lone_surrogates > MADE / 100, "{with_lone_surrogates}");
     let is_large = |(_, read): &&(_, ReadMessage)| {
         let id = read.id.as_deref().and_then(|id| id.parse::<i128>().ok());
@@ -82,7 +83,7 @@ fn let_through() -> Result<Vec<(Vec<u8>, ReadMessage)>, Failed> {
 }
 
 fn reads_alike(program: &str, script: &str) -> Result<(), Failed> {
-    let bodies = let_through()?;
+    let bodies = accepted_messages()?;
     let mut process = Command::new(program)
         .arg(folder().join(script))
         .stdin(Stdio::piped())
@@ -91,7 +92,7 @@ fn reads_alike(program: &str, script: &str) -> Result<(), Failed> {
     let mut input = process.stdin.take().ok_or("no input")?;
     let output = process.stdout.take().ok_or("no output")?;
     let lines: String = bodies.iter().map(|(body, _)| hex(body) + "\n").collect();
-    // Both ways at once, for pipes hold little.
+    // Write and read at the same time, because pipes hold little.
     let writer = thread::spawn(move || input.write_all(lines.as_bytes()));
     let mut seen = BufReader::new(output).lines();
     for (body, read) in &bodies {
@@ -107,7 +108,7 @@ fn reads_alike(program: &str, script: &str) -> Result<(), Failed> {
     writer.join().map_err(|_| "the writer panicked")??;
     assert!(process.wait()?.success());
     println!(
-        "{}: {} of {MADE} messages are let through",
+        "{}: {} of {MADE} messages are accepted",
         program,
         bodies.len()
     );
@@ -125,7 +126,7 @@ fn is_same(seen: &Value, read: &ReadMessage, has_doubles: bool) -> bool {
         .as_deref()
         .map(|id| serde_json::from_str(id).expect("an id is JSON"))
         .unwrap_or_default();
-    // JavaScript has doubles alone.
+    // JavaScript numbers are doubles.
     let id = match (id.as_f64(), seen["id"].as_f64()) {
         (Some(id), Some(seen_id)) if has_doubles && id == seen_id => seen["id"].clone(),
         _ => id,

@@ -1,4 +1,4 @@
-//! Two guarded endpoints under everything that a server in the open has, over HTTP/1.1 and HTTP/2.
+//! Two guarded endpoints among the usual layers of a public server, over HTTP/1.1 and HTTP/2.
 
 use std::collections::HashSet;
 
@@ -41,7 +41,7 @@ impl TestServer {
     }
 }
 
-/// Every answer of the endpoints can be read by the page, and found in the log.
+/// Sends a request, and checks that the page can read the answer and the log can identify it.
 async fn send(request: RequestBuilder, status: u16) -> Response {
     let answer = request.send().await.expect("an answer");
     assert_eq!(answer.status(), status, "{answer:?}");
@@ -60,7 +60,7 @@ async fn result(answer: Response) -> Value {
     serde_json::from_slice::<Value>(&body).expect("JSON")["result"].take()
 }
 
-async fn both_endpoints_and_what_stands_beside_them(client: Client) {
+async fn check_both_endpoints_and_the_routes_beside_them(client: Client) {
     let server = TestServer::new(client);
     let tools = id(&send(server.post("/mcp/tools", INITIALIZE), 200).await);
     let used = server
@@ -69,7 +69,7 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
     let used = result(send(used, 200).await).await;
     assert_eq!(used, json!({ "scope": "", "owner": null }));
 
-    // The other endpoint wants to know whose a request is.
+    // The other endpoint requires an owner.
     let answer = send(server.post("/mcp/files", INITIALIZE), 401).await;
     assert_eq!(answer.headers()["www-authenticate"], "Bearer");
     let files = id(&send(server.authorized("/mcp/files", INITIALIZE), 200).await);
@@ -89,7 +89,7 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
         .header("mcp-session-id", &files);
     send(used, 404).await;
 
-    // Limits of its own: over the endpoint's, and over the outer layer's.
+    // Two limits: the endpoint's own, and the outer layer's.
     send(server.post("/mcp/tools", " ".repeat(70_000)), 413).await;
     send(
         server
@@ -106,7 +106,7 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
     )
     .await;
 
-    // Ordinary routes are not guarded, unknown ones neither.
+    // Other routes and unknown paths are not guarded.
     let health = server
         .client
         .get(format!("{}/health", server.base))
@@ -145,7 +145,7 @@ async fn both_endpoints_and_what_stands_beside_them(client: Client) {
         .header("mcp-session-id", &tools);
     send(used, 404).await;
 
-    // Guessing is slowed down.
+    // The rate limiter slows down guessing.
     let mut statuses = HashSet::new();
     for _ in 0..200 {
         let guess = server
@@ -166,16 +166,16 @@ async fn send_preflight(request: RequestBuilder) {
 }
 
 #[tokio::test]
-async fn over_http_1() {
-    // The outer limit answers without reading: the connection is not good for another request.
+async fn the_example_works_over_http_1() {
+    // The outer limit answers without reading the body, so the connection cannot be reused.
     let client = Client::builder().pool_max_idle_per_host(0);
     let client = client.build().expect("a client");
-    both_endpoints_and_what_stands_beside_them(client).await;
+    check_both_endpoints_and_the_routes_beside_them(client).await;
 }
 
 #[tokio::test]
-async fn over_http_2() {
+async fn the_example_works_over_http_2() {
     let client = Client::builder().http2_prior_knowledge();
     let client = client.build().expect("a client");
-    both_endpoints_and_what_stands_beside_them(client).await;
+    check_both_endpoints_and_the_routes_beside_them(client).await;
 }

@@ -1,4 +1,5 @@
-//! Readiness of the inner service, shown by mocks that panic when they are called unready.
+//! Readiness of the inner service, tested with mocks that panic when they are called before they
+//! are ready.
 
 #[path = "../../support/mod.rs"]
 mod support;
@@ -39,7 +40,7 @@ fn readiness(
         .map_err(|error| error.to_string())
 }
 
-/// The mock panics when it is called without having been polled ready, and its clones are not.
+/// The mock panics if it is called without having been polled ready. Its clones are not ready.
 #[tokio::test(start_paused = true)]
 async fn the_service_that_was_polled_ready_is_the_one_called() {
     let (mut guard, mut inner) = spawn_layer(SessionGuardLayer::new());
@@ -65,7 +66,7 @@ async fn the_service_that_was_polled_ready_is_the_one_called() {
         assert_eq!(seen.method(), method);
         let body = seen.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, message);
-        // With an id of its own the inner service is asked about DELETE, too.
+        // With its own id the inner service also gets the DELETE.
         respond.send_response((OWN_ID, echo(body).map(Body::new)).into_response());
         let answer = Answer::of(answer.await.unwrap().unwrap()).await;
         assert!(answer.status.is_success());
@@ -84,13 +85,13 @@ async fn two_services_are_ready_when_both_are() {
     modern_handle.allow(1);
     let mut both = Spawn::new(EraSplit::new(legacy, modern));
     assert!(both.poll_ready().is_pending());
-    // The modern one was not asked yet, and once ready it is not asked again.
+    // The modern service has not been polled yet. Once ready, it is not polled again.
     legacy_handle.allow(1);
     assert!(both.poll_ready().is_ready());
     assert!(both.poll_ready().is_ready());
     modern_handle.send_error("gone");
     assert!(
         both.poll_ready().is_ready(),
-        "what is ready stays so until it is called"
+        "a ready service stays ready until it is called"
     );
 }

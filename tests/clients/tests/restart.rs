@@ -1,5 +1,5 @@
-//! Servers with their sessions in a file, killed and started again under every official client: the
-//! session goes on, or, where the inner service has forgotten it, ends cleanly.
+//! Servers with their sessions in a file, killed and restarted under every official client. The
+//! session continues, or ends cleanly if the inner service has lost it.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use client_tests::driven::{Client, Kind, kinds, within};
 use client_tests::raw::Raw;
-use client_tests::{Server, example, play, program, trial};
+use client_tests::{Server, example, program, run_story, trial};
 use http::Method;
 use libtest_mimic::Arguments;
 use serde_json::json;
@@ -22,40 +22,41 @@ fn main() {
     for (name, kind) in kinds() {
         let story = format!("{name} does not notice that its server was killed");
         trials.push(trial(story, kind.clone(), |kind| {
-            play(go_on(kind, "durable"))
+            run_story(keeps_session(kind, "durable"))
         }));
-        let story = format!("{name} does not notice that rmcp, which restores, was killed");
+        let story =
+            format!("{name} does not notice that an rmcp server with restored sessions was killed");
         trials.push(trial(story, kind.clone(), |kind| {
-            play(go_on(kind, "durable_rmcp"))
+            run_story(keeps_session(kind, "durable_rmcp"))
         }));
-        let story = format!("{name} is told that rmcp, which was killed, has forgotten");
-        trials.push(trial(story, kind, |kind| play(be_told(kind))));
+        let story = format!("{name} gets an error when a killed rmcp server has lost its sessions");
+        trials.push(trial(story, kind, |kind| run_story(gets_error(kind))));
     }
-    let story = "a session that rmcp has forgotten is over for good".to_owned();
-    trials.push(trial(story, Ok(()), |()| play(over_for_good())));
-    let story = "a session that has ended is forgotten by rmcp too".to_owned();
-    trials.push(trial(story, Ok(()), |()| play(forgotten_too())));
-    let story = "the curl lines of durable, with a kill between them, are one session".to_owned();
+    let story = "a session that rmcp has lost is ended permanently".to_owned();
+    trials.push(trial(story, Ok(()), |()| run_story(ended_permanently())));
+    let story = "rmcp forgets a session that has ended".to_owned();
+    trials.push(trial(story, Ok(()), |()| run_story(forgotten_by_rmcp())));
+    let story = "the curl lines of durable use one session across a kill".to_owned();
     let programs = program("curl").and(program("sh"));
-    trials.push(trial(story, programs, |_| play(pasted())));
-    let story = "a full disk refuses newcomers alone, and only while it is full".to_owned();
+    trials.push(trial(story, programs, |_| run_story(pasted())));
+    let story = "a full disk refuses only new sessions, and only while it is full".to_owned();
     let programs = program("sh").and(program("prlimit"));
-    trials.push(trial(story, programs, |_| play(full_disk())));
+    trials.push(trial(story, programs, |_| run_story(full_disk())));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-async fn go_on(kind: Kind, example: &'static str) {
+async fn keeps_session(kind: Kind, example: &'static str) {
     let machine = Machine::new(example, &[]);
     let mut server = machine.start("0");
     let mut client = Client::start(&kind, server.url());
-    let id = client.tell("open").await;
+    let id = client.run("open").await;
     let id = id.as_str().expect("the session has an id");
     assert_eq!(
-        client.tell_all(["call count", "call count"]).await,
+        client.run_all(["call count", "call count"]).await,
         json!(["call 1 of this session", "call 2 of this session"])
     );
     assert_eq!(
-        happened(&mut server),
+        next_events(&mut server),
         ["a session opened", "a stream opened"]
     );
 
@@ -63,20 +64,20 @@ async fn go_on(kind: Kind, example: &'static str) {
         let port = port(&server);
         drop(server); // by SIGKILL
         server = machine.start(&port);
-        // Its state is gone, as the documentation says.
+        // The state of the handler is lost, as the documentation says.
         assert_eq!(
-            client.tell_all(["call count", "call count"]).await,
+            client.run_all(["call count", "call count"]).await,
             json!(["call 1 of this session", "call 2 of this session"])
         );
-        // The client opens its stream again, and no session. (The Python clients give a stream up that
-        // broke off twice.)
+        // The client reopens its stream, but no session. The Python clients give up a stream that
+        // broke off twice.
         if kill == 1 {
             assert_eq!(
-                happened(&mut server),
+                next_events(&mut server),
                 ["a session goes on", "a stream opened"]
             );
         } else {
-            assert_ne!(told(&mut server), "a session opened");
+            assert_ne!(next_event(&mut server), "a session opened");
         }
     }
     let raw = Raw::new(server.url(), None);
@@ -88,24 +89,24 @@ async fn go_on(kind: Kind, example: &'static str) {
     assert_eq!(answer.status(), 404);
 }
 
-async fn be_told(kind: Kind) {
+async fn gets_error(kind: Kind) {
     let machine = Machine::new("durable_rmcp", &["forgetful"]);
     let server = machine.start("0");
     let mut client = Client::start(&kind, server.url());
-    client.tell("open").await;
-    assert_eq!(client.tell("call count").await, "call 1 of this session");
+    client.run("open").await;
+    assert_eq!(client.run("call count").await, "call 1 of this session");
     let port = port(&server);
     drop(server);
     let _server = machine.start(&port);
     let expected = match kind {
         Kind::Script(..) => "rejected",
-        // It opens another by itself.
+        // The Rust client opens another session by itself.
         Kind::Rust => "call 1 of this session",
     };
-    assert_eq!(client.tell("call count").await, expected);
+    assert_eq!(client.run("call count").await, expected);
 }
 
-async fn over_for_good() {
+async fn ended_permanently() {
     let machine = Machine::new("durable_rmcp", &["forgetful"]);
     let mut server = machine.start("0");
     let raw = Raw::new(server.url(), None);
@@ -116,13 +117,13 @@ async fn over_for_good() {
         server = machine.start(&port);
         let answer = raw.send(&Method::POST, &id, None).await;
         assert_eq!(answer.status(), 404);
-        assert_eq!(answer.text().await.expect("it is whole"), NOT_FOUND);
+        assert_eq!(answer.text().await.expect("the answer is whole"), NOT_FOUND);
     }
     let id = raw.open().await;
     assert_eq!(raw.send(&Method::POST, &id, None).await.status(), 200);
 }
 
-async fn forgotten_too() {
+async fn forgotten_by_rmcp() {
     let machine = Machine::new("durable_rmcp", &[]);
     let server = machine.start("0");
     let raw = Raw::new(server.url(), None);
@@ -139,7 +140,7 @@ async fn pasted() {
     let machine = Machine::new("durable", &[]);
     let mut server = machine.start("0");
     let lines = server.curl_lines(2);
-    let (open, call) = lines.split_once('\n').expect("there are two");
+    let (open, call) = lines.split_once('\n').expect("two lines are printed");
     let id = sh(&format!("{open}\necho $SESSION"));
     let port = port(&server);
     drop(server);
@@ -150,21 +151,21 @@ async fn pasted() {
     );
 }
 
-/// What a shell prints for these lines.
+/// The output of a shell for these lines.
 fn sh(lines: &str) -> String {
     let output = Command::new("sh").args(["-ec", lines]).output();
-    let output = output.expect("the shell is there").stdout;
-    let text = String::from_utf8(output).expect("it prints text");
+    let output = output.expect("the shell runs").stdout;
+    let text = String::from_utf8(output).expect("the output is text");
     text.trim_end().to_owned()
 }
 
 async fn full_disk() {
     let machine = Machine::new("durable", &[]);
     let file = machine.file();
-    // As a full disk does, a file that may not grow fails what is written behind its end.
+    // Writes beyond the size limit of the file fail, as on a full disk.
     let limited = "trap '' XFSZ; ulimit -S -f 300; exec \"$@\"";
     let durable = example("durable");
-    let durable = durable.to_str().expect("it is text");
+    let durable = durable.to_str().expect("the path is text");
     let server = Server::run(Path::new("sh"), &["-c", limited, "sh", durable, &file, "0"]);
     let raw = Raw::new(server.url(), None);
     let first = raw.open().await;
@@ -175,8 +176,8 @@ async fn full_disk() {
             200 => opened += 1,
             _ => break answer,
         }
-        // An answer that is not taken gives its session up.
-        assert!(opened < 2000, "the disk never was full");
+        // An answer that is not taken would end its session.
+        assert!(opened < 2000, "the disk was never full");
         answer.bytes().await.expect("the answer is whole");
     };
     assert!(opened > 10, "{opened}");
@@ -206,7 +207,7 @@ async fn full_disk() {
     }
 }
 
-/// A file, and the server that keeps its sessions there.
+/// A file, and the server that stores its sessions there.
 struct Machine {
     folder: TempDir,
     example: &'static str,
@@ -216,7 +217,7 @@ struct Machine {
 impl Machine {
     fn new(example: &'static str, options: &'static [&'static str]) -> Self {
         Self {
-            folder: tempfile::tempdir().expect("there is room"),
+            folder: tempfile::tempdir().expect("the folder is created"),
             example,
             options,
         }
@@ -231,29 +232,29 @@ impl Machine {
 
     fn file(&self) -> String {
         let file = self.folder.path().join("sessions.redb");
-        file.to_str().expect("it is text").to_owned()
+        file.to_str().expect("the path is text").to_owned()
     }
 
     fn bytes(&self) -> u64 {
         let about = Path::new(&self.file()).metadata();
-        about.expect("it is there").len()
+        about.expect("the file exists").len()
     }
 }
 
 fn port(server: &Server) -> String {
-    let (_, port) = server.url().rsplit_once(':').expect("it has a port");
+    let (_, port) = server.url().rsplit_once(':').expect("the URL has a port");
     port.trim_end_matches("/mcp").to_owned()
 }
 
-/// The next two things that happen to sessions, in any order.
-fn happened(server: &mut Server) -> [String; 2] {
-    let mut happened = [told(server), told(server)];
-    happened.sort();
-    happened
+/// The next two session events that the server prints, sorted.
+fn next_events(server: &mut Server) -> [String; 2] {
+    let mut events = [next_event(server), next_event(server)];
+    events.sort();
+    events
 }
 
-/// The next thing that happens to a session.
-fn told(server: &mut Server) -> String {
+/// The next session event that the server prints.
+fn next_event(server: &mut Server) -> String {
     loop {
         let line = server.line();
         if line.starts_with("a s") {

@@ -1,5 +1,5 @@
-//! The official Rust client against every server, the story of `clients.rs`.
-#![allow(deprecated)] // logging goes with a later revision; these servers speak earlier ones
+//! The official Rust client against every server, with the story of `clients.rs`.
+#![allow(deprecated)] // a later revision removes logging; these servers speak earlier ones
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A client that hands on what it hears on its GET stream.
+/// A client that forwards the notifications of its GET stream.
 #[derive(Clone)]
 struct Listener(mpsc::UnboundedSender<String>);
 
@@ -57,13 +57,15 @@ impl Client {
 
     async fn call(&self, tool: &'static str) -> Result<String, ServiceError> {
         let call = self.service.call_tool(CallToolRequestParams::new(tool));
-        let result = timeout(LIMIT, call).await.expect("nobody waits in vain")?;
+        let result = timeout(LIMIT, call)
+            .await
+            .expect("the call finishes in time")?;
         let content = result.content.first().and_then(|content| content.as_text());
         Ok(content.expect("the tool answers text").text.clone())
     }
 
-    /// Ends the session behind the client's back.
-    async fn end_behind_its_back(&self) {
+    /// Ends the session without the client.
+    async fn end_without_the_client(&self) {
         let id = self.http.id().expect("the session has an id");
         let asked = self
             .http
@@ -98,8 +100,8 @@ async fn the_rust_client_opens_lists_calls_streams_and_ends() {
         if example == "quickstart" {
             let heard = timeout(LIMIT, client.heard.recv())
                 .await
-                .expect("the stream speaks");
-            assert!(heard.expect("it is open").contains("calls so far"));
+                .expect("the stream carries a notification");
+            assert!(heard.expect("the channel is open").contains("calls so far"));
         }
         let other = Client::open(&server).await;
         assert_eq!(
@@ -108,7 +110,7 @@ async fn the_rust_client_opens_lists_calls_streams_and_ends() {
             "{name}"
         );
         client.service.cancel().await.expect("the session ends");
-        let id = client.http.id().expect("it had an id");
+        let id = client.http.id().expect("the session had an id");
         let again = client
             .http
             .http
@@ -138,7 +140,7 @@ async fn the_dual_era_rust_client_finds_the_era_that_is_served() {
         let service = timeout(LIMIT, opening)
             .await
             .expect("in time")
-            .expect("it connects");
+            .expect("the client connects");
         let call = service.call_tool(CallToolRequestParams::new("which"));
         let result = timeout(LIMIT, call)
             .await
@@ -162,7 +164,7 @@ async fn the_rust_client_opens_a_new_session_when_its_own_has_ended_between_call
             client.call("count").await.unwrap(),
             "call 1 of this session"
         );
-        client.end_behind_its_back().await;
+        client.end_without_the_client().await;
         assert_eq!(
             client.call("count").await.unwrap(),
             "call 1 of this session",
@@ -172,13 +174,13 @@ async fn the_rust_client_opens_a_new_session_when_its_own_has_ended_between_call
 }
 
 #[tokio::test]
-async fn the_rust_client_is_told_when_its_session_ends_in_the_middle_of_a_call() {
+async fn the_rust_client_gets_an_error_when_its_session_ends_during_a_call() {
     for (name, example, options) in SERVERS {
         let server = Server::start(example, options);
         let client = Client::open(&server).await;
         let (answer, ()) = tokio::join!(client.call("wait"), async {
             sleep(Duration::from_millis(300)).await;
-            client.end_behind_its_back().await;
+            client.end_without_the_client().await;
         });
         let error = answer.expect_err("the call fails");
         assert!(
@@ -189,7 +191,7 @@ async fn the_rust_client_is_told_when_its_session_ends_in_the_middle_of_a_call()
 }
 
 #[tokio::test]
-async fn the_rust_client_goes_on_when_its_session_ends_in_the_middle_of_a_stream() {
+async fn the_rust_client_continues_when_its_session_ends_during_a_stream() {
     for (name, example, options) in SERVERS {
         let server = Server::start(example, options);
         let mut client = Client::open(&server).await;
@@ -197,11 +199,11 @@ async fn the_rust_client_goes_on_when_its_session_ends_in_the_middle_of_a_stream
             "quickstart" => drop(
                 timeout(LIMIT, client.heard.recv())
                     .await
-                    .expect("it speaks"),
+                    .expect("the stream carries a notification"),
             ),
             _ => sleep(Duration::from_millis(300)).await,
         }
-        client.end_behind_its_back().await;
+        client.end_without_the_client().await;
         assert_eq!(
             client.call("count").await.unwrap(),
             "call 1 of this session",

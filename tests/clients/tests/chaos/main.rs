@@ -1,19 +1,21 @@
-//! Chaos: the official clients, floods, movers between machines, slow readers and resets at two nodes
-//! with one store, which fails now and then, until the time is up. Then nobody may have waited in
-//! vain, no official client may have lost its session, and everything is as at the start.
+//! Chaos: the official clients, floods, clients that move between nodes, slow readers and resets
+//! act on two nodes with one store, which fails now and then, until the time is up. Then every
+//! request must have an answer, no official client may have lost its session, and all resources
+//! must be as at the start.
 //!
-//! Three seconds unless `CHAOS_SECONDS` says otherwise; the long form prints its table with
+//! It takes three seconds, or `CHAOS_SECONDS`. The long form prints its table with
 //! `CHAOS_SECONDS=600 cargo test --package client-tests --test chaos -- --nocapture`.
 //!
-//! Once with a store in memory, which is told to fail, and once with a real Redis, which is killed,
-//! cut off, and has its clock moved. What a clock that is wrong makes it forget is 404 or goes on, and
-//! is never another's session; those in use it does not forget, unless it loses a day.
+//! One run uses a store in memory with simulated faults. The other uses a real Redis, which is
+//! killed, cut off, and has its clock moved. A session that a wrong clock expires is answered 404
+//! or continues, and is never another client's session. A wrong clock does not expire sessions in
+//! use, unless it loses a day.
 
 mod clients;
+mod cluster;
 mod faults;
 #[path = "../../../support/memory.rs"]
 mod memory;
-mod place;
 mod store;
 #[path = "../../../support/tally.rs"]
 mod tally;
@@ -32,16 +34,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::clients::{flood, move_about, read_slowly, reset, use_tools};
+use crate::cluster::Cluster;
 use crate::faults::{cause_faults, lose_a_day};
 use crate::memory::{Memory, open_files};
-use crate::place::Place;
 use crate::store::Store;
 
-/// How long anything may take on a busy machine before it is taken for lost.
+/// The longest wait on a busy machine. Anything slower counts as lost.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn main() {
-    let name = "after chaos nobody has waited in vain and nothing has grown";
+    let name = "after chaos every request has an answer and no resource has grown";
     let trials = vec![
         Trial::test(format!("a store in memory: {name}"), || {
             chaos(Store::in_memory())
@@ -51,7 +53,7 @@ fn main() {
         }),
     ];
     let mut arguments = Arguments::from_args();
-    // What one holds would be counted for the other.
+    // Run one trial at a time, because the resources of one would count for the other.
     arguments.test_threads = Some(1);
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -59,24 +61,24 @@ fn main() {
 fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
     let seconds = env::var("CHAOS_SECONDS").map_or(Ok(3), |seconds| seconds.parse())?;
     let time = Duration::from_secs(seconds);
-    // What the servers' runtime holds is theirs alone.
+    // The servers have their own runtime, so that its tasks are only theirs.
     let (servers, clients) = (Runtime::new()?, Runtime::new()?);
-    let place = Arc::new(servers.block_on(async { Place::serve(store.await).await }));
-    clients.block_on(place.store_is_well());
-    clients.block_on(place.store_is_met());
-    clients.block_on(place.empty());
-    let start = Holdings::of(&place, &servers);
+    let cluster = Arc::new(servers.block_on(async { Cluster::serve(store.await).await }));
+    clients.block_on(cluster.store_works());
+    clients.block_on(cluster.store_is_connected());
+    clients.block_on(cluster.empty());
+    let start = Resources::of(&cluster, &servers);
 
     clients.block_on(async {
         let mut tasks = JoinSet::new();
-        tasks.spawn(cause_faults(place.clone(), time));
-        tasks.spawn(flood(place.clone()));
-        tasks.spawn(move_about(place.clone()));
-        tasks.spawn(read_slowly(place.clone()));
-        tasks.spawn(reset(place.clone()));
+        tasks.spawn(cause_faults(cluster.clone(), time));
+        tasks.spawn(flood(cluster.clone()));
+        tasks.spawn(move_about(cluster.clone()));
+        tasks.spawn(read_slowly(cluster.clone()));
+        tasks.spawn(reset(cluster.clone()));
         for (name, kind) in kinds() {
             match kind {
-                Ok(kind) => drop(tasks.spawn(use_tools(place.clone(), name, kind))),
+                Ok(kind) => drop(tasks.spawn(use_tools(cluster.clone(), name, kind))),
                 Err(missing) if env::var_os("REQUIRE_OUTSIDE_PROGRAMS").is_none() => {
                     println!("without {name}: needs {missing}");
                 }
@@ -86,50 +88,50 @@ fn chaos(store: impl Future<Output = Store>) -> Result<(), Failed> {
         sleep(time / 4).await;
         let memory = Memory::settled();
         while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|panic| format!("a client went wrong: {panic}"))?;
+            ended.map_err(|panic| format!("a client panicked: {panic}"))?;
         }
-        if place.store.has_clock() {
-            lose_a_day(&place).await;
+        if cluster.store.has_clock() {
+            lose_a_day(&cluster).await;
         }
-        place.tally.print();
-        place.tally.print_all();
+        cluster.tally.print();
+        cluster.tally.print_all();
         memory.print();
-        place.tally.assert_none_is_lost();
-        memory.assert_kept_over(time);
+        cluster.tally.assert_none_is_lost();
+        memory.assert_stable_over(time);
         Ok(())
     })?;
 
-    clients.block_on(place.empty());
+    clients.block_on(cluster.empty());
     let until = Instant::now() + PATIENCE;
     loop {
-        let now = Holdings::of(&place, &servers);
+        let now = Resources::of(&cluster, &servers);
         if now.is_no_more_than(&start) {
-            println!("held at the start: {start:?}\nand at the end:    {now:?}");
+            println!("resources at the start: {start:?}\nand at the end:         {now:?}");
             return Ok(());
         }
         assert!(
             Instant::now() < until,
-            "held at the start: {start:?}, and at the end: {now:?}"
+            "resources at the start: {start:?}, and at the end: {now:?}"
         );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// What must not grow.
+/// The resources that must not grow.
 #[derive(Debug)]
-struct Holdings {
+struct Resources {
     sessions: usize,
     stored: usize,
     tasks: usize,
-    /// Where the system tells.
+    /// `None` if the system does not report it.
     files: Option<usize>,
 }
 
-impl Holdings {
-    fn of(place: &Place, servers: &Runtime) -> Self {
+impl Resources {
+    fn of(cluster: &Cluster, servers: &Runtime) -> Self {
         Self {
-            sessions: place.nodes.iter().map(|node| node.sessions.len()).sum(),
-            stored: place.store.len(),
+            sessions: cluster.nodes.iter().map(|node| node.sessions.len()).sum(),
+            stored: cluster.store.len(),
             tasks: servers.metrics().num_alive_tasks(),
             files: open_files(),
         }

@@ -1,4 +1,4 @@
-//! The store that the nodes share, and what goes wrong with it.
+//! The store that the nodes share, and its incidents.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use tokio::time::sleep;
 
 pub(crate) enum Store {
     Memory(MemoryStore),
-    /// A server, and the network before it.
+    /// A server, and the proxy before it.
     Redis(Mutex<Redis>, Proxy),
 }
 
-/// What is wrong for a while.
+/// A temporary fault of the store.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mishap {
-    OfMemory(StoreFault),
-    OfNetwork(Fault),
-    /// `kill -9`; it comes back with what it had written.
+pub(crate) enum Incident {
+    InMemory(StoreFault),
+    InNetwork(Fault),
+    /// `kill -9`. The server returns with the data that it had written.
     Killed,
-    /// Its clock is right again afterwards.
+    /// The clock is right again afterwards.
     ClockAhead,
     ClockBehind,
 }
@@ -34,13 +34,14 @@ impl Store {
     }
 
     pub(crate) async fn in_redis() -> Self {
-        // It writes before it answers, so that killing it alone loses nothing; the disk may wait.
+        // It writes before it answers, so that a kill alone loses no data. It does not wait for the
+        // disk.
         let redis = Redis::start(&["--appendonly", "yes", "--appendfsync", "no"]);
         let proxy = Proxy::before(redis.port()).await;
         Self::Redis(Mutex::new(redis), proxy)
     }
 
-    /// A node's way to it, with limits that suit it.
+    /// The builder of a node with this store and limits that suit it.
     pub(crate) fn join(
         &self,
         guard: SessionGuardBuilder,
@@ -53,7 +54,7 @@ impl Store {
             ),
             Self::Redis(_, proxy) => {
                 let store = RedisStore::open(&url(proxy.port())).expect("the URL can be read");
-                (StoreOptions::new(store), UNUSED)
+                (StoreOptions::new(store), NEVER_USED)
             }
         };
         guard
@@ -61,71 +62,71 @@ impl Store {
             .never_used_timeout(never_used)
     }
 
-    pub(crate) fn mishaps(&self) -> &'static [Mishap] {
+    pub(crate) fn incidents(&self) -> &'static [Incident] {
         match self {
             Self::Memory(_) => &[
-                Mishap::OfMemory(StoreFault::Down),
-                Mishap::OfMemory(StoreFault::Silent),
-                Mishap::OfMemory(StoreFault::Deaf),
+                Incident::InMemory(StoreFault::Down),
+                Incident::InMemory(StoreFault::Silent),
+                Incident::InMemory(StoreFault::Deaf),
             ],
             Self::Redis(..) => &[
-                Mishap::Killed,
-                Mishap::ClockAhead,
-                Mishap::OfNetwork(Fault::Down),
-                Mishap::ClockBehind,
-                Mishap::OfNetwork(Fault::Silent),
-                Mishap::OfNetwork(Fault::Deaf),
+                Incident::Killed,
+                Incident::ClockAhead,
+                Incident::InNetwork(Fault::Down),
+                Incident::ClockBehind,
+                Incident::InNetwork(Fault::Silent),
+                Incident::InNetwork(Fault::Deaf),
             ],
         }
     }
 
-    /// Whether sessions may be forgotten by a clock that is wrong.
+    /// Returns whether a wrong clock may expire sessions.
     pub(crate) fn has_clock(&self) -> bool {
         matches!(self, Self::Redis(..))
     }
 
-    pub(crate) async fn begin(&self, mishap: Mishap) {
-        match (self, mishap) {
-            (Self::Memory(store), Mishap::OfMemory(trouble)) => store.set_fault(trouble),
-            (Self::Redis(_, proxy), Mishap::OfNetwork(fault)) => proxy.set(fault),
-            (Self::Redis(redis, _), Mishap::Killed) => lock(redis).kill(),
-            (_, Mishap::ClockAhead) => {
-                // A session that opened just now is put off by its first refresh.
-                sleep(UNUSED / 2).await;
+    pub(crate) async fn begin(&self, incident: Incident) {
+        match (self, incident) {
+            (Self::Memory(store), Incident::InMemory(incident)) => store.set_fault(incident),
+            (Self::Redis(_, proxy), Incident::InNetwork(fault)) => proxy.set(fault),
+            (Self::Redis(redis, _), Incident::Killed) => lock(redis).kill(),
+            (_, Incident::ClockAhead) => {
+                // The first refresh of a session that has just opened extends it beyond the jump.
+                sleep(NEVER_USED / 2).await;
                 self.jump(JUMP);
             }
-            (_, Mishap::ClockBehind) => self.jump(-JUMP),
-            _ => unreachable!("another store's mishap"),
+            (_, Incident::ClockBehind) => self.jump(-JUMP),
+            _ => unreachable!("an incident of another store"),
         }
     }
 
-    pub(crate) async fn end(&self, mishap: Mishap) {
-        match (self, mishap) {
+    pub(crate) async fn end(&self, incident: Incident) {
+        match (self, incident) {
             (Self::Memory(store), _) => store.set_fault(StoreFault::None),
-            (Self::Redis(_, proxy), Mishap::OfNetwork(fault)) => {
+            (Self::Redis(_, proxy), Incident::InNetwork(fault)) => {
                 proxy.set(Fault::None);
                 if fault == Fault::Silent {
-                    // Who asked in that silence is still waiting, and learns that it was in vain.
+                    // Requests sent during the silence still wait. They time out within this time.
                     sleep(Duration::from_millis(1200)).await;
                 }
             }
-            (Self::Redis(redis, _), Mishap::Killed) => block_in_place(|| lock(redis).restart()),
-            (_, Mishap::ClockAhead) => self.jump(-JUMP),
-            (_, Mishap::ClockBehind) => self.jump(JUMP),
-            _ => unreachable!("another store's mishap"),
+            (Self::Redis(redis, _), Incident::Killed) => block_in_place(|| lock(redis).restart()),
+            (_, Incident::ClockAhead) => self.jump(-JUMP),
+            (_, Incident::ClockBehind) => self.jump(JUMP),
+            _ => unreachable!("an incident of another store"),
         }
     }
 
-    /// The clock of the server jumps by so many seconds: every key is as much nearer to its end.
+    /// Moves the server's clock ahead by `seconds`: every key gets that much closer to its expiry.
     pub(crate) fn jump(&self, seconds: i64) {
         let Self::Redis(redis, _) = self else { return };
         let millis = (seconds * 1000).to_string();
         let jump = "for _, key in ipairs(redis.call('KEYS', '*')) do \
             redis.call('PEXPIRE', key, redis.call('PTTL', key) - ARGV[1]) end";
-        block_in_place(|| lock(redis).tell::<()>(&["EVAL", jump, "0", &millis]));
+        block_in_place(|| lock(redis).run::<()>(&["EVAL", jump, "0", &millis]));
     }
 
-    /// How many sessions it keeps.
+    /// The number of sessions in the store.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Memory(store) => store.len(),
@@ -133,22 +134,25 @@ impl Store {
         }
     }
 
-    /// Whether so many nodes ask and listen, where that shows.
-    pub(crate) fn has_met(&self, nodes: usize) -> bool {
+    /// Returns whether this number of nodes has connected and subscribed. A store in memory does
+    /// not show it.
+    pub(crate) fn is_connected(&self, nodes: usize) -> bool {
         let Self::Redis(redis, _) = self else {
             return true;
         };
-        let list: String = block_in_place(|| lock(redis).tell(&["CLIENT", "LIST"]));
-        // And the one that asks here.
+        let list: String = block_in_place(|| lock(redis).run(&["CLIENT", "LIST"]));
+        // The connection of this command counts, too.
         list.lines().count() > 2 * nodes
     }
 }
 
 fn lock(redis: &Mutex<Redis>) -> MutexGuard<'_, Redis> {
-    redis.lock().expect("nobody panics with it")
+    redis
+        .lock()
+        .expect("no thread panics while it holds the lock")
 }
 
 /// Long enough for a session's first refresh to fail once.
-const UNUSED: Duration = Duration::from_secs(5);
-/// Twenty minutes: less than a session in use has before it.
+const NEVER_USED: Duration = Duration::from_secs(5);
+/// Twenty minutes: less than the remaining time of a session in use.
 const JUMP: i64 = 20 * 60;

@@ -1,4 +1,4 @@
-//! What networks and servers do, and what clients of a guard see of it.
+//! Faults of networks and servers, and their effect on the clients of a guard.
 
 use std::time::Duration;
 
@@ -19,17 +19,17 @@ use crate::support::{INITIALIZE, PING, TestServer, bodiless, post};
 
 const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error: the server can not look sessions up now. Retry later."},"id":1}"#;
 
-/// What makes Redis useless.
+/// A fault that makes Redis unusable.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum Outage {
     Network(Fault),
-    /// `kill -9`; it comes back with what it had written.
+    /// `kill -9`. The server returns with the data that it had written.
     Killed,
-    /// It becomes the replica of a primary that is gone.
+    /// The server becomes the replica of a primary that does not exist.
     Replica,
 }
 
-/// A Redis that writes everything to disk, and the network before it.
+/// A Redis that writes everything to disk, and the proxy before it.
 struct Scene {
     redis: Redis,
     proxy: Proxy,
@@ -46,46 +46,49 @@ impl Scene {
         url(self.proxy.port())
     }
 
-    fn afflict(&mut self, trouble: Trouble) {
-        match trouble {
-            Trouble::Network(fault) => self.proxy.set(fault),
-            Trouble::Killed => self.redis.kill(),
-            Trouble::Replica => {
-                let nobody = free_port().to_string();
-                let () = self.redis.tell(&["REPLICAOF", "127.0.0.1", &nobody]);
+    fn break_redis(&mut self, outage: Outage) {
+        match outage {
+            Outage::Network(fault) => self.proxy.set(fault),
+            Outage::Killed => self.redis.kill(),
+            Outage::Replica => {
+                let unused_port = free_port().to_string();
+                let () = self.redis.run(&["REPLICAOF", "127.0.0.1", &unused_port]);
             }
         }
     }
 
-    fn mend(&mut self, trouble: Trouble) {
-        match trouble {
-            Trouble::Network(_) => self.proxy.set(Fault::None),
-            Trouble::Killed => self.redis.restart(),
-            Trouble::Replica => self.redis.tell(&["REPLICAOF", "NO", "ONE"]),
+    fn repair(&mut self, outage: Outage) {
+        match outage {
+            Outage::Network(_) => self.proxy.set(Fault::None),
+            Outage::Killed => self.redis.restart(),
+            Outage::Replica => self.redis.run(&["REPLICAOF", "NO", "ONE"]),
         }
     }
 
-    /// How many connections the server sees, this one included.
+    /// The number of connections that the server sees, including this one.
     fn connections(&self) -> usize {
-        let list: String = self.redis.ask(cmd("CLIENT").arg("LIST"));
+        let list: String = self.redis.query(cmd("CLIENT").arg("LIST"));
         list.lines().count()
     }
 }
 
-pub(crate) async fn a_redis_in_trouble_refuses_what_only_it_can_tell(trouble: Trouble) {
+pub(crate) async fn a_failing_redis_refuses_unknown_ids_and_openings(outage: Outage) {
     let mut scene = Scene::new().await;
     let a = node(&scene.url());
     let impatient = builder(&scene.url()).store(options(&scene.url()).grace(Duration::ZERO));
-    let impatient = TestServer::new(impatient.build().expect("the settings are good"));
+    let impatient = TestServer::new(impatient.build().expect("the settings are valid"));
     let known = a.open_and_use().await;
     let short = impatient.open_and_use().await;
     let elsewhere = node(&scene.redis.url()).open_and_use().await;
     let mut stream = stream_of(&a, &known).await;
-    // Both have listened and asked by now: what is there is what they need.
-    until("both are heard of", async || scene.connections() >= 5).await;
+    // Both nodes have subscribed and made calls by now, so the connections are all that they need.
+    until("both nodes are connected", async || {
+        scene.connections() >= 5
+    })
+    .await;
     let (tasks, connections) = (tasks(), scene.connections());
 
-    scene.afflict(trouble);
+    scene.break_redis(outage);
     a.inner.clear();
     let answer = a.ask(post(Some(&elsewhere), PING)).await;
     assert_eq!((answer.status.as_u16(), answer.text()), (503, UNAVAILABLE));
@@ -106,7 +109,8 @@ pub(crate) async fn a_redis_in_trouble_refuses_what_only_it_can_tell(trouble: Tr
     );
     assert!(!answer.headers.contains_key("mcp-session-id"));
 
-    // What is known here goes on for lease and grace, and is refused then; nothing ends.
+    // Sessions that this node knows continue for the lease and the grace. Then they are refused,
+    // and none ends.
     assert_eq!(a.ping(&known).await, 200);
     until("lease and grace are over", async || {
         impatient.ping(&short).await == 503
@@ -115,20 +119,20 @@ pub(crate) async fn a_redis_in_trouble_refuses_what_only_it_can_tell(trouble: Tr
     assert_eq!(a.ping(&known).await, 200);
     assert!(!is_over(&mut stream));
     assert_eq!(impatient.sessions.len(), 1);
-    // Clients who leave while they wait leave nothing here.
+    // Clients that leave while they wait leave nothing behind.
     let leavers = (0..50).map(|_| timeout(Duration::from_millis(5), a.ping(&elsewhere)));
     join_all(leavers).await;
 
-    scene.mend(trouble);
-    until("what is elsewhere is found", async || {
+    scene.repair(outage);
+    until("the session of the other node is found", async || {
         a.ping(&elsewhere).await == 200
     })
     .await;
-    until("others open", async || {
+    until("new sessions open", async || {
         a.ask(post(None, INITIALIZE)).await.status == 200
     })
     .await;
-    until("what was refused goes on", async || {
+    until("the refused session continues", async || {
         impatient.ping(&short).await == 200
     })
     .await;
@@ -139,14 +143,14 @@ pub(crate) async fn a_redis_in_trouble_refuses_what_only_it_can_tell(trouble: Tr
         scene.connections() <= connections
     })
     .await;
-    // Openings that failed leave nothing: two that are known, one elsewhere, one new.
+    // Failed openings leave nothing: two known sessions, one of another node, one new session.
     until("nothing is left over", async || {
-        scene.redis.tell::<usize>(&["DBSIZE"]) == 4
+        scene.redis.run::<usize>(&["DBSIZE"]) == 4
     })
     .await;
 }
 
-pub(crate) async fn what_is_under_way_when_it_breaks_is_refused(trouble: Trouble) {
+pub(crate) async fn calls_in_flight_when_redis_fails_are_refused(outage: Outage) {
     let mut scene = Scene::new().await;
     let a = node(&scene.url());
     let known = a.open_and_use().await;
@@ -157,7 +161,7 @@ pub(crate) async fn what_is_under_way_when_it_breaks_is_refused(trouble: Trouble
     let validating = a.ask(post(Some(&elsewhere), PING));
     let breaking = async {
         sleep(Duration::from_millis(100)).await;
-        scene.afflict(trouble);
+        scene.break_redis(outage);
     };
     let (opened, validated, ()) = tokio::join!(opening, validating, breaking);
     assert_eq!([opened.status, validated.status], [503, 503]);
@@ -165,17 +169,20 @@ pub(crate) async fn what_is_under_way_when_it_breaks_is_refused(trouble: Trouble
     assert_eq!(a.ping(&known).await, 200);
     assert!(!is_over(&mut stream));
 
-    scene.mend(trouble);
+    scene.repair(outage);
     scene.proxy.set(Fault::None);
-    until("it is found", async || a.ping(&elsewhere).await == 200).await;
+    until("the session is found", async || {
+        a.ping(&elsewhere).await == 200
+    })
+    .await;
     until("the opening has left nothing", async || {
-        scene.redis.tell::<usize>(&["DBSIZE"]) == 2
+        scene.redis.run::<usize>(&["DBSIZE"]) == 2
     })
     .await;
     assert_eq!(a.sessions.stats().opening, 0);
 }
 
-pub(crate) async fn connections_that_are_reset_strand_nobody(_: ()) {
+pub(crate) async fn reset_connections_lose_no_session(_: ()) {
     let scene = Scene::new().await;
     let a = node(&scene.url());
     let b = node(&scene.redis.url());
@@ -190,19 +197,21 @@ pub(crate) async fn connections_that_are_reset_strand_nobody(_: ()) {
     }
     let answer = b.ask(bodiless(Method::DELETE, Some(&known))).await;
     assert_eq!(answer.status, 204);
-    // Told or asked for, as the connections come back.
-    until("A knows", async || a.ping(&known).await == 404).await;
-    until("its stream ends", async || is_over(&mut stream)).await;
+    // Node A learns of the end by the subscription or by a check, as the connections return.
+    until("A knows of the end", async || a.ping(&known).await == 404).await;
+    until("the stream ends", async || is_over(&mut stream)).await;
 }
 
-pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
+pub(crate) async fn a_silent_subscription_fails(_: ()) {
     let scene = Scene::new().await;
     for fault in [Fault::Deaf, Fault::Silent, Fault::Down] {
         scene.proxy.set(Fault::None);
         let store = RedisStore::open(&scene.url()).expect("the URL can be read");
-        let ends = store.subscribe(LEASE).expect("it has ends to tell");
-        let mut ends = ends.await.expect("it listens");
-        let event = ends.next().await.expect("it goes on");
+        let ends = store
+            .subscribe(LEASE)
+            .expect("the store has a subscription");
+        let mut ends = ends.await.expect("the subscription begins");
+        let event = ends.next().await.expect("the subscription continues");
         assert!(
             matches!(event, Ok(StoreEvent::Heartbeat { .. })),
             "{event:?}"
@@ -217,41 +226,48 @@ pub(crate) async fn a_stream_of_ends_that_hears_nothing_fails(_: ()) {
             false
         };
         let broken = timeout(Duration::from_secs(20), broken).await;
-        assert_eq!(broken, Ok(true), "{fault:?}: an error, and no more");
+        assert_eq!(broken, Ok(true), "{fault:?}: an error, then the end");
     }
 }
 
-pub(crate) async fn who_only_listens_leaves_a_server_that_is_no_primary_any_more(redis: Redis) {
+pub(crate) async fn a_subscription_leaves_a_server_that_is_no_longer_the_primary(redis: Redis) {
     let store = redis.store();
-    let ends = store.subscribe(LEASE).expect("it has ends to tell");
-    let mut ends = ends.await.expect("it listens");
-    let event = ends.next().await.expect("it goes on");
+    let ends = store
+        .subscribe(LEASE)
+        .expect("the store has a subscription");
+    let mut ends = ends.await.expect("the subscription begins");
+    let event = ends.next().await.expect("the subscription continues");
     assert!(
         matches!(event, Ok(StoreEvent::Heartbeat { .. })),
         "{event:?}"
     );
-    // By which its heartbeats are sent, in scripts.
-    let wires = || {
-        let list: String = redis.ask(cmd("CLIENT").arg("LIST"));
+    // The connections on which the store sends its heartbeats, by scripts.
+    let connection_ids = || {
+        let list: String = redis.query(cmd("CLIENT").arg("LIST"));
         let scripts = list.lines().filter(|line| line.contains(" cmd=eval"));
-        let id = |line: &str| line.split(' ').next().expect("it has an id").to_owned();
+        let id = |line: &str| {
+            line.split(' ')
+                .next()
+                .expect("the line begins with an id")
+                .to_owned()
+        };
         scripts.map(id).collect::<Vec<_>>()
     };
-    let before = wires();
+    let before = connection_ids();
     assert_eq!(before.len(), 1);
-    let nobody = free_port().to_string();
-    let () = redis.tell(&["REPLICAOF", "127.0.0.1", &nobody]);
+    let unused_port = free_port().to_string();
+    let () = redis.run(&["REPLICAOF", "127.0.0.1", &unused_port]);
     let broken = async { while ends.next().await.is_some_and(|event| event.is_ok()) {} };
     timeout(Duration::from_secs(20), broken)
         .await
-        .expect("it fails");
-    until("its connection is gone", async || {
-        !wires().contains(&before[0])
+        .expect("the subscription fails");
+    until("the connection is closed", async || {
+        !connection_ids().contains(&before[0])
     })
     .await;
 }
 
-pub(crate) async fn what_can_not_be_put_off_keeps_no_other_from_it(redis: Redis) {
+pub(crate) async fn a_failed_refresh_does_not_prevent_the_others(redis: Redis) {
     let store = redis.store();
     let keys: Vec<_> = (0..100)
         .map(|number| SessionKey::new("", number.to_string()))
@@ -260,28 +276,31 @@ pub(crate) async fn what_can_not_be_put_off_keeps_no_other_from_it(redis: Redis)
         let session = NewSession::new(key, b"x", Duration::from_secs(60)).owned_by(key.id());
         assert_eq!(store.create(session).await.ok(), Some(true));
     }
-    // Somebody has put something else in the place of one.
-    let () = redis.tell(&["DEL", "mcp:{:50}"]);
-    let () = redis.tell(&["LPUSH", "mcp:{:50}", "x"]);
+    // Another program has replaced the value of one session.
+    let () = redis.run(&["DEL", "mcp:{:50}"]);
+    let () = redis.run(&["LPUSH", "mcp:{:50}", "x"]);
     let all = keys.iter().cloned();
     let all: Vec<_> = all
         .map(|key| Refresh::new(key, Duration::from_secs(1000)))
         .collect();
-    let error = store.refresh(&all).await.expect_err("one is no session");
+    let error = store
+        .refresh(&all)
+        .await
+        .expect_err("one value is not a session");
     assert_eq!(
         error.to_string(),
         "the session store failed: Redis refuses: WRONGTYPE"
     );
-    // A key of each, and its owner's.
-    let mut put_off = 0;
+    // The key of each session, and the key of its owner.
+    let mut refreshed = 0;
     for key in redis.keys() {
-        let key = str::from_utf8(&key).expect("it is text");
-        put_off += usize::from(redis.tell::<i64>(&["PTTL", key]) > 900_000);
+        let key = str::from_utf8(&key).expect("keys are text");
+        refreshed += usize::from(redis.run::<i64>(&["PTTL", key]) > 900_000);
     }
-    assert_eq!(put_off, 99 * 2);
+    assert_eq!(refreshed, 99 * 2);
 }
 
-pub(crate) async fn a_slow_redis_is_waited_for(_: ()) {
+pub(crate) async fn the_guard_waits_for_a_slow_redis(_: ()) {
     let scene = Scene::new().await;
     let a = node(&scene.url());
     let elsewhere = node(&scene.redis.url()).open_and_use().await;
@@ -294,21 +313,21 @@ pub(crate) async fn a_slow_redis_is_waited_for(_: ()) {
     assert_eq!(answer.status, 204);
 }
 
-pub(crate) async fn a_full_redis_refuses_newcomers_alone(redis: Redis) {
+pub(crate) async fn a_full_redis_refuses_only_openings(redis: Redis) {
     let a = node(&redis.url());
     let known = a.open_and_use().await;
     let elsewhere = node(&redis.url()).open_and_use().await;
-    let () = redis.tell(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let () = redis.run(&["CONFIG", "SET", "maxmemory", "1mb"]);
     let answer = a.ask(post(None, INITIALIZE)).await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.json()["error"]["code"], -32603);
     sleep(LEASE * 2).await;
     assert_eq!([a.ping(&known).await, a.ping(&elsewhere).await], [200; 2]);
-    // Ends are told, and make room.
+    // Ends reach the server, and make room.
     let answer = a.ask(bodiless(Method::DELETE, Some(&elsewhere))).await;
     assert_eq!(answer.status, 204);
-    let () = redis.tell(&["CONFIG", "SET", "maxmemory", "0"]);
-    until("others open", async || {
+    let () = redis.run(&["CONFIG", "SET", "maxmemory", "0"]);
+    until("new sessions open", async || {
         a.ask(post(None, INITIALIZE)).await.status == 200
     })
     .await;
@@ -319,7 +338,7 @@ pub(crate) async fn a_guard_starts_before_its_redis(mut redis: Redis) {
     let a = node(&redis.url());
     assert_eq!(a.ask(post(None, INITIALIZE)).await.status, 503);
     redis.restart();
-    until("others open", async || {
+    until("new sessions open", async || {
         a.ask(post(None, INITIALIZE)).await.status == 200
     })
     .await;

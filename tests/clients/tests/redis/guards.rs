@@ -1,4 +1,4 @@
-//! Guards in this process, each with a way of its own to Redis, as on machines of their own.
+//! Guards in this process, each with its own connection to Redis, like guards on separate machines.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{INITIALIZE, INITIALIZED, TestServer, bodiless, post};
 
-/// Long enough for a machine that has more to do, short enough to be waited for.
+/// Long enough for a busy machine, and short enough to wait for.
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 pub(crate) const UNKNOWN: &str = "2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c";
 pub(crate) const NOT_FOUND: &str =
@@ -34,7 +34,7 @@ pub(crate) fn options(url: &str) -> StoreOptions {
 }
 
 pub(crate) fn node(url: &str) -> TestServer {
-    TestServer::new(builder(url).build().expect("the settings are good"))
+    TestServer::new(builder(url).build().expect("the settings are valid"))
 }
 
 pub(crate) fn by(user: &'static str, mut request: Request<Body>) -> Request<Body> {
@@ -43,7 +43,7 @@ pub(crate) fn by(user: &'static str, mut request: Request<Body>) -> Request<Body
     request
 }
 
-/// Opens a session for somebody, and uses it once.
+/// Opens a session for `user`, and uses it once.
 pub(crate) async fn open_by(server: &TestServer, user: &'static str) -> String {
     let answer = server.ask(by(user, post(None, INITIALIZE))).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -53,19 +53,19 @@ pub(crate) async fn open_by(server: &TestServer, user: &'static str) -> String {
     id.to_owned()
 }
 
-/// An open GET stream.
+/// Opens a GET stream.
 pub(crate) async fn stream_of(server: &TestServer, id: &str) -> Body {
     let response = server.send(bodiless(Method::GET, Some(id))).await;
     assert_eq!(response.status(), 200);
     response.into_body()
 }
 
-/// Whether a stream has ended cleanly.
+/// Returns whether a stream has ended cleanly.
 pub(crate) fn is_over(body: &mut Body) -> bool {
     matches!(body.frame().now_or_never(), Some(None))
 }
 
-/// Waits until something is so.
+/// Polls until `is_so` returns true. Panics after 30 seconds, naming `what`.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let limit = Instant::now() + Duration::from_secs(30);
     while !is_so().await {

@@ -1,4 +1,4 @@
-//! A history is decoded from bytes; where they end everything is the first choice.
+//! Decodes a scenario from bytes. After the last byte every choice is the first one.
 
 pub(crate) struct Input<'a>(&'a [u8]);
 
@@ -21,7 +21,7 @@ impl<'a> Input<'a> {
         usize::from(self.byte()) % below
     }
 
-    /// Seldom, and not where the bytes have ended.
+    /// True for one value in eight, and false after the last byte.
     pub(crate) fn seldom(&mut self) -> bool {
         self.byte() % 8 == 7
     }
@@ -30,7 +30,7 @@ impl<'a> Input<'a> {
         choices[self.number(choices.len())].clone()
     }
 
-    /// Bytes as they are, as many as the first says.
+    /// Raw bytes. The first byte is their number.
     pub(crate) fn raw(&mut self) -> &'a [u8] {
         let length = usize::from(self.byte()).min(self.0.len());
         let (raw, rest) = self.0.split_at(length);

@@ -1,4 +1,4 @@
-//! Bodies that come in pieces, break off, or stall.
+//! Bodies that arrive in pieces, break off, or stall.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,10 +16,10 @@ pub(crate) struct Frames(VecDeque<Piece>);
 enum Piece {
     Data(Bytes),
     Trailers,
-    /// Not ready yet, and at once again.
+    /// Not ready at this poll, ready at the next.
     Pause,
     Error,
-    /// Nothing comes any more.
+    /// Never ready again.
     Stall,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum End {
     Stalls,
 }
 
-/// A body of these bytes, cut as the input says, and whether it is whole.
+/// A body of these bytes, cut by the input, and whether it is complete.
 pub(crate) fn body(bytes: &[u8], input: &mut Input<'_>) -> (Body, bool) {
     match input.number(4) {
         0 => (Body::from(bytes.to_vec()), true),
@@ -46,7 +46,7 @@ pub(crate) fn body(bytes: &[u8], input: &mut Input<'_>) -> (Body, bool) {
 }
 
 impl Frames {
-    /// So many bytes at once; none: all.
+    /// Pieces of `size` bytes. With zero all bytes come at once.
     pub(crate) fn new(bytes: &[u8], size: usize, end: End) -> Self {
         let size = if size == 0 { bytes.len().max(1) } else { size };
         let mut pieces = VecDeque::new();

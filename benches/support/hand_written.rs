@@ -1,5 +1,6 @@
-//! The check that people write by hand: the body into a `Value`, the sessions into a map behind a
-//! mutex. It does less than the guard: no expiry, no limits, no Host, no ambiguous keys.
+//! The hand-written check of many servers: the body becomes a `Value`, and the sessions are in a
+//! map behind a mutex. It does less than the guard: no expiry, no limits, no `Host`, no ambiguous
+//! keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

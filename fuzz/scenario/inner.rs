@@ -1,4 +1,5 @@
-//! The inner service: has the law look at all that reaches it, and answers as it was told.
+//! The inner service. The oracle checks every request that reaches it. The scenario selects its
+//! answers.
 
 use std::future::{Future, pending};
 use std::io;
@@ -16,13 +17,13 @@ use tower_service::Service;
 
 use super::frames::{End, Frames};
 use super::input::Input;
-use super::law::Law;
+use super::oracle::Oracle;
 use super::request::Tag;
 
-/// How a request is answered.
+/// The answer to a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// `None`: never.
+    /// `None` means that no answer comes.
     delay: Option<Duration>,
     fails: bool,
     status: u16,
@@ -32,7 +33,7 @@ pub(crate) struct Answer {
     text: Text,
     version: &'static str,
     is_encoded: bool,
-    /// Has no known length.
+    /// The body has no known length.
     pub(crate) is_streamed: bool,
     size: usize,
     end: End,
@@ -100,7 +101,7 @@ impl Answer {
         }
     }
 
-    /// An answer that opens a session, at once.
+    /// An immediate answer that opens a session.
     pub(crate) fn usual() -> Self {
         Self::decode(&mut Input::new(&[]))
     }
@@ -159,7 +160,7 @@ impl Answer {
 
 #[derive(Clone)]
 pub(crate) struct Inner {
-    pub(crate) law: Arc<Mutex<Law>>,
+    pub(crate) oracle: Arc<Mutex<Oracle>>,
 }
 
 impl Service<Request<Body>> for Inner {
@@ -173,26 +174,26 @@ impl Service<Request<Body>> for Inner {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        // What was judged stands there whole.
+        // A judged body is available at once.
         let bytes = to_bytes(body, usize::MAX).now_or_never();
         let bytes = bytes.and_then(Result::ok);
-        let mut law = self.law.lock().unwrap();
+        let mut oracle = self.oracle.lock().unwrap();
         let Some(Tag(tag)) = parts.extensions.get().copied() else {
-            law.judge_farewell(&parts);
+            oracle.check_inner_delete(&parts);
             let response = Response::builder().status(StatusCode::NO_CONTENT);
             let response = response.body(Body::empty()).unwrap();
             return Box::pin(async { Ok(response) });
         };
-        law.judge(tag, &parts, bytes.as_deref());
+        oracle.check(tag, &parts, bytes.as_deref());
         let message: Value = serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or_default();
-        let answer = law.sent[tag].answer.clone();
+        let answer = oracle.sent[tag].answer.clone();
         let own_id = (answer.own_ids > 0).then(|| {
-            let id = HeaderValue::try_from(format!("inner-{}", law.inner_ids.len())).unwrap();
-            law.inner_ids.push(id.clone());
+            let id = HeaderValue::try_from(format!("inner-{}", oracle.inner_ids.len())).unwrap();
+            oracle.inner_ids.push(id.clone());
             id
         });
-        law.sent[tag].inner_id = own_id.clone().filter(|_| matches!(answer.own_ids, 1 | 2));
-        drop(law);
+        oracle.sent[tag].inner_id = own_id.clone().filter(|_| matches!(answer.own_ids, 1 | 2));
+        drop(oracle);
         Box::pin(async move {
             match answer.delay {
                 Some(Duration::ZERO) => {}

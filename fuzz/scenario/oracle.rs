@@ -1,4 +1,4 @@
-//! What may reach the inner service, by the contract, and what may come back.
+//! The oracle: the contract's rules for requests to the inner service and for answers to clients.
 
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH};
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::request::{CLAIM, Sent};
 
-/// The settings of the guards, all alike.
+/// The settings that all guards of a scenario share.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) legacy: Legacy,
     pub(crate) accepts_modern: bool,
-    pub(crate) asks_owners: bool,
+    pub(crate) resolves_owners: bool,
     pub(crate) requires_owner: bool,
     pub(crate) reopens_stale: bool,
     pub(crate) ends_inner: bool,
@@ -29,18 +29,18 @@ pub(crate) enum Legacy {
     Refused,
 }
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Whose {
-    Nobodys,
+pub(crate) enum Caller {
+    Anonymous,
     Of(&'static str),
-    /// The resolver fails, or makes an owner without a name.
+    /// The resolver fails, or returns an owner without a name.
     Unclear(&'static str),
 }
 
-impl Whose {
+impl Caller {
     pub(crate) const ALL: [Self; 6] = [
-        Self::Nobodys,
+        Self::Anonymous,
         Self::Of("alice"),
         Self::Of("alice"),
         Self::Of("bob"),
@@ -50,35 +50,35 @@ impl Whose {
 
     pub(crate) fn header(self) -> Option<&'static str> {
         match self {
-            Self::Nobodys => None,
+            Self::Anonymous => None,
             Self::Of(name) | Self::Unclear(name) => Some(name),
         }
     }
 }
 
-/// A session whose id a client has.
+/// A session caller id a client has.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) id: String,
-    pub(crate) whose: Whose,
+    pub(crate) caller: Caller,
     pub(crate) scope: usize,
     pub(crate) inner_id: Option<HeaderValue>,
-    /// Its end is known: nothing of it may reach the inner service any more.
+    /// The session has ended: no request of it may reach the inner service.
     pub(crate) is_over: bool,
-    /// A DELETE of it has been answered.
+    /// A DELETE of the session has been answered.
     pub(crate) is_deleted: bool,
 }
 
-pub(crate) struct Law {
+pub(crate) struct Oracle {
     pub(crate) rules: Rules,
     pub(crate) sent: Vec<Sent>,
     pub(crate) sessions: Vec<Session>,
-    /// All that the inner service has named.
+    /// All session ids that the inner service has issued.
     pub(crate) inner_ids: Vec<HeaderValue>,
 }
 
-impl Law {
-    /// The session that a request names, if it names one that a client knows.
+impl Oracle {
+    /// The session that a request names, if a client knows it.
     pub(crate) fn named(&self, tag: usize) -> Option<usize> {
         let [id] = &self.sent[tag].session[..] else {
             return None;
@@ -88,8 +88,8 @@ impl Law {
             .position(|session| session.id.as_bytes() == id.as_bytes())
     }
 
-    /// The guard itself sends a DELETE.
-    pub(crate) fn judge_farewell(&self, parts: &Parts) {
+    /// Checks a DELETE that the guard itself sends.
+    pub(crate) fn check_inner_delete(&self, parts: &Parts) {
         assert!(self.rules.ends_inner);
         assert_eq!(parts.method, Method::DELETE);
         let ids = all(&parts.headers, "mcp-session-id");
@@ -97,12 +97,12 @@ impl Law {
         assert!(self.inner_ids.contains(&ids[0]));
     }
 
-    /// A request has reached the inner service. `body` is `None` where that has not come whole.
-    pub(crate) fn judge(&mut self, tag: usize, parts: &Parts, body: Option<&[u8]>) {
+    /// Checks a request that reaches the inner service. `body` is `None` if it is incomplete.
+    pub(crate) fn check(&mut self, tag: usize, parts: &Parts, body: Option<&[u8]>) {
         self.sent[tag].calls += 1;
         let sent = &self.sent[tag];
         let rules = &self.rules;
-        assert_eq!(sent.calls, 1, "asked twice: {sent:?}");
+        assert_eq!(sent.calls, 1, "called twice: {sent:?}");
         assert_eq!(parts.method, sent.method);
         let inward = all(&parts.headers, "mcp-session-id");
         if rules.only_reports {
@@ -112,7 +112,7 @@ impl Law {
             return;
         }
         assert!(sent.has_good_host, "{sent:?}");
-        self.judge_fields(&parts.headers, sent);
+        self.check_fields(&parts.headers, sent);
         if sent.method == Method::OPTIONS {
             assert!(sent.is_preflight, "{sent:?}");
             let names = parts.headers.keys().map(HeaderName::as_str);
@@ -137,7 +137,7 @@ impl Law {
             "{sent:?}"
         );
         if sent.method != Method::POST {
-            self.judge_stream(tag, parts, &inward);
+            self.check_stream(tag, parts, &inward);
             return;
         }
         assert!(sent.has_good_type && sent.is_whole, "{sent:?}");
@@ -151,7 +151,7 @@ impl Law {
         for name in ["transfer-encoding", "expect", "trailer"] {
             assert!(!parts.headers.contains_key(name), "{name}");
         }
-        let message: Value = serde_json::from_slice(&sent.body).expect("it is JSON");
+        let message: Value = serde_json::from_slice(&sent.body).expect("the body is JSON");
         assert_eq!(message["jsonrpc"], "2.0");
         let handle = McpSession::from_extensions(&parts.extensions);
         let negotiated = handle.and_then(McpSession::protocol_version);
@@ -163,7 +163,7 @@ impl Law {
         match (is_modern, rules.legacy) {
             (true, _) => {
                 assert!(handle.is_none() && inward.is_empty());
-                self.judge_modern(tag, parts, &message);
+                self.check_modern(tag, parts, &message);
                 self.sent[tag].was_modern = true;
             }
             (false, Legacy::Refused) => panic!("a refused era: {sent:?}"),
@@ -178,20 +178,20 @@ impl Law {
                         || is_legacy(&sent.versions, negotiated),
                     "{sent:?}"
                 );
-                self.judge_owner(tag);
+                self.check_owner(tag);
                 let handle = handle.expect("a handle");
-                assert!(handle.end_reason().is_none(), "it has ended");
+                assert!(handle.end_reason().is_none(), "the session has ended");
                 match is_opening {
-                    true => self.judge_opening(tag, &message, handle, &inward),
-                    false => self.judge_session(tag, handle, &inward),
+                    true => self.check_opening(tag, &message, handle, &inward),
+                    false => self.check_session(tag, handle, &inward),
                 }
             }
         }
     }
 
-    /// Nothing that another server would read otherwise: one line of the version, and no name that
-    /// some take for one of ours.
-    fn judge_fields(&self, headers: &HeaderMap, sent: &Sent) {
+    /// Checks that no field reads differently on another server: one version line, and no other
+    /// spelling of an MCP field name.
+    fn check_fields(&self, headers: &HeaderMap, sent: &Sent) {
         let versions = all(headers, "mcp-protocol-version");
         assert!(versions.len() <= 1, "{sent:?}");
         if let (Some(version), Some(named)) = (versions.first(), named(&sent.versions)) {
@@ -204,8 +204,8 @@ impl Law {
         assert!(is_stateless || !headers.contains_key("mcp_session_id"));
     }
 
-    /// A GET or DELETE.
-    fn judge_stream(&self, tag: usize, parts: &Parts, inward: &[HeaderValue]) {
+    /// Checks a GET or a DELETE.
+    fn check_stream(&self, tag: usize, parts: &Parts, inward: &[HeaderValue]) {
         let sent = &self.sent[tag];
         assert!(
             [Method::GET, Method::DELETE].contains(&sent.method),
@@ -219,24 +219,24 @@ impl Law {
             is_legacy(versions, negotiated) || names_modern(versions),
             "{sent:?}"
         );
-        assert!(handle.end_reason().is_none(), "it has ended");
-        self.judge_owner(tag);
-        self.judge_session(tag, handle, inward);
+        assert!(handle.end_reason().is_none(), "the session has ended");
+        self.check_owner(tag);
+        self.check_session(tag, handle, inward);
         assert!(
             sent.method == Method::GET || !inward.is_empty(),
-            "it keeps none"
+            "the inner service has no session"
         );
     }
 
-    fn judge_owner(&self, tag: usize) {
-        let whose = self.sent[tag].whose;
+    fn check_owner(&self, tag: usize) {
+        let caller = self.sent[tag].caller;
         let rules = &self.rules;
-        assert!(!rules.asks_owners || !matches!(whose, Whose::Unclear(_)));
-        assert!(!rules.requires_owner || whose != Whose::Nobodys);
+        assert!(!rules.resolves_owners || !matches!(caller, Caller::Unclear(_)));
+        assert!(!rules.requires_owner || caller != Caller::Anonymous);
     }
 
-    /// A message of a session that is not over, by its owner, in its scope.
-    fn judge_session(&self, tag: usize, handle: &McpSession, inward: &[HeaderValue]) {
+    /// Checks that the message belongs to a live session, its owner and its scope.
+    fn check_session(&self, tag: usize, handle: &McpSession, inward: &[HeaderValue]) {
         let sent = &self.sent[tag];
         assert!(!sent.is_hop_by_hop, "{sent:?}");
         let named = self
@@ -246,11 +246,11 @@ impl Law {
         assert_eq!(handle.id().as_str(), session.id);
         assert!(!session.is_over, "{session:?}: {sent:?}");
         assert_eq!(sent.scope, session.scope);
-        assert!(!self.rules.asks_owners || sent.whose == session.whose);
+        assert!(!self.rules.resolves_owners || sent.caller == session.caller);
         assert_eq!(inward, session.inner_id.as_slice());
     }
 
-    fn judge_opening(
+    fn check_opening(
         &self,
         tag: usize,
         message: &Value,
@@ -267,7 +267,7 @@ impl Law {
         assert!(!names_one || self.rules.reopens_stale, "{sent:?}");
     }
 
-    fn judge_modern(&self, tag: usize, parts: &Parts, message: &Value) {
+    fn check_modern(&self, tag: usize, parts: &Parts, message: &Value) {
         let sent = &self.sent[tag];
         assert!(self.rules.accepts_modern, "{sent:?}");
         assert!(!parts.headers.contains_key("last-event-id"));
@@ -286,11 +286,11 @@ impl Law {
             None => assert!(sent.methods.len() <= 1 && sent.methods.iter().all(says)),
         }
         if self.rules.requires_owner {
-            assert_ne!(sent.whose, Whose::Nobodys);
+            assert_ne!(sent.caller, Caller::Anonymous);
         }
     }
 
-    /// A client gets an answer. The session that it opens, if it opens one.
+    /// Checks an answer to a client. Returns the session that it opens, if it opens one.
     pub(crate) fn answered(&mut self, tag: usize, response: &Response) -> Option<usize> {
         let sent = &self.sent[tag];
         let ids = all(response.headers(), "mcp-session-id");
@@ -317,12 +317,12 @@ impl Law {
         }
         let named = self.named(tag);
         if sent.method == Method::DELETE && response.status() == 204 && refusal.is_none() {
-            let session = &mut self.sessions[named.expect("it names a session")];
+            let session = &mut self.sessions[named.expect("the DELETE names a session")];
             assert!(!session.is_deleted, "deleted twice");
             (session.is_over, session.is_deleted) = (true, true);
             return None;
         }
-        // A GET that had to make room while its body was dropped gets a stream that is over.
+        // A GET that was evicted while its body was dropped gets an ended stream.
         let is_over = sent.method == Method::GET && response.body().is_end_stream();
         assert!(sent.calls == 1 || refusal.is_some() || is_over, "{sent:?}");
         if named.is_some_and(|named| self.sessions[named].is_deleted)
@@ -346,7 +346,7 @@ impl Law {
         );
         self.sessions.push(Session {
             id,
-            whose: sent.whose,
+            caller: sent.caller,
             scope: sent.scope,
             inner_id: sent.inner_id.clone(),
             is_over: false,
@@ -366,7 +366,7 @@ fn claim(message: &Value) -> Option<&str> {
     (!is_earlier).then_some(claim)
 }
 
-/// `YYYY-MM-DD`, of a month and day that there may be.
+/// Returns whether the text is `YYYY-MM-DD` with a possible month and day.
 fn is_date(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
     let [year, month, day] = parts[..] else {
@@ -381,14 +381,14 @@ fn is_date(text: &str) -> bool {
         && number(day, 2).is_some_and(|day| (1..=31).contains(&day))
 }
 
-/// The versions that headers name, in lines and lists.
+/// The versions that the headers name, in lines and lists.
 fn members(versions: &[HeaderValue]) -> Vec<&str> {
     let lines = versions.iter().filter_map(|line| line.to_str().ok());
     let members = lines.flat_map(|line| line.split(',')).map(str::trim);
     members.filter(|member| !member.is_empty()).collect()
 }
 
-/// The one version that headers name.
+/// The single version that the headers name.
 fn named(versions: &[HeaderValue]) -> Option<&str> {
     let members = members(versions);
     let first = *members.first()?;

@@ -1,7 +1,8 @@
-//! The fuzzer's histories without a fuzzer: its seeds, and bytes made by chance, the same in every run.
+//! The fuzzer's scenarios without a fuzzer: its seeds, and random bytes that are the same in every
+//! run.
 
-#[path = "../../../fuzz/play/mod.rs"]
-mod play;
+#[path = "../../../fuzz/scenario/mod.rs"]
+mod scenario;
 
 use std::fs;
 
@@ -9,19 +10,19 @@ use client_tests::folder;
 use client_tests::messages::Rng;
 
 #[test]
-fn every_seed_of_the_fuzzer_ends_well() {
+fn every_seed_of_the_fuzzer_passes() {
     let seeds = fs::read_dir(folder().join("../../fuzz/seeds/guard")).unwrap();
     let seeds: Vec<_> = seeds.map(|seed| seed.unwrap().path()).collect();
     assert!(!seeds.is_empty());
     for seed in seeds {
-        play::play(&fs::read(seed).unwrap());
+        scenario::run(&fs::read(seed).unwrap());
     }
 }
 
 #[test]
-fn histories_made_by_chance_end_well() {
+fn random_scenarios_pass() {
     let mut rng = Rng::new(1);
     for _ in 0..2_000 {
-        play::play(&rng.bytes(400));
+        scenario::run(&rng.bytes(400));
     }
 }

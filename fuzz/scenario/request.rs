@@ -1,4 +1,4 @@
-//! A request, with what the law must know of it.
+//! A request, with the facts that the oracle needs.
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, Request, Version};
@@ -6,17 +6,17 @@ use http::{HeaderName, HeaderValue, Method, Request, Version};
 use super::frames::body;
 use super::inner::Answer;
 use super::input::Input;
-use super::law::{Law, Whose};
+use super::oracle::{Caller, Oracle};
 
 pub(crate) const CLAIM: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// What was sent.
+/// A request as it was sent.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) method: Method,
-    /// The guard that it was sent to.
+    /// The index of the guard that gets the request.
     pub(crate) scope: usize,
-    pub(crate) whose: Whose,
+    pub(crate) caller: Caller,
     pub(crate) session: Vec<HeaderValue>,
     pub(crate) versions: Vec<HeaderValue>,
     pub(crate) methods: Vec<HeaderValue>,
@@ -27,21 +27,21 @@ pub(crate) struct Sent {
     pub(crate) body: Vec<u8>,
     pub(crate) is_whole: bool,
     pub(crate) answer: Answer,
-    /// How often the inner service was called.
+    /// The number of calls of the inner service.
     pub(crate) calls: usize,
-    /// It reached the inner service as one of the modern era.
+    /// The request reached the inner service as a modern one.
     pub(crate) was_modern: bool,
-    /// The inner service named a session of its own.
+    /// The session id that the inner service issued.
     pub(crate) inner_id: Option<HeaderValue>,
 }
 
 impl Sent {
-    /// A POST with nothing wrong.
+    /// A valid POST.
     pub(crate) fn usual(answer: Answer) -> Self {
         Self {
             method: Method::POST,
             scope: 0,
-            whose: Whose::Nobodys,
+            caller: Caller::Anonymous,
             session: Vec::new(),
             versions: Vec::new(),
             methods: Vec::new(),
@@ -59,7 +59,7 @@ impl Sent {
     }
 }
 
-/// Names what was sent, in the request's extensions.
+/// Identifies a request, in its extensions.
 #[derive(Clone, Copy)]
 pub(crate) struct Tag(pub usize);
 
@@ -151,7 +151,11 @@ const OTHERS: [(&str, &str); 11] = [
 ];
 
 /// Decodes a request to one of `scopes` guards.
-pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Request<Body>, Sent) {
+pub(crate) fn decode(
+    input: &mut Input<'_>,
+    oracle: &Oracle,
+    scopes: usize,
+) -> (Request<Body>, Sent) {
     let method = input.pick(&[
         Method::POST,
         Method::POST,
@@ -179,9 +183,9 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
     } else {
         0
     };
-    let whose = input.pick(&Whose::ALL);
+    let caller = input.pick(&Caller::ALL);
     let versions = input.pick(&VERSIONS);
-    let (session, usual_version) = session(input, law);
+    let (session, usual_version) = session(input, oracle);
     let versions: Vec<_> = match usual_version && !input.seldom() {
         true => Vec::new(),
         false => versions.iter().map(|version| value(version)).collect(),
@@ -206,7 +210,7 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
     let mut is_preflight = method == Method::OPTIONS && !input.seldom();
     if is_preflight {
         request = request.header("access-control-request-method", "POST");
-        // Most often of a page of this machine.
+        // Most often the origin is a page on this machine.
         match ORIGINS[origin].0.is_empty() {
             true if input.seldom() => is_preflight = false,
             true => request = request.header("origin", "http://localhost:5173"),
@@ -216,7 +220,7 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
     for (name, value) in TYPES[kind].0 {
         request = request.header(*name, *value);
     }
-    if let Some(user) = whose.header() {
+    if let Some(user) = caller.header() {
         request = request.header("user", user);
     }
     let mut headers = Vec::new();
@@ -240,7 +244,7 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
     let sent = Sent {
         method,
         scope: input.number(scopes),
-        whose,
+        caller,
         session,
         versions,
         methods,
@@ -255,11 +259,11 @@ pub(crate) fn decode(input: &mut Input<'_>, law: &Law, scopes: usize) -> (Reques
     (request.body(body).unwrap(), sent)
 }
 
-/// The session headers, and whether they are a usual client's.
-fn session(input: &mut Input<'_>, law: &Law) -> (Vec<HeaderValue>, bool) {
+/// The session headers, and whether they are those of a usual client.
+fn session(input: &mut Input<'_>, oracle: &Oracle) -> (Vec<HeaderValue>, bool) {
     let known = |input: &mut Input<'_>| {
-        let newest = input.number(law.sessions.len().max(1));
-        let known = law.sessions.iter().rev().nth(newest);
+        let newest = input.number(oracle.sessions.len().max(1));
+        let known = oracle.sessions.iter().rev().nth(newest);
         value(known.map_or("none", |known| &known.id))
     };
     let choice = input.byte();
@@ -270,13 +274,13 @@ fn session(input: &mut Input<'_>, law: &Law) -> (Vec<HeaderValue>, bool) {
         11 => vec![value("")],
         12 => vec![known(input), known(input)],
         13 => vec![known(input), value("2f7a1c0c-5d3b-4c2e-9a7b-0d1e2f3a4b5c")],
-        14 => law.inner_ids.last().cloned().into_iter().collect(),
+        14 => oracle.inner_ids.last().cloned().into_iter().collect(),
         _ => HeaderValue::from_bytes(input.raw()).into_iter().collect(),
     };
     (headers, choice % 16 < 10)
 }
 
-/// `Mcp-Method`, most often what the body says.
+/// The `Mcp-Method` headers, most often the method of the body.
 fn methods(input: &mut Input<'_>, text: &[u8]) -> Vec<HeaderValue> {
     let message: serde_json::Value = serde_json::from_slice(text).unwrap_or_default();
     let method = || value(message["method"].as_str().unwrap_or("ping"));

@@ -24,11 +24,12 @@ use crate::PATIENCE;
 use crate::store::Store;
 use crate::tally::Tally;
 
-pub(crate) struct Place {
+pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) store: Store,
-    /// Held for writing while the store is in trouble, for reading by whoever needs it well.
-    pub(crate) trouble: RwLock<()>,
+    /// Locked for writing during an incident of the store. A client that needs a working store
+    /// locks it for reading.
+    pub(crate) incident: RwLock<()>,
     pub(crate) over: AtomicBool,
     pub(crate) tally: Tally,
 }
@@ -38,7 +39,7 @@ pub(crate) struct Node {
     pub(crate) sessions: Sessions,
 }
 
-impl Place {
+impl Cluster {
     pub(crate) async fn serve(store: Store) -> Self {
         let nodes = [
             Node::serve("a", &store).await,
@@ -47,7 +48,7 @@ impl Place {
         Self {
             nodes: nodes.into(),
             store,
-            trouble: RwLock::default(),
+            incident: RwLock::default(),
             over: AtomicBool::default(),
             tally: Tally::default(),
         }
@@ -57,8 +58,8 @@ impl Place {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Waits until every node opens sessions and knows those of the others.
-    pub(crate) async fn store_is_well(&self) {
+    /// Waits until each node opens sessions and knows those of the other.
+    pub(crate) async fn store_works(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
             let (here, there) = (node.raw(), self.nodes[1 - index].raw());
             within(async {
@@ -70,22 +71,22 @@ impl Place {
         }
     }
 
-    /// Waits until every node has come by all that it holds while it has a store.
-    pub(crate) async fn store_is_met(&self) {
+    /// Waits until each node has opened all connections that it keeps to its store.
+    pub(crate) async fn store_is_connected(&self) {
         within(async {
-            while !self.store.has_met(self.nodes.len()) {
+            while !self.store.is_connected(self.nodes.len()) {
                 sleep(Duration::from_millis(20)).await;
             }
         })
         .await;
     }
 
-    /// Ends every session and waits until all that clients and nodes hold is given back.
+    /// Ends every session and waits until clients and nodes have released everything.
     pub(crate) async fn empty(&self) {
         let until = Instant::now() + PATIENCE;
         loop {
             let ended: usize = self.nodes.iter().map(|node| node.sessions.end_all()).sum();
-            // Connections that were closed are not noticed in the same moment.
+            // Closed connections take a moment to be noticed.
             sleep(Duration::from_millis(300)).await;
             if ended == 0 && self.store.len() == 0 {
                 return;
@@ -109,13 +110,13 @@ impl Node {
                     .lease(Duration::from_secs(1))
             })
             .build()
-            .expect("these can work");
+            .expect("the settings are valid");
         let sessions = guard.sessions();
         let app = Router::new().route("/mcp", post(message).get(events).layer(guard));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
+        let address = listener.local_addr().expect("the listener has an address");
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         tokio::spawn(async { axum::serve(listener, app).await });
         Self { address, sessions }
@@ -130,7 +131,7 @@ impl Node {
     }
 }
 
-/// Whether a session that opens here is known there.
+/// Returns whether a session that opens on `here` is known on `there`.
 async fn is_shared(here: &Raw, there: &Raw) -> bool {
     let opened = here.initialize().await;
     let Some(id) = session_id(&opened) else {
@@ -145,7 +146,8 @@ pub(crate) fn session_id(answer: &reqwest::Response) -> Option<String> {
     Some(id.to_str().expect("ids are text").to_owned())
 }
 
-/// A server whose one tool counts its calls in a session; a ping is answered by the session's id.
+/// A server with one tool that counts its calls in a session. It answers a ping with the session's
+/// id.
 async fn message(message: McpMessage, session: McpSession, Json(body): Json<Value>) -> Response {
     if message.kind() != MessageKind::Request {
         return StatusCode::ACCEPTED.into_response();
@@ -172,7 +174,7 @@ async fn message(message: McpMessage, session: McpSession, Json(body): Json<Valu
     Json(json!({ "jsonrpc": "2.0", "id": body["id"], "result": result })).into_response()
 }
 
-/// More than a slow reader takes.
+/// A stream with more bytes than a slow reader takes.
 async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let params = json!({ "level": "info", "data": "x".repeat(1 << 10) });
     let message = json!({ "jsonrpc": "2.0", "method": "notifications/message", "params": params });
@@ -182,5 +184,5 @@ async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     }))
 }
 
-/// How long a node takes a store's word for good without hearing from it: longer than any trouble.
+/// The time for which a node trusts its sessions without the store. It is longer than any incident.
 const GRACE: Duration = Duration::from_secs(30);

@@ -1,12 +1,13 @@
-//! A history that bytes decide, played on guards around an inner service that the law looks at: every
-//! kind of request, owners, two scopes, bodies and answers that break, time, ends of all kinds.
+//! A scenario decoded from bytes and run on guards around an inner service that the oracle checks.
+//! It has every kind of request, owners, two scopes, broken bodies and answers, time, and every
+//! kind of end.
 //!
-//! Nothing outlives a history, so histories do not know of each other.
+//! A scenario leaves nothing behind, so scenarios are independent.
 
 mod frames;
 mod inner;
 mod input;
-mod law;
+mod oracle;
 mod request;
 
 use std::future::{Future, poll_fn};
@@ -36,10 +37,10 @@ use tower_service::Service;
 
 use self::inner::{Answer, Inner};
 use self::input::Input;
-use self::law::{Law, Legacy, Rules, Whose};
+use self::oracle::{Caller, Legacy, Oracle, Rules};
 use self::request::{Sent, Tag};
 
-const PLACES: usize = 3;
+const MAX_SESSIONS: usize = 3;
 const PER_OWNER: usize = 2;
 const STREAMS: usize = 2;
 const MOST_STEPS: usize = 60;
@@ -48,8 +49,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 type Answering = Pin<Box<dyn Future<Output = io::Result<Response>>>>;
 type Draining = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Plays the history that these bytes decide.
-pub(crate) fn play(bytes: &[u8]) {
+/// Runs the scenario that these bytes encode.
+pub(crate) fn run(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -57,20 +58,20 @@ pub(crate) fn play(bytes: &[u8]) {
         .unwrap();
     runtime.block_on(async {
         let mut input = Input::new(bytes);
-        let mut play = Play::new(&mut input);
+        let mut scenario = Scenario::new(&mut input);
         for _ in 0..MOST_STEPS {
             if input.is_empty() {
                 break;
             }
-            play.step(&mut input).await;
-            play.look();
+            scenario.step(&mut input).await;
+            scenario.check_invariants();
         }
-        play.finish().await;
+        scenario.finish().await;
     });
 }
 
-struct Play {
-    law: Arc<Mutex<Law>>,
+struct Scenario {
+    oracle: Arc<Mutex<Oracle>>,
     rules: Rules,
     layer: SessionGuardLayer,
     guards: Vec<SessionGuard<Inner>>,
@@ -83,11 +84,11 @@ struct Play {
 
 struct OpenBody {
     body: Body,
-    /// An event stream that must end with this session.
+    /// The session that must end this event stream with its own end.
     session: Option<usize>,
 }
 
-impl Play {
+impl Scenario {
     fn new(input: &mut Input<'_>) -> Self {
         let (first, second) = (input.byte(), input.byte());
         let is_on = |bits: u8, bit: u8| bits & bit != 0;
@@ -96,18 +97,18 @@ impl Play {
             7 => Legacy::Refused,
             _ => Legacy::Sessions,
         };
-        let asks_owners = is_on(first, 8) && legacy == Legacy::Sessions;
+        let resolves_owners = is_on(first, 8) && legacy == Legacy::Sessions;
         let rules = Rules {
             legacy,
             accepts_modern: is_on(first, 16) || legacy == Legacy::Refused,
-            asks_owners,
-            requires_owner: is_on(first, 32) && asks_owners,
+            resolves_owners,
+            requires_owner: is_on(first, 32) && resolves_owners,
             reopens_stale: is_on(first, 64),
             ends_inner: is_on(first, 128),
             only_reports: second & 15 == 15,
         };
-        let own = SessionGuardLayer::builder().max_sessions(PLACES);
-        let own = match asks_owners {
+        let own = SessionGuardLayer::builder().max_sessions(MAX_SESSIONS);
+        let own = match resolves_owners {
             true => own.max_sessions_per_owner(PER_OWNER),
             false => own,
         };
@@ -117,13 +118,15 @@ impl Play {
             let other = SessionGuardLayer::with_sessions(&layer.sessions()).scope("other");
             layers.push(with(other, rules, second));
         }
-        let law = Arc::new(Mutex::new(Law {
+        let oracle = Arc::new(Mutex::new(Oracle {
             rules,
             sent: Vec::new(),
             sessions: Vec::new(),
             inner_ids: Vec::new(),
         }));
-        let inner = Inner { law: law.clone() };
+        let inner = Inner {
+            oracle: oracle.clone(),
+        };
         Self {
             guards: layers
                 .iter()
@@ -131,7 +134,7 @@ impl Play {
                 .collect(),
             sessions: layer.sessions(),
             layer,
-            law,
+            oracle,
             rules,
             answering: Vec::new(),
             bodies: Vec::new(),
@@ -144,7 +147,7 @@ impl Play {
         match input.number(16) {
             0..=6 => {
                 let (request, sent) =
-                    request::decode(input, &self.law.lock().unwrap(), self.guards.len());
+                    request::decode(input, &self.oracle.lock().unwrap(), self.guards.len());
                 self.send(request, sent);
             }
             7 | 8 => {
@@ -174,18 +177,18 @@ impl Play {
             }
             _ => {}
         }
-        // Also gives back what a task may do at once.
+        // Yielding also lets ready tasks run.
         yield_now().await;
-        self.go_on().await;
+        self.poll_all().await;
     }
 
     fn send(&mut self, mut request: Request<Body>, sent: Sent) {
-        let mut law = self.law.lock().unwrap();
-        let tag = law.sent.len();
+        let mut oracle = self.oracle.lock().unwrap();
+        let tag = oracle.sent.len();
         request.extensions_mut().insert(Tag(tag));
         let scope = sent.scope;
-        law.sent.push(sent);
-        drop(law);
+        oracle.sent.push(sent);
+        drop(oracle);
         let guard = &mut self.guards[scope];
         let ready = poll_fn(|context| Service::<Request<Body>>::poll_ready(guard, context));
         let is_ready = ready.now_or_never();
@@ -193,15 +196,15 @@ impl Play {
         self.answering.push((tag, Box::pin(guard.call(request))));
     }
 
-    /// Polls all that is waited for, once.
-    async fn go_on(&mut self) {
+    /// Polls every pending future once.
+    async fn poll_all(&mut self) {
         for (tag, mut answering) in std::mem::take(&mut self.answering) {
             match poll!(&mut answering) {
                 Poll::Pending => self.answering.push((tag, answering)),
                 Poll::Ready(Ok(response)) => self.answered(tag, response),
                 Poll::Ready(Err(_)) => {
-                    let law = self.law.lock().unwrap();
-                    assert_eq!(law.sent[tag].calls, 1, "the inner service's error");
+                    let oracle = self.oracle.lock().unwrap();
+                    assert_eq!(oracle.sent[tag].calls, 1, "the inner service's error");
                 }
             }
         }
@@ -211,15 +214,15 @@ impl Play {
             self.drain = None;
             if self.is_draining {
                 assert_eq!(self.sessions.len(), 0, "after a drain");
-                self.all_over(|_| true);
+                self.mark_over(|_| true);
             }
         }
     }
 
     fn answered(&mut self, tag: usize, response: Response) {
-        let mut law = self.law.lock().unwrap();
-        let opened = law.answered(tag, &response);
-        let sent = &law.sent[tag];
+        let mut oracle = self.oracle.lock().unwrap();
+        let opened = oracle.answered(tag, &response);
+        let sent = &oracle.sent[tag];
         let headers = response.headers();
         let ends_with_session = sent.answer.is_events
             && sent.answer.is_streamed
@@ -235,10 +238,10 @@ impl Play {
             && sent.method != Method::DELETE;
         let session = match opened {
             Some(opened) => Some(opened),
-            // The answer to an `initialize` that has opened none, whatever ended session it names.
+            // The answer to an `initialize` that opened no session, even if it names an ended one.
             None if is_initialize(&sent.body) => None,
             None if sent.session.iter().all(|id| id.is_empty()) => None,
-            None => law.named(tag),
+            None => oracle.named(tag),
         };
         self.bodies.push(OpenBody {
             body: response.into_body(),
@@ -256,22 +259,22 @@ impl Play {
         }
     }
 
-    /// Somebody ends sessions.
+    /// Ends sessions like an administrator.
     fn end(&mut self, input: &mut Input<'_>) {
         match input.number(4) {
-            0 if self.rules.asks_owners => {
+            0 if self.rules.resolves_owners => {
                 let name = input.pick(&["alice", "bob"]);
                 self.sessions.end_owner(&Owner::new(name));
-                self.all_over(|whose| whose == Whose::Of(name));
+                self.mark_over(|caller| caller == Caller::Of(name));
             }
             1 => {
                 self.sessions.end_all();
-                self.all_over(|_| true);
+                self.mark_over(|_| true);
             }
             _ => {
-                let mut law = self.law.lock().unwrap();
-                let newest = input.number(law.sessions.len().max(1));
-                if let Some(session) = law.sessions.iter_mut().rev().nth(newest) {
+                let mut oracle = self.oracle.lock().unwrap();
+                let newest = input.number(oracle.sessions.len().max(1));
+                if let Some(session) = oracle.sessions.iter_mut().rev().nth(newest) {
                     self.sessions.end(&session.id);
                     session.is_over = true;
                 }
@@ -279,16 +282,16 @@ impl Play {
         }
     }
 
-    fn all_over(&self, of: impl Fn(Whose) -> bool) {
-        for session in &mut self.law.lock().unwrap().sessions {
-            session.is_over |= of(session.whose);
+    fn mark_over(&self, of: impl Fn(Caller) -> bool) {
+        for session in &mut self.oracle.lock().unwrap().sessions {
+            session.is_over |= of(session.caller);
         }
     }
 
-    /// What holds at any time.
-    fn look(&mut self) {
+    /// Checks the invariants that always hold.
+    fn check_invariants(&mut self) {
         let stats = self.sessions.stats();
-        assert!(stats.open + stats.opening <= PLACES, "{stats:?}");
+        assert!(stats.open + stats.opening <= MAX_SESSIONS, "{stats:?}");
         let open = self.sessions.snapshot();
         assert_eq!((open.len(), self.sessions.len()), (stats.open, stats.open));
         for session in &open {
@@ -296,12 +299,12 @@ impl Play {
             let owned = open.iter().filter(|other| other.owner() == session.owner());
             assert!(session.owner().is_none() || owned.count() <= PER_OWNER);
         }
-        let law = self.law.lock().unwrap();
-        for session in law.sessions.iter().filter(|session| session.is_over) {
+        let oracle = self.oracle.lock().unwrap();
+        for session in oracle.sessions.iter().filter(|session| session.is_over) {
             assert!(self.sessions.get(&session.id).is_none(), "{session:?}");
         }
         self.bodies.retain_mut(|open| {
-            let session = open.session.map(|session| &law.sessions[session]);
+            let session = open.session.map(|session| &oracle.sessions[session]);
             let is_over = session.is_some_and(|session| session.is_over);
             if is_over {
                 assert_ends(&mut open.body);
@@ -310,7 +313,7 @@ impl Play {
         });
     }
 
-    /// When all have left and time has passed, nothing is left behind.
+    /// Checks that nothing is left behind after all clients have left and time has passed.
     async fn finish(mut self) {
         self.answering.clear();
         self.bodies.clear();
@@ -331,16 +334,16 @@ impl Play {
         }
         let began = Instant::now();
         self.layer.drain(MINUTE * 60).await;
-        assert!(began.elapsed() < MINUTE, "something is under way");
+        assert!(began.elapsed() < MINUTE, "nothing is in flight");
         assert_eq!(self.sessions.len(), 0);
     }
 
-    /// Every place can be taken again, and not one more.
+    /// Checks that the guard accepts exactly as many sessions as its limit.
     async fn fill(&mut self) {
-        for number in 0..=PLACES {
+        for number in 0..=MAX_SESSIONS {
             let opened = self.ask(number, None, "initialize").await;
             let id = opened.headers().get("mcp-session-id").cloned();
-            assert_eq!(id.is_some(), number < PLACES, "place {number}");
+            assert_eq!(id.is_some(), number < MAX_SESSIONS, "slot {number}");
             let Some(id) = id else {
                 assert_eq!(opened.status(), 503);
                 break;
@@ -349,29 +352,29 @@ impl Play {
             let id = Some(id.to_str().unwrap());
             assert_eq!(self.ask(number, id, "ping").await.status(), 200);
         }
-        assert_eq!(self.sessions.end_all(), PLACES);
+        assert_eq!(self.sessions.end_all(), MAX_SESSIONS);
     }
 
     async fn ask(&mut self, number: usize, session: Option<&str>, method: &str) -> Response {
         let body = format!(r#"{{"jsonrpc":"2.0","id":0,"method":"{method}"}}"#);
-        let whose = Whose::Of(["u0", "u1", "u2", "u3"][number]);
+        let caller = Caller::Of(["u0", "u1", "u2", "u3"][number]);
         let mut request = Request::post("/mcp")
             .header("host", "localhost")
             .header("content-type", "application/json")
-            .header("user", whose.header().unwrap());
+            .header("user", caller.header().unwrap());
         if let Some(id) = session {
             request = request.header("mcp-session-id", id);
         }
         let sent = Sent {
             session: session.map(|id| id.parse().unwrap()).into_iter().collect(),
-            whose,
+            caller,
             body: body.clone().into_bytes(),
             ..Sent::usual(Answer::usual())
         };
         self.send(request.body(body.into()).unwrap(), sent);
         let (tag, answering) = self.answering.pop().unwrap();
         let response = answering.await.unwrap();
-        self.law.lock().unwrap().answered(tag, &response);
+        self.oracle.lock().unwrap().answered(tag, &response);
         response
     }
 }
@@ -381,7 +384,7 @@ fn is_initialize(body: &[u8]) -> bool {
     message.is_ok_and(|message| message["method"] == "initialize")
 }
 
-/// Its session is over: at most a last event, and the end.
+/// Checks that the body of an ended session has at most a last event, and then its end.
 fn assert_ends(body: &mut Body) {
     for _ in 0..2 {
         match pin!(body.frame()).now_or_never() {
@@ -397,13 +400,13 @@ fn assert_ends(body: &mut Body) {
                 );
                 assert!(data.ends_with(b"\n\n"));
             }
-            other => panic!("its session is over, and: {other:?}"),
+            other => panic!("not the end of an ended session's body: {other:?}"),
         }
     }
-    panic!("its session is over, and it goes on");
+    panic!("the body goes on after the end of its session");
 }
 
-/// A guard with the settings that all have.
+/// A guard with the settings that all guards of a scenario share.
 fn with(mut builder: SessionGuardBuilder, rules: Rules, bits: u8) -> SessionGuardLayer {
     builder = builder.body_limit(700).json_depth(8).max_streams(STREAMS);
     if rules.legacy == Legacy::Stateless {
@@ -414,11 +417,11 @@ fn with(mut builder: SessionGuardBuilder, rules: Rules, bits: u8) -> SessionGuar
         (_, true) => builder.eras(Eras::Both),
         (_, false) => builder,
     };
-    if rules.asks_owners {
+    if rules.resolves_owners {
         builder = builder.owner(|request: &Parts| -> Result<Option<Owner>, BoxError> {
             match request.headers.get("user").map(|user| user.to_str()) {
                 None => Ok(None),
-                Some(Ok("fail")) => Err("it fails".into()),
+                Some(Ok("fail")) => Err("the resolver fails".into()),
                 Some(user) => Ok(Some(Owner::new(user?))),
             }
         });
