@@ -1,5 +1,6 @@
-//! A request judged by its head (contract rows 1 to 9), in two halves: who asks for what, then whether the
-//! session allows it. Between the two the store may have to be asked for the session.
+//! Judges the head of a request (contract rows 1 to 9), in two halves. The first identifies the caller and
+//! the target, the second decides whether the session allows the request. Between them, the guard may have
+//! to ask the store for the session.
 
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::request::Parts;
@@ -16,13 +17,13 @@ use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
 use crate::sessions::Found;
 
-/// A request that passed by its head.
+/// A request whose head passed.
 pub(crate) enum Admission {
-    /// Only the store knows whether this id names a session.
+    /// The guard must ask the store for the session with this id.
     AskStore(Identified, HeaderValue),
     Delete(InFlight, HeadFlags),
     Message(Admitted),
-    /// It is of no session.
+    /// A CORS preflight, which belongs to no session.
     Preflight,
     Stream(InFlight, HeadFlags),
 }
@@ -34,36 +35,36 @@ pub(crate) struct Identified {
     pub(crate) caller: Caller,
 }
 
-/// What is remembered of a POST's head until its body has come.
+/// The facts of a POST's head that are needed once its body has arrived.
 pub(crate) struct Admitted {
     pub(crate) flags: HeadFlags,
     pub(crate) named: Named,
     pub(crate) caller: Caller,
 }
 
-/// What a request's session id names.
+/// The result of the lookup of a request's session id.
 pub(crate) enum Named {
-    /// The live session. From row 7 on the request is in flight.
+    /// A live session. The request is in flight from row 7 on.
     Live(InFlight),
-    /// There is no id, or none that is looked at.
+    /// The request has no id, or the mode ignores ids.
     Nothing,
-    /// No live session.
+    /// The id names no live session.
     Stale,
-    /// The store could not be asked, for this reason.
-    Unclear(RefusalReason),
+    /// The store failed to answer, for this reason.
+    Unavailable(RefusalReason),
 }
 
 impl Named {
     pub(crate) fn live(self) -> Option<InFlight> {
         match self {
             Self::Live(session) => Some(session),
-            Self::Nothing | Self::Stale | Self::Unclear(_) => None,
+            Self::Nothing | Self::Stale | Self::Unavailable(_) => None,
         }
     }
 }
 
 impl Shared {
-    /// Judges a request by its head.
+    /// Judges the head of a request.
     pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, Refused> {
         let head = Head::read(parts, self.settings.longest_id);
         origin::verify(&head, parts, &self.settings)?;
@@ -77,7 +78,7 @@ impl Shared {
         }
     }
 
-    /// The first half. The sender is known before any session is looked up.
+    /// Identifies the caller and the target (the first half), before any session is looked up.
     fn identify(&self, head: &Head<'_>, parts: &Parts) -> Result<Identified, RefusalReason> {
         let settings = &self.settings;
         let target = judge::target(head, settings)?;
@@ -87,7 +88,7 @@ impl Shared {
             false => Caller::Known(None),
         };
         match (head.session, &caller) {
-            // Row 6. A resolver that fails refuses every id alike.
+            // Row 6. If the owner resolver fails, every id gets the same refusal.
             (SessionHeader::Malformed, Caller::Known(_) | Caller::Missing) if has_sessions => {
                 Err(RefusalReason::SessionNotFound)
             }
@@ -99,7 +100,7 @@ impl Shared {
         }
     }
 
-    /// Looks up the session that a request names. Returns the id where only the store knows.
+    /// Looks up the session that a request names. Fails with the id if the guard must ask the store.
     fn look_up<'a>(
         &self,
         head: &Head<'a>,
@@ -116,7 +117,7 @@ impl Shared {
         match sessions.begin(id.as_bytes(), &settings.scope, owner) {
             Found::Session(session) => Ok(Named::Live(session)),
             Found::Unknown => Ok(Named::Stale),
-            // Most likely of the era that has no sessions, which must not wait for a store.
+            // The request is most likely sessionless and must not wait for a store.
             Found::AskStore
                 if identified.target == Target::Message
                     && era::header_names_modern(head.version)
@@ -138,11 +139,11 @@ impl Shared {
         match found.await {
             Ok(Some(session)) => Named::Live(session),
             Ok(None) => Named::Stale,
-            Err(unavailable) => Named::Unclear(unavailable.into()),
+            Err(unavailable) => Named::Unavailable(unavailable.into()),
         }
     }
 
-    /// The second half, once it is known what the request names.
+    /// Decides about a request whose session was looked up (the second half).
     pub(crate) fn decide(
         &self,
         identified: Identified,
@@ -174,8 +175,8 @@ impl Shared {
     }
 }
 
-/// Whether this is the OPTIONS that a browser sends before a call to another origin. It has both headers
-/// (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
+/// Returns whether this is a CORS preflight, which a browser sends before a call to another origin. Only an
+/// OPTIONS with both headers is one (<https://fetch.spec.whatwg.org/#cors-preflight-fetch>).
 fn is_preflight(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS
         && parts.headers.contains_key(ORIGIN)

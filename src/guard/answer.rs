@@ -1,9 +1,10 @@
-//! The inner service's answers on their way out (contract §5): the session header off, event
-//! streams tied to the session, empty acknowledgements 202, its own 404 understood.
+//! Processes the inner service's answers to requests in a session (contract §5). The guard removes the
+//! session header, ties event streams to the session, turns empty acknowledgements into 202, and interprets
+//! the inner service's own 404.
 
 pub(crate) mod call;
 pub(crate) mod head;
-mod unclear;
+mod unread;
 
 use axum::BoxError;
 use axum::body::Body;
@@ -14,8 +15,8 @@ use http_body::Body as HttpBody;
 
 use self::call::Call;
 use self::head::{AnswerFlags, AnswerHead};
-use self::unclear::Question;
-pub(crate) use self::unclear::Unclear;
+use self::unread::BodyCheck;
+pub(crate) use self::unread::UnreadAnswer;
 use super::body::boxed;
 use super::body::endable::EndableStream;
 use super::body::in_flight::InFlightBody;
@@ -28,8 +29,8 @@ use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry, StreamPlace};
 
 impl Call {
-    /// Passes the answer on, unless its body must be read first.
-    pub(crate) fn pass<B>(self, response: Response<B>) -> Result<Response<Body>, Box<Unclear>>
+    /// Passes the answer on. Fails if the guard must read its body first.
+    pub(crate) fn pass<B>(self, response: Response<B>) -> Result<Response<Body>, Box<UnreadAnswer>>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -47,17 +48,17 @@ impl Call {
         }
         let hint = response.body().size_hint();
         let is_sized = hint.exact().is_some();
-        let question = self.question(response.status(), flags);
-        match question {
-            Some(Question::IsEmpty) if is_empty(response.body()) => {
+        let body_check = self.body_check(response.status(), flags);
+        match body_check {
+            Some(BodyCheck::IsEmpty) if is_empty(response.body()) => {
                 *response.status_mut() = StatusCode::ACCEPTED;
             }
-            Some(Question::IsEmpty) if is_sized => {}
-            Some(question) => {
-                return Err(Box::new(Unclear {
+            Some(BodyCheck::IsEmpty) if is_sized => {}
+            Some(body_check) => {
+                return Err(Box::new(UnreadAnswer {
                     call: self,
                     response,
-                    question,
+                    body_check,
                 }));
             }
             None => {}
@@ -72,7 +73,8 @@ impl Call {
         }))
     }
 
-    /// Ends an event stream with the session, or a GET's also to make room for a newer one.
+    /// Wraps an event stream, so that it ends with its session. The stream of a GET also ends when it is
+    /// evicted.
     fn endable(self, body: Body, flags: AnswerFlags) -> EndableStream<SessionEnd> {
         let (kind, limit) = self.stream_limit();
         let end = match self.request {
@@ -88,24 +90,24 @@ impl Call {
     }
 
     #[inline]
-    fn question(&self, status: StatusCode, flags: AnswerFlags) -> Option<Question> {
-        // An encoded answer to a message may be one that only looks like a loss.
+    fn body_check(&self, status: StatusCode, flags: AnswerFlags) -> Option<BodyCheck> {
+        // The guard cannot read an encoded answer to a message, so the answer passes.
         let may_be_read = !self.is_message || !flags.is_encoded;
         if status == StatusCode::NOT_FOUND
             && !self.resumes
             && may_be_read
             && self.in_flight.entry().inner_id().is_some()
         {
-            return Some(Question::IsSessionLost);
+            return Some(BodyCheck::IsSessionLost);
         }
         let expects_no_answer = self.is_message && self.request.is_none();
         let may_be_empty = status.is_success() && status != StatusCode::ACCEPTED;
-        (expects_no_answer && may_be_empty && !flags.is_event_stream).then_some(Question::IsEmpty)
+        (expects_no_answer && may_be_empty && !flags.is_event_stream).then_some(BodyCheck::IsEmpty)
     }
 }
 
 impl Call {
-    /// Whether the inner service's 404 means that its session is lost.
+    /// Returns whether the inner service's 404 means that the inner session is lost.
     fn is_session_lost(&self, body: &[u8]) -> bool {
         match self.is_message {
             true => lost::by_message(body, self.request.as_ref()),
@@ -113,8 +115,8 @@ impl Call {
         }
     }
 
-    /// The inner service's session is lost, so ours ends.
-    fn lost(&self) -> Response<Body> {
+    /// Ends the session, because the inner session is lost, and returns the answer.
+    fn end_as_lost(&self) -> Response<Body> {
         let entry = self.in_flight.entry();
         entry.leave(EndReason::InnerLost);
         not_found(self.version, entry)
@@ -134,6 +136,6 @@ fn is_empty<B: HttpBody>(body: &B) -> bool {
 }
 
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-/// A body of known length up to this fits the socket's buffer: it is over with its head, and is
-/// passed on as it is.
+/// The longest body, in bytes, that passes unwrapped if its length is known. It fits the buffer of the
+/// socket, so it ends together with its head.
 const SMALL: u64 = 64 << 10;

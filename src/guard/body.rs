@@ -2,10 +2,10 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `in_flight` | any body of a session: while it goes on the idle clock stands |
-//! | `endable` | an event stream that may have to end early |
-//! | `session_end` | a session as what ends a stream |
-//! | `trailers` | trailers name no inner session |
+//! | `in_flight` | suspends the idle clock of a session until the body ends |
+//! | `endable` | ends an event stream early |
+//! | `session_end` | lets a session end an event stream |
+//! | `trailers` | removes the inner session id from trailers |
 //!
 //! The bodies that answer `initialize` are in `opening`.
 
@@ -18,8 +18,8 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 
-/// Boxes a body as axum does. axum would map the errors of any other box once more for each frame, which
-/// costs 249 instructions instead of 217.
+/// Boxes a body as axum does. axum maps the errors of any other box again for each frame, which costs 249
+/// instructions instead of 217.
 pub(crate) fn boxed<B>(body: B) -> Body
 where
     B: http_body::Body<Data = Bytes, Error = axum::Error> + Send + 'static,

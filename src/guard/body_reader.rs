@@ -1,7 +1,6 @@
-//! Takes a request's body in (contract rows 10 and 11), or drops it unread (§3); an answer's too.
+//! Reads the body of a request (contract rows 10 and 11) or of an answer, or drops it unread (§3).
 //!
-//! A body of one frame is kept as it came, without a copy. No timer is made before the body first
-//! keeps us waiting.
+//! The reader returns a body of one frame without a copy. It creates no timer until it first has to wait.
 
 use std::error::Error;
 use std::iter;
@@ -22,24 +21,24 @@ use super::settings::Settings;
 use crate::promises::{DROP_TIMEOUT, DROPPED_BODY_LIMITS};
 use crate::refusal::RefusalReason;
 
-/// A body on its way in.
+/// Reads one body.
 #[derive(Debug)]
 pub(crate) struct BodyReader {
     body: Body,
-    taken: Taken,
+    received: Received,
     limit: usize,
     deadline: ReadDeadline,
 }
 
 impl BodyReader {
-    /// Of a request.
+    /// Creates a reader for the body of a request.
     #[inline]
     pub(crate) fn new(body: Body, settings: &Settings) -> Self {
         let deadline = ReadDeadline::new(settings.progress_timeout, settings.body_timeout);
         Self::within(body, settings.body_limit, deadline)
     }
 
-    /// Of an answer, which may have so many bytes and take so long.
+    /// Creates a reader for the body of an answer, with a limit in bytes and a limit of time.
     pub(super) fn of_answer(body: Body, limit: usize, time: Duration) -> Self {
         Self::within(body, limit, ReadDeadline::new(time, time))
     }
@@ -47,31 +46,32 @@ impl BodyReader {
     fn within(body: Body, limit: usize, deadline: ReadDeadline) -> Self {
         Self {
             body,
-            taken: Taken::Nothing,
+            received: Received::Nothing,
             limit,
             deadline,
         }
     }
 
-    /// The body as it came, if nothing of it was read.
+    /// Returns the body, which the caller must not have begun to read.
     pub(crate) fn into_body(self) -> Body {
         self.body
     }
 
-    /// The rest of the body, where it must be read and dropped before the answer: HTTP/1 resets a
-    /// connection with unread bytes, and the reset eats the answer. A client that waits for
-    /// `100 Continue` has sent none.
+    /// Returns the unread rest of the body, if the guard must read and drop it before it answers. HTTP/1
+    /// resets a connection with unread bytes, and then the client loses the answer. A client that waits
+    /// for `100 Continue` has sent no body.
     pub(crate) fn if_must_be_dropped(self, parts: &Parts) -> Option<Self> {
-        let waits = parts.headers.contains_key(EXPECT) && matches!(self.taken, Taken::Nothing);
+        let waits =
+            parts.headers.contains_key(EXPECT) && matches!(self.received, Received::Nothing);
         let must = parts.version <= Version::HTTP_11 && !waits && !self.body.is_end_stream();
         must.then(|| Self {
-            taken: Taken::Dropped(0),
+            received: Received::Dropped(0),
             deadline: ReadDeadline::new(DROP_TIMEOUT, DROP_TIMEOUT),
             ..self
         })
     }
 
-    /// The whole body, if it is there: nobody waits, and no timer is made.
+    /// Returns the whole body if it has already arrived. Neither waits nor creates a timer.
     #[inline]
     pub(crate) fn read_now(&mut self) -> Option<Result<Bytes, RefusalReason>> {
         match self.poll_frames(&mut Context::from_waker(Waker::noop())) {
@@ -80,12 +80,12 @@ impl BodyReader {
         }
     }
 
-    /// The whole body.
+    /// Polls for the whole body. Fails if the body is too long, late or broken off.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, RefusalReason>> {
         match self.poll_frames(cx) {
             Poll::Pending => self
                 .deadline
-                .poll_late(cx)
+                .poll_elapsed(cx)
                 .map(|()| Err(RefusalReason::BodyLate)),
             ready => ready,
         }
@@ -95,66 +95,66 @@ impl BodyReader {
         for _ in 0..FRAMES_A_TURN {
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
-                    // Trailers are dropped: the inner service gets what was judged.
+                    // Trailers are dropped, because the inner service gets only the bytes that were judged.
                     let Ok(data) = frame.into_data() else {
                         continue;
                     };
                     self.deadline.progress(data.len());
-                    self.taken.add(data);
-                    if self.taken.len() > self.limit {
+                    self.received.add(data);
+                    if self.received.len() > self.limit {
                         return Poll::Ready(Err(RefusalReason::BodyTooLarge));
                     }
                     if self.body.is_end_stream() {
-                        return Poll::Ready(Ok(self.taken.whole()));
+                        return Poll::Ready(Ok(self.received.whole()));
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    // Nothing more can come.
+                    // A failed body carries no more data.
                     self.body = Body::empty();
                     return Poll::Ready(Err(reason_of(&error)));
                 }
-                Poll::Ready(None) => return Poll::Ready(Ok(self.taken.whole())),
+                Poll::Ready(None) => return Poll::Ready(Ok(self.received.whole())),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        // A body that is always ready must neither keep the thread nor escape the clock.
+        // A body that is always ready must neither block the thread nor escape the deadline.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Reads and drops. Ready at the body's end, past twice the limit, or after two seconds: a
-    /// client that sends a little too much gets to read why.
+    /// Reads the body and drops it. Ready at the end of the body, beyond twice the limit, or after two
+    /// seconds. A client that sends a little too much can thus still read the answer.
     pub(crate) fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_A_TURN {
-            if self.taken.len() > DROPPED_BODY_LIMITS * self.limit {
+            if self.received.len() > DROPPED_BODY_LIMITS * self.limit {
                 return Poll::Ready(());
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
-                        self.taken.add(data);
+                        self.received.add(data);
                     }
                 }
                 Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending => return self.deadline.poll_late(cx),
+                Poll::Pending => return self.deadline.poll_elapsed(cx),
             }
         }
         cx.waker().wake_by_ref();
-        self.deadline.poll_late(cx)
+        self.deadline.poll_elapsed(cx)
     }
 }
 
-/// What has come so far.
+/// The data that has arrived so far.
 #[derive(Debug)]
-enum Taken {
+enum Received {
     Nothing,
     One(Bytes),
     Many(BytesMut),
-    /// So many bytes were dropped.
+    /// The number of bytes that were dropped.
     Dropped(usize),
 }
 
-impl Taken {
+impl Received {
     #[inline]
     fn add(&mut self, data: Bytes) {
         match self {
@@ -189,7 +189,8 @@ impl Taken {
     }
 }
 
-/// A limit of an outer layer counts like ours; anything else means that the body broke off.
+/// Returns why a body failed. The limit of an outer layer counts as ours. Any other error means that the
+/// body broke off.
 fn reason_of(error: &(dyn Error + 'static)) -> RefusalReason {
     let mut causes = iter::successors(Some(error), |error| (*error).source());
     match causes.any(|cause| cause.is::<LengthLimitError>()) {

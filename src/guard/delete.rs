@@ -1,4 +1,4 @@
-//! DELETE (contract §5): the client ends its session.
+//! Handles DELETE, with which a client ends its session (contract §5).
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    /// Ends a session at its client's word.
+    /// Ends a session because its client sent DELETE.
     pub(super) fn delete(
         &mut self,
         parts: Parts,
@@ -43,20 +43,23 @@ where
     ) -> State<S> {
         match body.if_must_be_dropped(&parts) {
             None => self.delete_now(parts, session, flags),
-            Some(rest) => State::wait(self.unready().delete_behind(rest, parts, session, flags)),
+            Some(unread) => State::wait(
+                self.unready()
+                    .delete_after_drop(unread, parts, session, flags),
+            ),
         }
     }
 
-    /// Ends a session once the rest of the DELETE's body was dropped. Until then the session may end by
-    /// other means.
-    async fn delete_behind(
+    /// Drops the unread rest of the DELETE's body, then ends the session. Meanwhile the session may end
+    /// for another reason.
+    async fn delete_after_drop(
         mut self,
-        mut rest: BodyReader,
+        mut unread: BodyReader,
         parts: Parts,
         session: InFlight,
         flags: HeadFlags,
     ) -> Result<Response<Body>, S::Error> {
-        poll_fn(|cx| rest.poll_drop(cx)).await;
+        poll_fn(|cx| unread.poll_drop(cx)).await;
         if session.entry().inner_id().is_some() {
             poll_fn(|cx| self.inner.poll_ready(cx)).await?;
         }
@@ -70,7 +73,7 @@ where
             Ok(deletion) if deletion.entry().inner_id().is_some() => {
                 forward::prepare_stream(&mut parts, deletion.entry(), flags);
                 let answer = self.inner.call(Request::from_parts(parts, Body::empty()));
-                return State::wait(deletion.ask(answer, shared));
+                return State::wait(deletion.ask_inner(answer, shared));
             }
             Ok(deletion) if shared.sessions.store_sync().is_some() => {
                 self.release_readiness();
@@ -83,8 +86,8 @@ where
     }
 }
 
-/// The one DELETE of a session that is under way. It ends the session, also if its client is gone
-/// before the inner service has answered; only where that refused another may be tried.
+/// The one DELETE of a session that is under way. It ends the session even if the client leaves before the
+/// inner service answers. If the inner service refuses, the client may send another DELETE.
 #[derive(Debug)]
 struct Deletion {
     session: InFlight,
@@ -93,7 +96,7 @@ struct Deletion {
 }
 
 impl Deletion {
-    /// Gives the session back where another is under way.
+    /// Begins the DELETE of a session. Returns the session if another DELETE is under way.
     fn begin(mut session: InFlight, sessions: &Sessions) -> Result<Self, InFlight> {
         if !session.entry().begin_delete() {
             return Err(session);
@@ -110,7 +113,7 @@ impl Deletion {
         self.session.entry()
     }
 
-    /// Ends the session, for the inner service has heard the DELETE, or need not.
+    /// Ends the session. The inner service already knows of the DELETE or does not need it.
     fn end(mut self) -> Response<Body> {
         self.finish();
         let mut response = Response::new(Body::empty());
@@ -118,7 +121,7 @@ impl Deletion {
         response
     }
 
-    /// Ends the session; answered once every process knows, or may be told by the store.
+    /// Ends the session, and returns the answer once the store has recorded the end for all nodes.
     async fn end_everywhere(self, shared: &Shared) -> Response<Body> {
         let entry = self.entry().clone();
         let response = self.end();
@@ -129,9 +132,10 @@ impl Deletion {
         }
     }
 
-    /// Waits for an inner service that keeps a session of its own, then ends ours, unless it
-    /// refused and that counts. Errors and silence are no refusals.
-    async fn ask<R, E>(
+    /// Waits for the answer of an inner service with its own session, then ends ours. If the inner service
+    /// refuses, the session continues, unless the settings ignore the refusal. An error or a timeout is
+    /// no refusal.
+    async fn ask_inner<R, E>(
         mut self,
         answer: impl Future<Output = Result<Response<R>, E>>,
         shared: Arc<Shared>,
@@ -144,7 +148,7 @@ impl Deletion {
             let status = response.status();
             let is_refusal = status.is_client_error() && status != StatusCode::NOT_FOUND;
             if is_refusal && !shared.settings.end_on_refused_delete {
-                // 405 says that clients may not end it: the session goes on.
+                // The session continues: 405, for example, means that clients may not end it.
                 self.cancel();
                 let mut response = response.map(Body::new).map(without_session_id);
                 response.headers_mut().remove(&SESSION_ID);
@@ -154,13 +158,13 @@ impl Deletion {
         Ok(self.end_everywhere(&shared).await)
     }
 
-    /// The session ends.
+    /// Ends the session.
     fn finish(&mut self) {
         self.is_settled = true;
         self.sessions.delete(self.entry());
     }
 
-    /// The session goes on, and another DELETE may be tried.
+    /// Lets the session continue, so that the client may send another DELETE.
     fn cancel(&mut self) {
         self.is_settled = true;
         self.entry().cancel_delete();
@@ -168,7 +172,7 @@ impl Deletion {
 }
 
 impl Drop for Deletion {
-    /// Ends the session of a client that has left. The inner service may not have heard.
+    /// Ends the session of a client that has left. The inner service may not have received the DELETE.
     fn drop(&mut self) {
         if !self.is_settled {
             self.entry().mark_unheard();

@@ -1,6 +1,6 @@
-//! What the inner service gets: the handle in the extensions, its own session id or none, the guard's
-//! own reading of the headers, and exactly the bytes that were judged (contract row 23, §4.4). Only a
-//! POST carries a body inward.
+//! Prepares a request for the inner service (contract row 23, §4.4). The inner service gets a handle in the
+//! extensions, its own session id or none, the headers as the guard read them, and exactly the bytes that
+//! the guard judged. Only a POST carries a body inward.
 
 use std::mem;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::protocol::headers::{
 };
 use crate::session::{Entry, McpSession};
 
-/// Makes a message of a session ready for the inner service.
+/// Prepares a message of a session.
 #[inline]
 pub(crate) fn prepare(
     parts: &mut Parts,
@@ -30,56 +30,56 @@ pub(crate) fn prepare(
     flags: HeadFlags,
 ) {
     span::record(Some(entry), Some(&message));
-    readdress(parts, entry, flags);
+    set_inner_session_id(parts, entry, flags);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
         content: Content::Message(message),
     });
 }
 
-/// Makes a request of a session ready that has no message.
+/// Prepares a GET or DELETE of a session, which carries no message.
 pub(crate) fn prepare_stream(parts: &mut Parts, entry: &Arc<Entry>, flags: HeadFlags) {
     span::record(Some(entry), None);
     attach_stream(parts, entry, flags);
     remove_content(&mut parts.headers, flags);
 }
 
-/// The same, for what nobody looks at from outside.
+/// Attaches a session to a request without a message. Records nothing in the current span, because the
+/// guard may have created the request itself.
 pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, flags: HeadFlags) {
     let version = flags.version(&parts.headers);
     let era = Era::legacy(None, version, entry.protocol_version());
-    readdress(parts, entry, flags);
+    set_inner_session_id(parts, entry, flags);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
         content: Content::Stream(era),
     });
 }
 
-/// Gives a request the inner service's own session id, or none.
+/// Replaces the session id of a request with that of the inner session, or removes it.
 #[inline]
-fn readdress(parts: &mut Parts, entry: &Entry, flags: HeadFlags) {
+fn set_inner_session_id(parts: &mut Parts, entry: &Entry, flags: HeadFlags) {
     match entry.inner_id() {
         Some(id) => drop(parts.headers.insert(&SESSION_ID, id.clone())),
         None if flags.lacks_session_id => {}
         None => drop(parts.headers.remove(&SESSION_ID)),
     }
-    settle(&mut parts.headers, flags, is_alias);
+    normalize(&mut parts.headers, flags, is_alias);
 }
 
-/// Makes a message ready where there are no sessions: the session header stays as it is, in every
-/// spelling.
+/// Prepares a message in stateless mode. The session header stays unchanged, in every spelling.
 pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage, flags: HeadFlags) {
-    settle(&mut parts.headers, flags, |name| {
+    normalize(&mut parts.headers, flags, |name| {
         is_alias(name) && !is_alias_of(name, SESSION_ID.as_str())
     });
     attach_message(parts, message);
 }
 
-/// Makes a message of the modern era ready, which knows neither sessions nor resumed streams.
+/// Prepares a sessionless message. It keeps neither a session id nor `Last-Event-ID`.
 pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, flags: HeadFlags) {
     parts.headers.remove(&SESSION_ID);
     parts.headers.remove(LAST_EVENT_ID);
-    settle(&mut parts.headers, flags, is_alias);
+    normalize(&mut parts.headers, flags, is_alias);
     attach_message(parts, message);
 }
 
@@ -91,23 +91,24 @@ fn attach_message(parts: &mut Parts, message: McpMessage) {
     });
 }
 
-/// Makes a CORS preflight ready, which is of no session and has no body. The extractors know that it
-/// was guarded.
+/// Prepares a CORS preflight, which belongs to no session and has no body. The extractors see that the guard
+/// handled it.
 pub(crate) fn prepare_preflight(parts: &mut Parts) {
     remove_where(&mut parts.headers, |name| {
-        is_of_content(name) || is_of_framing(name) || is_mcp(name) || is_alias(name)
+        is_content_field(name) || is_framing_field(name) || is_mcp(name) || is_alias(name)
     });
     parts.headers.remove(LAST_EVENT_ID);
     parts.extensions.insert(Guarded::default());
 }
 
-/// Describes a body of `length` bytes that stands there whole; `flags` is what the head says of it.
+/// Sets the fields about the body, which has arrived whole and has `length` bytes. `flags` are those of the
+/// same request.
 #[inline]
-pub(crate) fn reframe(parts: &mut Parts, flags: HeadFlags, length: usize, settings: &Settings) {
+pub(crate) fn set_framing(parts: &mut Parts, flags: HeadFlags, length: usize, settings: &Settings) {
     if length > SURELY_BELOW_ANY_LIMIT {
         raise_body_limit(&mut parts.extensions, settings);
     }
-    if flags.is_foreign {
+    if flags.describes_framing {
         for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
             parts.headers.remove(name);
         }
@@ -117,8 +118,8 @@ pub(crate) fn reframe(parts: &mut Parts, flags: HeadFlags, length: usize, settin
     }
 }
 
-/// Raises axum's own limit, 2 MB unless it was set: its extractors would refuse what the guard let
-/// through. A limit that is set inside wins.
+/// Raises axum's own body limit (2 MB by default), because its extractors would reject a body that the guard
+/// accepted. A limit that is set inside the guard wins.
 #[cold]
 fn raise_body_limit(extensions: &mut Extensions, settings: &Settings) {
     let mut request = Request::new(());
@@ -127,9 +128,10 @@ fn raise_body_limit(extensions: &mut Extensions, settings: &Settings) {
     mem::swap(request.extensions_mut(), extensions);
 }
 
-/// Leaves one line of the version header, as the guard read it, and no field that `is_alias` of ours.
+/// Writes the version header as one line, as the guard read it, and removes each field whose name
+/// `is_alias` accepts.
 #[inline]
-fn settle(headers: &mut HeaderMap, flags: HeadFlags, is_alias: fn(&str) -> bool) {
+fn normalize(headers: &mut HeaderMap, flags: HeadFlags, is_alias: fn(&str) -> bool) {
     if flags.is_ambiguous {
         remove_where(headers, is_alias);
         write_one_version(headers);
@@ -147,38 +149,41 @@ fn write_one_version(headers: &mut HeaderMap) {
     }
 }
 
-/// A request without a body says nothing of one: hyper's client sends such a `Content-Length` and no
-/// bytes, and the next request on the connection is read as the body.
+/// Removes the fields about a body from a request without one. Otherwise hyper's client sends the
+/// `Content-Length` but no bytes, and the server reads the next request on the connection as the body.
 #[inline]
 fn remove_content(headers: &mut HeaderMap, flags: HeadFlags) {
-    if flags.describes_content || flags.is_foreign {
-        remove_where(headers, |name| is_of_content(name) || is_of_framing(name));
+    if flags.describes_content || flags.describes_framing {
+        remove_where(headers, |name| {
+            is_content_field(name) || is_framing_field(name)
+        });
     }
 }
 
 #[cold]
-fn remove_where(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
-    let names = headers.keys().filter(|name| goes(name.as_str()));
+fn remove_where(headers: &mut HeaderMap, is_removed: impl Fn(&str) -> bool) {
+    let names = headers.keys().filter(|name| is_removed(name.as_str()));
     let names: Vec<HeaderName> = names.cloned().collect();
     for name in names {
         headers.remove(name);
     }
 }
 
-fn is_of_content(name: &str) -> bool {
+fn is_content_field(name: &str) -> bool {
     name.starts_with("content-")
 }
 
-fn is_of_framing(name: &str) -> bool {
+fn is_framing_field(name: &str) -> bool {
     [TRANSFER_ENCODING, TRAILER, EXPECT]
         .iter()
         .any(|framing| name == framing.as_str())
 }
 
-/// To tell the extractors of a limit costs a small message 2 % of its way, and no limit is as small.
+/// The longest body, in bytes, for which the guard does not raise axum's limit. No limit is this small, and
+/// raising it makes a small message 2 % more expensive.
 const SURELY_BELOW_ANY_LIMIT: usize = 64 << 10;
 
-/// Whether this is one of the protocol's names, with any sign for the hyphen.
+/// Returns whether this is a name of the protocol, with any character for the hyphen.
 fn is_mcp(name: &str) -> bool {
     name.strip_prefix("mcp")
         .is_some_and(|rest| rest.starts_with(|sign: char| !sign.is_ascii_alphanumeric()))

@@ -1,3 +1,5 @@
+//! The response future, with one state for each kind of request.
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +16,7 @@ use tower_service::Service;
 use super::answer::call::CallFuture;
 use super::body_reader::BodyReader;
 use super::modern::call::ModernFuture;
-use super::report_only::{PassFuture, Passing};
+use super::report_only::{PassFuture, PassThrough};
 
 pin_project! {
     /// Response future for [`SessionGuard`](super::SessionGuard).
@@ -33,15 +35,15 @@ pin_project! {
     where
         S: Service<Request<Body>>,
     {
-        // The answer stands; what is left of the request's body is dropped first.
+        // The guard answers. It drops the unread rest of the request's body first.
         Answer { answer: Option<(Response<Body>, Option<BodyReader>)> },
         // The inner service answers in a live session.
         Call { #[pin] future: CallFuture<S::Future> },
-        // The inner service answers a message of the modern era.
+        // The inner service answers a sessionless message.
         Modern { #[pin] future: ModernFuture<S::Future> },
-        // The inner service's answer passes as it is.
+        // The inner service's answer passes unchanged.
         Pass { #[pin] future: PassFuture<S::Future> },
-        // `initialize`, DELETE, preflights, and whatever waits for the store, a body or readiness.
+        // `initialize`, DELETE, preflights, and requests that wait for the store, a body or readiness.
         Wait { future: BoxFuture<S> },
     }
 }
@@ -61,32 +63,32 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
-        let unclear = match state.as_mut().project() {
+        let unread = match state.as_mut().project() {
             StateProj::Answer { answer } => return poll_answer(answer, cx).map(Ok),
             StateProj::Call { future } => match ready!(future.poll(cx))? {
                 Ok(response) => return Poll::Ready(Ok(response)),
-                Err(unclear) => unclear,
+                Err(unread) => unread,
             },
             StateProj::Modern { future } => return future.poll(cx),
             StateProj::Pass { future } => return future.poll(cx),
             StateProj::Wait { future } => return future.as_mut().poll(cx),
         };
-        let mut read: BoxFuture<S> = Box::pin(async { Ok(unclear.read().await) });
+        let mut read: BoxFuture<S> = Box::pin(async { Ok(unread.read().await) });
         let polled = read.as_mut().poll(cx);
         state.set(State::Wait { future: read });
         polled
     }
 }
 
-/// Drops the rest of the request's body, then gives the answer.
+/// Drops the unread rest of the request's body, then returns the answer.
 fn poll_answer(
     answer: &mut Option<(Response<Body>, Option<BodyReader>)>,
     cx: &mut Context<'_>,
 ) -> Poll<Response<Body>> {
-    if let (_, Some(rest)) = answer.as_mut().expect(POLLED_AGAIN) {
-        ready!(rest.poll_drop(cx));
+    if let (_, Some(unread)) = answer.as_mut().expect(POLLED_AFTER_COMPLETION) {
+        ready!(unread.poll_drop(cx));
     }
-    let (response, _) = answer.take().expect(POLLED_AGAIN);
+    let (response, _) = answer.take().expect(POLLED_AFTER_COMPLETION);
     Poll::Ready(response)
 }
 
@@ -97,15 +99,15 @@ impl<S: Service<Request<Body>>> fmt::Debug for ResponseFuture<S> {
 }
 
 impl<S: Service<Request<Body>>> State<S> {
-    pub(super) fn answer(response: Response<Body>, rest: Option<BodyReader>) -> Self {
+    pub(super) fn answer(response: Response<Body>, unread: Option<BodyReader>) -> Self {
         Self::Answer {
-            answer: Some((response, rest)),
+            answer: Some((response, unread)),
         }
     }
 
-    pub(super) fn pass(answer: S::Future, passing: Passing) -> Self {
+    pub(super) fn pass(answer: S::Future, pass_through: PassThrough) -> Self {
         Self::Pass {
-            future: PassFuture::new(answer, passing),
+            future: PassFuture::new(answer, pass_through),
         }
     }
 
@@ -118,4 +120,4 @@ impl<S: Service<Request<Body>>> State<S> {
     }
 }
 
-pub(super) const POLLED_AGAIN: &str = "ResponseFuture polled after completion";
+pub(super) const POLLED_AFTER_COMPLETION: &str = "ResponseFuture polled after completion";

@@ -1,4 +1,4 @@
-//! What the fuzz targets and benches see of the readers. No part of the public API.
+//! Opens the readers to the fuzz targets and benchmarks. Not part of the public API.
 #![allow(missing_docs, missing_debug_implementations)]
 
 use std::borrow::Cow;
@@ -15,12 +15,12 @@ pub struct ReadMessage {
     pub uri: Option<String>,
 }
 
-/// A request body as the guard reads it; `None` where it refuses.
+/// Reads a request body as the guard does. Returns `None` if the guard refuses it.
 pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
     read_within(body, Bounds::of_requests(64))
 }
 
-/// The same where lone surrogates are accepted.
+/// Reads a request body as a guard that accepts lone surrogates does.
 pub fn read_message_with_lone_surrogates(body: &[u8]) -> Option<ReadMessage> {
     read_within(body, Bounds::of_requests(64).with_lone_surrogates(true))
 }
@@ -44,7 +44,7 @@ fn text(bytes: Cow<'_, [u8]>) -> String {
     String::from_utf8(bytes.into_owned()).expect("all of a message is text")
 }
 
-/// The data of the message events in a stream that comes in these pieces.
+/// Returns the data of the message events in a stream that arrives in these pieces.
 pub fn read_events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     let mut reader = EventReader::default();
     let mut messages = Vec::new();
@@ -56,7 +56,7 @@ pub fn read_events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
     messages
 }
 
-/// Whether a body is let through; copies nothing.
+/// Returns whether the guard accepts a body. Copies nothing.
 pub fn is_message(body: &[u8]) -> bool {
     std::hint::black_box(message::read(body, Bounds::of_requests(64))).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Reads once from a request's head what contract rows 3 to 9 judge.
+//! Reads the head of a request once, for contract rows 3 to 9.
 
 use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, ORIGIN, TRAILER,
@@ -12,7 +12,7 @@ use crate::protocol::headers::{
     names_mcp_header, number,
 };
 
-/// What the guard reads of a head, in one pass over its fields. Nothing is judged yet.
+/// The parts of a head that the guard judges, read in one pass over the fields.
 #[derive(Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) method: &'a Method,
@@ -20,7 +20,7 @@ pub(crate) struct Head<'a> {
     pub(crate) origin: Single<'a>,
     pub(crate) session: SessionHeader<'a>,
     pub(crate) version: VersionHeader<'a>,
-    /// Whether `Connection` would have a proxy drop an `mcp-*` field.
+    /// Whether `Connection` makes proxies drop an `mcp-*` field.
     pub(crate) has_hop_by_hop_mcp_header: bool,
     pub(crate) flags: HeadFlags,
 }
@@ -42,7 +42,7 @@ impl<'a> Head<'a> {
             flags: HeadFlags::default(),
         };
         for (name, value) in &parts.headers {
-            // Names that `http` knows are a number each, told apart without their text.
+            // `http` stores a standard name as a number, so these comparisons read no text.
             match name {
                 name if *name == CONNECTION => {
                     head.has_hop_by_hop_mcp_header |= names_mcp_header(value);
@@ -60,7 +60,7 @@ impl<'a> Head<'a> {
                     head.flags.describes_content = true;
                 }
                 name if *name == EXPECT || *name == TRAILER || *name == TRANSFER_ENCODING => {
-                    head.flags.is_foreign = true;
+                    head.flags.describes_framing = true;
                 }
                 name if *name == HOST => head.host.add(value),
                 name if *name == ORIGIN => head.origin.add(value),
@@ -90,31 +90,31 @@ impl<'a> Head<'a> {
     }
 }
 
-/// What else is remembered of a head until the body has come.
+/// The facts of a head that are needed once the body has arrived.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeadFlags {
-    /// `Content-Length`, where it stands once and is a number.
+    /// `Content-Length`, if it appears once and is a number.
     pub(crate) length: Option<u64>,
-    /// The body is JSON in UTF-8 as it stands: the guard judges no bytes that the inner service would
-    /// decode first.
+    /// Whether the body is JSON in UTF-8 without an encoding. The guard must not judge bytes that the
+    /// inner service would decode first.
     pub(crate) is_plain_json: bool,
-    /// Whether a field tells how the body comes, which the inner service must not see.
-    pub(crate) is_foreign: bool,
-    /// There is a `Content-*` field.
+    /// Whether a field describes how the body is sent. The inner service must not see this field.
+    pub(crate) describes_framing: bool,
+    /// Whether there is a `Content-*` field.
     pub(crate) describes_content: bool,
-    /// `Last-Event-ID` resumes a stream.
+    /// Whether the request resumes a stream (`Last-Event-ID`).
     pub(crate) resumes: bool,
-    /// There is no session header, not even an empty one.
+    /// Whether there is no session header, not even an empty one.
     pub(crate) lacks_session_id: bool,
-    /// Another server may read other fields: the version header is not one line with one version, or
-    /// a field has a name that some take for one of ours.
+    /// Whether another server may read the head differently: the version header is not one line with
+    /// one version, or a field has a name that some servers take for an MCP name.
     pub(crate) is_ambiguous: bool,
-    /// The version header, unless it names a version that is not known.
+    /// The version header. `None` if it names an unknown version.
     version: Option<VersionHeader<'static>>,
 }
 
 impl HeadFlags {
-    /// The version header of the request with these fields.
+    /// Returns the version header. `headers` must be those of the same request.
     #[inline]
     pub(crate) fn version(self, headers: &HeaderMap) -> VersionHeader<'_> {
         self.version.unwrap_or_else(|| VersionHeader::read(headers))

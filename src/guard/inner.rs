@@ -1,9 +1,9 @@
-//! What the guard knows of an inner service with session ids of its own.
+//! Handles an inner service that sets its own session ids.
 //!
 //! | file | |
 //! |---|---|
-//! | `delete` | frees the inner session once the guard has ended the outer one |
-//! | `lost` | what a 404 means |
+//! | `delete` | sends the inner DELETE when the guard has ended the outer session |
+//! | `lost` | decides whether a 404 means that the inner session is lost |
 
 pub(crate) mod delete;
 pub(crate) mod lost;

@@ -1,6 +1,8 @@
-//! Every decision of the guard about a request, in pure functions: by its [`target`] (contract rows 1 and
-//! 3 to 5), by its [`session`] (rows 7 to 9) and by its [`message`] (rows 15 to 23). Row 2 is `origin.rs`,
-//! rows 10 and 11 are `body_reader.rs`, rows 12 to 14 `message.rs`. First match wins.
+//! Makes every decision about a request, in pure functions. The first match wins.
+//!
+//! [`target`] judges contract rows 1 and 3 to 5, [`message_head`] and [`session`] judge rows 7 to 9, and
+//! [`message`] judges rows 15 to 23. The other rows are in other modules: row 2 in `origin`, rows 10 and 11
+//! in `body_reader`, rows 12 to 14 in `protocol::message`.
 
 pub(crate) mod message;
 mod version;
@@ -17,18 +19,19 @@ use crate::protocol::headers::{SessionHeader, VersionHeader};
 use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
 
-/// What a request is about.
+/// The purpose of a request, by its method.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Target {
-    /// DELETE: the end of a session.
+    /// DELETE ends a session.
     Delete,
-    /// POST.
+    /// POST carries a message.
     Message,
-    /// GET: a stream of a session.
+    /// GET opens a stream of a session.
     Stream,
 }
 
-/// Judges what needs neither owner nor session (rows 1 and 3 to 5). A preflight is none of these.
+/// Judges the method and the session header, before the owner and the session are known (rows 1 and
+/// 3 to 5). Preflights have already passed.
 #[inline]
 pub(crate) fn target(head: &Head<'_>, settings: &Settings) -> Result<Target, RefusalReason> {
     let has_sessions = settings.mode.has_sessions();
@@ -52,7 +55,7 @@ pub(crate) fn target(head: &Head<'_>, settings: &Settings) -> Result<Target, Ref
     }
 }
 
-/// Judges a POST by what its head names (rows 7 and 9, and 10 as far as the length is declared).
+/// Judges the head of a POST (rows 7 and 9, and row 10 for the declared length).
 #[inline]
 pub(crate) fn message_head(
     flags: HeadFlags,
@@ -62,8 +65,8 @@ pub(crate) fn message_head(
     settings: &Settings,
 ) -> Result<(), RefusalReason> {
     match (named, caller) {
-        // Refused once the message's id is known.
-        (Named::Unclear(_), _) | (_, Caller::Unresolved) => {}
+        // The guard refuses these later, when it knows the id of the message.
+        (Named::Unavailable(_), _) | (_, Caller::Unresolved) => {}
         (Named::Stale, _) if !settings.reopen_stale && !era::header_names_modern(version) => {
             return Err(RefusalReason::SessionNotFound);
         }
@@ -79,7 +82,7 @@ pub(crate) fn message_head(
     }
 }
 
-/// Judges a GET or DELETE by the session that it names (rows 7 and 8).
+/// Judges a GET or DELETE by its session (rows 7 and 8).
 #[inline]
 pub(crate) fn session(
     named: Named,
@@ -91,7 +94,7 @@ pub(crate) fn session(
             return Err(RefusalReason::OwnerUnresolved.into());
         }
         Named::Live(session) => session,
-        Named::Unclear(reason) => return Err(reason.into()),
+        Named::Unavailable(reason) => return Err(reason.into()),
         Named::Nothing | Named::Stale => return Err(RefusalReason::SessionNotFound.into()),
     };
     if era::header_names_modern(version) {

@@ -1,3 +1,5 @@
+//! The layer, and the drain of its sessions.
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +13,9 @@ use crate::sessions::Sessions;
 
 /// Layer that applies [`SessionGuard`], which owns the sessions of the MCP endpoint it wraps.
 ///
-/// A clone shares the sessions of its original: put one on every route of one endpoint, and make
-/// another with its own settings for another endpoint. See the [crate docs](crate) for where to
-/// mount it.
+/// A clone shares the sessions of its original. Put clones of one layer on every route of an
+/// endpoint, and build another layer, with its own settings, for another endpoint. See the
+/// [crate docs](crate) for where to mount it.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SessionGuardLayer {
@@ -27,21 +29,22 @@ impl SessionGuardLayer {
         }
     }
 
-    /// The sessions of this guard.
+    /// Returns the sessions of this guard.
     #[must_use]
     pub fn sessions(&self) -> Sessions {
         self.shared.sessions.clone()
     }
 
-    /// Lets the guard run dry before a shutdown. From the first poll on `initialize` is answered 503
-    /// with the seconds left in `Retry-After`; whatever is open goes on until `deadline` has passed.
-    /// Then every session ends as [`Drained`](crate::EndReason::Drained) and every event stream
-    /// with it, those of the modern era too, so that a graceful shutdown returns although clients
-    /// hold streams open. Resolves then, or earlier where nothing is open any more. There is no
-    /// way back.
+    /// Drains the guard before a shutdown. A drain cannot be undone.
+    ///
+    /// From the first poll on, the guard answers `initialize` with 503 and the seconds left in
+    /// `Retry-After`. Open sessions keep working until `deadline` has passed. Then the guard ends
+    /// every session as [`Drained`](crate::EndReason::Drained) and every event stream, sessionless
+    /// ones too, so that a graceful shutdown returns although clients hold streams open. The future
+    /// resolves then, or earlier if nothing is open any more.
     ///
     /// Await it *inside* the signal of a graceful shutdown, because the listener must still accept
-    /// while 503s are sent:
+    /// connections while the guard answers 503:
     ///
     /// ```no_run
     /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router,
@@ -58,11 +61,11 @@ impl SessionGuardLayer {
     /// # }
     /// ```
     ///
-    /// Guards that [share](Self::with_sessions) their sessions drain together. Answers of known
-    /// length, calls of the modern era without an event stream, and whatever
-    /// [stateless](crate::SessionGuardBuilder::stateless) and [report-only](crate::SessionGuardBuilder::report_only)
-    /// mode let pass run to their own end. A drain that is dropped before its end leaves the guard
-    /// refusing `initialize` and ends nothing.
+    /// Guards that [share](Self::with_sessions) their sessions drain together. The drain does not cut
+    /// off answers of known length, sessionless calls without an event stream, and requests that
+    /// [stateless](crate::SessionGuardBuilder::stateless) or
+    /// [report-only](crate::SessionGuardBuilder::report_only) mode lets pass. If the future is dropped
+    /// early, the guard ends nothing and keeps refusing `initialize`.
     pub fn drain(&self, deadline: Duration) -> impl Future<Output = ()> + Send + 'static + use<> {
         let shared = self.shared.clone();
         async move {

@@ -1,27 +1,27 @@
-//! The way of a request through the guard. Files in the order in which it meets them; the message itself is
-//! read in `protocol::message` (rows 12 to 14):
+//! How the guard handles a request. The table lists the files in the order in which a request meets them.
+//! `protocol::message` reads the message itself (rows 12 to 14).
 //!
-//! | file | decides or does | contract |
+//! | file | what it does | contract |
 //! |---|---|---|
-//! | `layer`, `shared`, `service`, `future` | the middleware's frame | |
-//! | `admit` | who asks, for which session | rows 1 to 9 |
-//! | `head` | reads the head, once | rows 3 to 9 |
-//! | `origin` | may this host and page reach the endpoint | row 2 |
-//! | `judge` | every decision, in pure functions | rows 1, 3 to 9, 15 to 23 |
-//! | `body_reader`, `read_deadline` | reads the body, or drops it | rows 10, 11, §3 |
-//! | `post` | a POST once its body came | |
-//! | `modern` | the modern era's rules | row 16, §6 |
-//! | `refuse` | the way out of a refusal | §3 |
-//! | `report_only` | what report-only mode lets pass | §2 |
-//! | `forward` | what the inner service gets | row 23, §4.4 |
-//! | `span` | what the current span and the log show of a request | |
-//! | `next`, `until_ended` | the call of the inner service, and its race with the session's end | |
-//! | `opening` | the answer to `initialize` | §4 |
-//! | `answer` | other answers, and what a 404 among them means | §5 |
-//! | `body` | the bodies of answers, one for each role | §4.4, §5 |
-//! | `modern::call` | answers of the modern era, `subscriptions/listen` | §5, §6 |
-//! | `delete` | the client ends its session | §5 |
-//! | `inner` | the session that an inner service keeps itself: its DELETE, its 404 | §5 |
+//! | `layer`, `shared`, `service`, `future` | hold the middleware itself | |
+//! | `admit` | identifies the caller and the session, and judges the head | rows 1 to 9 |
+//! | `head` | reads the head in one pass | rows 3 to 9 |
+//! | `origin` | checks `Host` and `Origin` | row 2 |
+//! | `judge` | makes every decision, in pure functions | rows 1, 3 to 9, 15 to 23 |
+//! | `body_reader`, `read_deadline` | read the body, or drop it | rows 10, 11, §3 |
+//! | `post` | judges a POST whose body has arrived | |
+//! | `modern` | judges a sessionless message | row 16, §6 |
+//! | `refuse` | answers a refused request | §3 |
+//! | `report_only` | lets a request pass in report-only mode | §2 |
+//! | `forward` | prepares a request for the inner service | row 23, §4.4 |
+//! | `span` | records a request in the current span and the log | |
+//! | `inner_call`, `until_ended` | call the inner service, and stop when the session ends | |
+//! | `opening` | processes the answer to `initialize` | §4 |
+//! | `answer` | processes other answers in a session | §5 |
+//! | `body` | wraps the bodies of answers, with one type for each role | §4.4, §5 |
+//! | `modern::call` | processes sessionless answers, and counts `subscriptions/listen` | §5, §6 |
+//! | `delete` | ends a session for its client | §5 |
+//! | `inner` | sends the inner DELETE, and interprets a 404 of the inner service | §5 |
 
 mod admit;
 mod answer;
@@ -34,10 +34,10 @@ mod future;
 pub(crate) mod fuzzing;
 mod head;
 mod inner;
+mod inner_call;
 mod judge;
 mod layer;
 mod modern;
-mod next;
 mod opening;
 pub(crate) mod origin;
 mod post;

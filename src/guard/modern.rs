@@ -1,5 +1,5 @@
-//! The modern era's rules (contract §6): each request stands alone, its headers repeat what its body
-//! says, and the two must agree
+//! Judges a sessionless message, which the specification calls modern (contract §6). Each request stands
+//! alone. Its headers repeat values of its body, and both must agree
 //! (<https://modelcontextprotocol.io/specification/2026-07-28/basic/transports/streamable-http>).
 
 pub(crate) mod call;
@@ -14,7 +14,7 @@ use crate::protocol::headers::{Single, VersionHeader};
 use crate::protocol::message::{Claim, Message, MessageKind};
 use crate::refusal::RefusalReason;
 
-/// Judges a message of the modern era. `versions` are those that are served; empty: all.
+/// Judges a sessionless message. `versions` are the versions that the guard serves. If empty, it serves all.
 pub(crate) fn verify(
     message: &Message<'_>,
     version: VersionHeader<'_>,
@@ -25,7 +25,7 @@ pub(crate) fn verify(
     let method = match (&message.method, &message.claim) {
         (None, _) => return Err(RefusalReason::ModernResponse),
         (Some(_), Claim::NotText) => return Err(RefusalReason::ClaimNotText),
-        // An earlier date, beside a header that names the modern era.
+        // The claim names an earlier date, but the header names a sessionless version.
         (Some(_), Claim::Text(_)) if claim.is_none() => return Err(RefusalReason::HeaderMismatch),
         (Some(method), _) if claim.is_some() && **method == *b"initialize" => {
             return Err(RefusalReason::ModernInitialize);
@@ -36,37 +36,37 @@ pub(crate) fn verify(
     if is_request && claim.is_none() {
         return Err(RefusalReason::ClaimMissing);
     }
-    let version = Repeated::of_version(version);
+    let version = MirrorHeader::of_version(version);
     let name = match method {
         b"tools/call" | b"prompts/get" => message.name(),
         b"resources/read" => message.uri(),
         _ => None,
     };
-    let named = Repeated::read(headers, &MCP_NAME);
-    let agrees = claim.is_none_or(|claim| version.says(claim.as_bytes()))
-        && matches!(version, Repeated::Once(_))
-        && Repeated::read(headers, &MCP_METHOD).says_if(is_request, method)
-        && name.is_none_or(|name| named.says_encoded_if(is_request, &name));
+    let named = MirrorHeader::read(headers, &MCP_NAME);
+    let agrees = claim.is_none_or(|claim| version.equals(claim.as_bytes()))
+        && matches!(version, MirrorHeader::Once(_))
+        && MirrorHeader::read(headers, &MCP_METHOD).agrees(is_request, method)
+        && name.is_none_or(|name| named.agrees_encoded(is_request, &name));
     if !agrees {
         return Err(RefusalReason::HeaderMismatch);
     }
     let served = |version: &str| versions.is_empty() || versions.iter().any(|one| one == version);
     match version {
-        Repeated::Once(version) if !served(version) => Err(RefusalReason::UnsupportedVersion),
+        MirrorHeader::Once(version) if !served(version) => Err(RefusalReason::UnsupportedVersion),
         _ => Ok(()),
     }
 }
 
-/// A header that repeats what the body says.
+/// A header that repeats a value of the body.
 #[derive(Clone, Copy)]
-enum Repeated<'a> {
+enum MirrorHeader<'a> {
     Absent,
     Once(&'a str),
-    /// More than once, or with characters that no such header has.
+    /// The header appears more than once, or has invalid characters.
     Unusable,
 }
 
-impl<'a> Repeated<'a> {
+impl<'a> MirrorHeader<'a> {
     fn read(headers: &'a HeaderMap, name: &HeaderName) -> Self {
         match Single::read(headers, name) {
             Single::Absent => Self::Absent,
@@ -75,7 +75,7 @@ impl<'a> Repeated<'a> {
         }
     }
 
-    /// Equal versions count once, unlike other headers that stand twice.
+    /// Converts the version header. Equal versions count once, unlike other headers that appear twice.
     fn of_version(version: VersionHeader<'a>) -> Self {
         match version {
             VersionHeader::Absent => Self::Absent,
@@ -87,26 +87,26 @@ impl<'a> Repeated<'a> {
         }
     }
 
-    fn says(self, text: &[u8]) -> bool {
-        matches!(self, Self::Once(said) if said.as_bytes() == text)
+    fn equals(self, text: &[u8]) -> bool {
+        matches!(self, Self::Once(value) if value.as_bytes() == text)
     }
 
-    /// Requests need the header; on notifications it only must not be wrong.
-    fn says_if(self, is_needed: bool, text: &[u8]) -> bool {
-        self.says(text) || !is_needed && matches!(self, Self::Absent)
+    /// Returns whether the header equals `text`, or is absent and not required. Only requests require it.
+    fn agrees(self, is_required: bool, text: &[u8]) -> bool {
+        self.equals(text) || !is_required && matches!(self, Self::Absent)
     }
 
-    /// The same for text that may be written as `=?base64?…?=`.
-    fn says_encoded_if(self, is_needed: bool, text: &[u8]) -> bool {
+    /// Returns whether the header agrees with `text`, which may be encoded as `=?base64?…?=`.
+    fn agrees_encoded(self, is_required: bool, text: &[u8]) -> bool {
         let encoded = match self {
-            Self::Once(said) => said
+            Self::Once(value) => value
                 .strip_prefix("=?base64?")
                 .and_then(|rest| rest.strip_suffix("?=")),
             Self::Absent | Self::Unusable => None,
         };
         match encoded {
-            Some(encoded) => STANDARD.decode(encoded).is_ok_and(|said| said == text),
-            None => self.says_if(is_needed, text),
+            Some(encoded) => STANDARD.decode(encoded).is_ok_and(|value| value == text),
+            None => self.agrees(is_required, text),
         }
     }
 }

@@ -1,11 +1,10 @@
-//! `initialize` (contract §4): the inner service is asked, and its *answer* decides whether a
-//! session opens.
+//! Processes the answer to `initialize` (contract §4). The *answer* decides whether a session opens.
 //!
-//! A [`Slot`] is held meanwhile: whatever happens to this future, the place is free again.
+//! The future holds a [`Slot`], which frees its place on drop. So no place is lost if the future is dropped.
 
-mod asked;
 mod body;
 mod client;
+mod request;
 mod stream;
 
 use std::future::{Future, poll_fn};
@@ -19,15 +18,15 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::Body as HttpBody;
 
-use self::asked::{Asked, Outcome, keep_version};
 use self::body::OpeningBody;
 pub(crate) use self::client::client;
+use self::request::{InitializeReply, OpeningRequest, set_protocol_version};
 use self::stream::OpeningStream;
 use super::answer::head::{AnswerFlags, AnswerHead};
 use super::body::boxed;
 use super::body::trailers::without_session_id;
 use super::body_reader::BodyReader;
-use super::until_ended::{Waiting, until_ended};
+use super::until_ended::{Cancellable, until_ended};
 use crate::extract::McpMessage;
 use crate::promises::{MAX_OPENING, OPENING_TIMEOUT};
 use crate::protocol::headers::SESSION_ID;
@@ -41,19 +40,19 @@ use crate::sessions::Sessions;
 pub(crate) struct Opening {
     slot: Slot,
     sessions: Sessions,
-    request: Asked,
-    /// For an inner service that keeps a session of its own.
+    request: OpeningRequest,
+    /// The inner DELETE, in case the inner service opens a session of its own.
     inner_delete: Option<InnerDelete>,
     report_only: bool,
 }
 
-impl Waiting for Opening {
+impl Cancellable for Opening {
     fn entry(&self) -> &Arc<Entry> {
         self.slot.entry()
     }
 
-    /// Whether the session was ended before it opened.
-    fn is_over(&self) -> bool {
+    /// Returns whether the session ended before it opened.
+    fn is_cancelled(&self) -> bool {
         self.entry().end_reason().is_some()
     }
 }
@@ -72,20 +71,20 @@ impl Opening {
         Self {
             slot,
             sessions,
-            request: Asked { id, version },
+            request: OpeningRequest { id, version },
             inner_delete,
             report_only,
         }
     }
 
-    /// The answer where nobody waits for the inner service's any more.
-    pub(crate) fn ended(&self) -> Response<Body> {
+    /// Returns the answer to a client whose session ended before it opened.
+    pub(crate) fn ended_response(&self) -> Response<Body> {
         let entry = self.slot.entry();
         self.request.refuse(RefusalReason::SessionEnded, entry)
     }
 
-    /// Waits for the inner service's answer and judges it: a result opens the session, anything else is
-    /// passed on without one.
+    /// Waits for the inner service's answer and judges it. A result opens the session. Any other answer
+    /// passes without a session.
     pub(crate) async fn conclude<F, B, E>(mut self, answer: F) -> Result<Response<Body>, E>
     where
         F: Future<Output = Result<Response<B>, E>>,
@@ -94,14 +93,14 @@ impl Opening {
     {
         let response = match until_ended(answer, &mut self).await {
             Some(answer) => answer?,
-            None => return Ok(self.ended()),
+            None => return Ok(self.ended_response()),
         };
-        // Nobody waits for the session's end any more.
+        // This future no longer waits for the end of the session.
         self.entry().extras.tidy();
         let (mut parts, body) = response.map(Body::new).into_parts();
         let head = AnswerHead::read(&parts.headers);
         let (flags, is_json) = (head.flags, head.is_of("application/json"));
-        let is_usable = self.keep_inner(&mut parts, flags);
+        let is_usable = self.take_inner_id(&mut parts, flags);
         let opens_none = !parts.status.is_success()
             || !(is_json || flags.is_event_stream)
             || body.is_end_stream();
@@ -114,7 +113,7 @@ impl Opening {
                 let mut reader = BodyReader::of_answer(body, MAX_OPENING, OPENING_TIMEOUT);
                 let read = poll_fn(|cx| reader.poll_read(cx)).await;
                 match self.judge(parts, read) {
-                    // It is given once the store has the session that it opens.
+                    // The answer goes out once the store has the session.
                     Ok((parts, body)) => match self.sessions.keep(self.entry()).await {
                         Ok(()) => self.open(parts, body),
                         Err(unavailable) => {
@@ -127,7 +126,7 @@ impl Opening {
         })
     }
 
-    /// An answer that opens no session passes.
+    /// Passes an answer that opens no session.
     fn pass(self, parts: Parts, body: Body, is_json: bool) -> Response<Body> {
         if parts.status.is_success() && is_json {
             self.opened_none("its body is empty");
@@ -135,7 +134,8 @@ impl Opening {
         Response::from_parts(parts, without_session_id(body))
     }
 
-    /// Judges a JSON answer by its body: it opens the session, or another answer is given instead.
+    /// Judges a JSON answer by its body. Returns the answer if it opens the session. Otherwise fails with
+    /// the response to send.
     fn judge(
         &self,
         parts: Parts,
@@ -146,17 +146,17 @@ impl Opening {
             let refusal = self.request.refuse(RefusalReason::UnusableAnswer, entry);
             return Err(Box::new(refusal));
         };
-        // A mark that clients skip.
+        // Clients skip a byte order mark.
         match self
             .request
-            .outcome(body.strip_prefix(BOM).unwrap_or(&body))
+            .read_reply(body.strip_prefix(BOM).unwrap_or(&body))
         {
-            Outcome::Result(protocol_version) => {
-                keep_version(entry, protocol_version);
+            InitializeReply::Result(protocol_version) => {
+                set_protocol_version(entry, protocol_version);
                 return Ok((parts, body));
             }
-            Outcome::Error => {}
-            Outcome::Unrelated(why) => self.opened_none(why),
+            InitializeReply::Error => {}
+            InitializeReply::Unrelated(why) => self.opened_none(why),
         }
         Err(Box::new(Response::from_parts(parts, Body::from(body))))
     }
@@ -177,7 +177,7 @@ impl Opening {
         Response::from_parts(parts, Body::new(OpeningBody::new(body, in_flight)))
     }
 
-    /// The answer cannot be passed on, but in report-only mode.
+    /// Refuses an answer that cannot pass. Only report-only mode passes it.
     fn refuse(self, reason: RefusalReason, parts: Parts, body: Body) -> Response<Body> {
         let entry = self.slot.entry();
         match entry.observers() {
@@ -189,9 +189,9 @@ impl Opening {
         }
     }
 
-    /// Takes the inner service's own session id off the answer. It keeps that session whatever becomes of ours.
-    /// Whether the id, if there is one, is usable.
-    fn keep_inner(&mut self, parts: &mut Parts, flags: AnswerFlags) -> bool {
+    /// Moves the inner service's session id from the answer into the session. The inner service keeps its
+    /// session even if ours does not open. Returns `false` if there is an id and it is invalid.
+    fn take_inner_id(&mut self, parts: &mut Parts, flags: AnswerFlags) -> bool {
         if !flags.has_session_id {
             return true;
         }
@@ -200,7 +200,7 @@ impl Opening {
         };
         parts.headers.remove(&SESSION_ID);
         if flags.is_encoded && self.report_only {
-            // It passes as it came.
+            // The answer passes unchanged.
             parts.headers.insert(&SESSION_ID, id);
         } else if parts.status.is_success() {
             let entry = self.slot.entry();
@@ -212,14 +212,14 @@ impl Opening {
         true
     }
 
-    /// The response will pass in the stream: until then the session is provisional.
+    /// Passes an event stream. The session is provisional until the response has passed in it.
     fn conclude_stream(self, mut parts: Parts, body: Body, flags: AnswerFlags) -> Response<Body> {
         let entry = self.slot.entry().clone();
         let Some(in_flight) = self.slot.open(Phase::Provisional) else {
             return self.request.refuse(RefusalReason::SessionEnded, &entry);
         };
         parts.headers.insert(&SESSION_ID, entry.id.to_header());
-        // The stream may end before its time.
+        // The stream may end early.
         parts.headers.remove(CONTENT_LENGTH);
         flags.never_buffer(&mut parts.headers);
         let stream = OpeningStream::new(
@@ -233,8 +233,8 @@ impl Opening {
     }
 }
 
-/// The session id that the inner service names. Equal ones count once, be they lines or, as proxies
-/// join them, a list. `None` where there are two, or an empty one.
+/// Returns the session id that the inner service set. Equal ids count once, as lines or as a list, because
+/// proxies join lines. Returns `None` if two ids differ or one is empty.
 fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers
         .get_all(&SESSION_ID)
@@ -250,7 +250,7 @@ fn inner_id(headers: &HeaderMap) -> Option<HeaderValue> {
         Some(next) if next == member && members.all(|next| next == member) => member,
         _ => first,
     };
-    // A copy: it must not keep the whole head alive as long as the session lives.
+    // Copied, because the session must not keep the whole head alive.
     HeaderValue::from_bytes(id).ok().filter(|id| !id.is_empty())
 }
 

@@ -1,12 +1,12 @@
-//! Contract row 2: which `Host` and `Origin` may reach the endpoint.
+//! Checks `Host` and `Origin` of a request (contract row 2).
 //!
-//! A local server is reachable from every page its user visits; a page that rebinds its own name
+//! Every page that a user visits can reach a server on the user's machine. A page that rebinds its own name
 //! to 127.0.0.1 still sends that name in `Host` and `Origin`
 //! ([specification](https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#security-warning)).
 //!
 //! | file | |
 //! |---|---|
-//! | `pattern` | reads the entries of a list |
+//! | `pattern` | the entries of the lists |
 //! | `hosts`, `origins` | the lists and their predicates |
 
 mod hosts;
@@ -35,7 +35,7 @@ pub(crate) fn verify(
 ) -> Result<(), RefusalReason> {
     if let (Single::Once(host), Single::Absent, None) =
         (head.host, head.origin, parts.uri.authority())
-        && settings.hosts.lists_as_usual(host.as_bytes())
+        && settings.hosts.lists_literally(host.as_bytes())
     {
         return Ok(());
     }
@@ -55,7 +55,7 @@ pub(crate) fn verify(
     }
 }
 
-/// Whether a page of this origin may call the endpoint, which it reached as `host`.
+/// Returns whether a page of this origin may call the endpoint, which it reached as `host`.
 fn is_origin_allowed(text: &[u8], host: &Host<&str>, settings: &Settings) -> bool {
     let Settings { hosts, origins, .. } = settings;
     match Origin::parse(text) {
@@ -68,14 +68,14 @@ fn is_origin_allowed(text: &[u8], host: &Host<&str>, settings: &Settings) -> boo
     }
 }
 
-/// Whether this is the origin of a page without one of its own: a sandboxed frame, a file.
+/// Returns whether this is the origin of a page without its own, for example a sandboxed frame or a file.
 fn is_null(origin: &[u8]) -> bool {
     // Some web views send `file://` where browsers send `null`.
     matches!(origin, b"null" | b"file://")
 }
 
-/// The host that the request names: `:authority` or the absolute form, and `Host`, which must
-/// agree (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Returns the host that the request names. If the request has both `Host` and `:authority` or the absolute
+/// form, they must agree (RFC 9112 §3.2, RFC 9113 §8.3.1).
 fn request_host<'a>(header: Single<'a>, parts: &'a Parts) -> Result<Host<&'a str>, RefusalReason> {
     let header = match header {
         Single::Once(value) => {

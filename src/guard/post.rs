@@ -1,4 +1,4 @@
-//! A POST once its body came: the message is read and judged, and the request is made ready.
+//! Reads and judges the message of a POST, and prepares the request for the inner service.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use tower_service::Service;
 use super::admit::{Admitted, Named};
 use super::answer::call::Call;
 use super::forward;
+use super::inner_call::InnerCall;
 use super::judge::message::{self as judge, Verdict};
 use super::modern::call::{Listener, ModernCall};
-use super::next::Next;
 use super::opening::{self, Opening};
 use super::refuse::Refused;
-use super::report_only::Passing;
+use super::report_only::PassThrough;
 use super::shared::Shared;
 use super::span;
 use crate::extract::McpMessage;
@@ -29,7 +29,7 @@ use crate::protocol::revision;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Caller, Client, NewEntry, ReserveError, Slot};
 
-/// A POST whose head passed and whose body came.
+/// A POST whose head passed and whose body has arrived.
 pub(super) struct Post<'a> {
     pub(super) shared: &'a Shared,
     pub(super) parts: &'a mut Parts,
@@ -37,9 +37,13 @@ pub(super) struct Post<'a> {
 }
 
 impl Post<'_> {
-    /// The body came whole (contract rows 12 to 23). Returns what follows, or the answer to a refused
-    /// message, in a box because `Next` is smaller and moved with every message.
-    pub(super) fn judge<S>(mut self, body: &Bytes, inner: &S) -> Result<Next, Box<Response<Body>>>
+    /// Judges the complete body (contract rows 12 to 23). Returns the call to make, or fails with the answer
+    /// to a refused message. The answer is boxed, because `InnerCall` is smaller and every message moves it.
+    pub(super) fn judge<S>(
+        mut self,
+        body: &Bytes,
+        inner: &S,
+    ) -> Result<InnerCall, Box<Response<Body>>>
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
         S::Future: Send,
@@ -47,12 +51,12 @@ impl Post<'_> {
         self.read(body, inner).or_else(|refusal| {
             let session = self.admitted.named.live();
             let refused = Refused { refusal, session };
-            let passing = self.shared.refuse(refused, self.parts);
-            passing.map(Next::Pass)
+            let pass_through = self.shared.refuse(refused, self.parts);
+            pass_through.map(InnerCall::Pass)
         })
     }
 
-    fn read<S>(&mut self, body: &Bytes, inner: &S) -> Result<Next, Refusal>
+    fn read<S>(&mut self, body: &Bytes, inner: &S) -> Result<InnerCall, Refusal>
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
         S::Future: Send,
@@ -82,7 +86,7 @@ impl Post<'_> {
         }
     }
 
-    /// Records that a client names another version than the one that its session negotiated.
+    /// Logs that the client names another version than its session negotiated.
     fn record_version(&self, version: VersionHeader<'_>) {
         if let (Named::Live(session), VersionHeader::Named(named)) = (&self.admitted.named, version)
             && let Some(negotiated) = session.entry().protocol_version()
@@ -92,27 +96,27 @@ impl Post<'_> {
         }
     }
 
-    fn forward(&mut self, message: &Message<'_>, era: Era, length: usize) -> Next {
+    fn forward(&mut self, message: &Message<'_>, era: Era, length: usize) -> InnerCall {
         let Shared { settings, .. } = self.shared;
         let Admitted { flags, named, .. } = &mut self.admitted;
         let handle = McpMessage::new(message, era);
-        forward::reframe(self.parts, *flags, length, settings);
+        forward::set_framing(self.parts, *flags, length, settings);
         let Named::Live(mut session) = std::mem::replace(named, Named::Nothing) else {
             forward::prepare_stateless(self.parts, handle, *flags);
-            return Next::Pass(Passing::default());
+            return InnerCall::Pass(PassThrough::default());
         };
         session.admit_message();
         let entry = session.entry();
         if message.method.as_deref() == Some(b"notifications/initialized") {
-            // The client got the result, be it on a resumed stream.
+            // The client has received the result, perhaps on a resumed stream.
             entry.confirm();
         }
         forward::prepare(self.parts, entry, handle, *flags);
         let id = message.request_id();
-        Next::Call(Call::post(session, id, *flags, self.parts, settings))
+        InnerCall::Call(Call::post(session, id, *flags, self.parts, settings))
     }
 
-    fn forward_modern(&mut self, message: McpMessage, length: usize) -> Result<Next, Refusal> {
+    fn forward_modern(&mut self, message: McpMessage, length: usize) -> Result<InnerCall, Refusal> {
         let Shared {
             settings,
             listeners,
@@ -124,7 +128,7 @@ impl Post<'_> {
             Some("subscriptions/listen") if drain.is_over() => {
                 return Err(self.refusal(RefusalReason::Draining, &message));
             }
-            Some("subscriptions/listen") => match Listener::take(listeners) {
+            Some("subscriptions/listen") => match Listener::acquire(listeners) {
                 Some(listener) => Some(listener),
                 None => return Err(self.refusal(RefusalReason::TooManyListeners, &message)),
             },
@@ -133,8 +137,8 @@ impl Post<'_> {
         let call = ModernCall::new(&message, listener, drain.clone(), self.parts.version);
         let flags = self.admitted.flags;
         forward::prepare_modern(self.parts, message, flags);
-        forward::reframe(self.parts, flags, length, settings);
-        Ok(Next::Modern(call))
+        forward::set_framing(self.parts, flags, length, settings);
+        Ok(InnerCall::Modern(call))
     }
 
     fn open<S>(
@@ -143,7 +147,7 @@ impl Post<'_> {
         message: McpMessage,
         length: usize,
         inner: &S,
-    ) -> Result<Next, Refusal>
+    ) -> Result<InnerCall, Refusal>
     where
         S: Service<Request<Body>> + Clone + Send + 'static,
         S::Future: Send,
@@ -172,13 +176,13 @@ impl Post<'_> {
         );
         let flags = self.admitted.flags;
         forward::prepare(self.parts, &entry, message, flags);
-        // A compressed answer could not be judged; an outer layer may compress.
+        // The guard cannot judge a compressed answer. An outer layer may compress it.
         self.parts.headers.remove(ACCEPT_ENCODING);
-        forward::reframe(self.parts, flags, length, settings);
-        Ok(Next::Open(opening))
+        forward::set_framing(self.parts, flags, length, settings);
+        Ok(InnerCall::Open(opening))
     }
 
-    /// A place for the session that an `initialize` is to open.
+    /// Reserves a slot for the session that an `initialize` may open.
     fn reserve(&mut self, client: Arc<Client>) -> Result<Slot, ReserveError> {
         let owner = match &mut self.admitted.caller {
             Caller::Known(owner) => owner.take(),

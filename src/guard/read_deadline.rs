@@ -1,4 +1,4 @@
-//! The two clocks of a body that is read.
+//! The deadline for reading a body.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,21 +10,22 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::promises::BODY_PROGRESS;
 
-/// The two clocks of a body: so long for every 16 KiB, so long in all.
+/// The two time limits of a body: one for each 16 KiB, one for the whole body. Both begin with the first
+/// wait.
 #[derive(Debug)]
 pub(super) struct ReadDeadline {
     progress_time: Duration,
     total_time: Duration,
-    waiting: Option<Pin<Box<Waiting>>>,
+    timer: Option<Pin<Box<Timer>>>,
 }
 
 pin_project! {
     #[derive(Debug)]
-    struct Waiting {
+    struct Timer {
         #[pin]
         sleep: Sleep,
         started: Instant,
-        // How much of the present 16 KiB has come.
+        // The bytes that have arrived of the current 16 KiB.
         step_bytes: usize,
     }
 }
@@ -35,34 +36,34 @@ impl ReadDeadline {
         Self {
             progress_time,
             total_time,
-            waiting: None,
+            timer: None,
         }
     }
 
     #[inline]
     pub(super) fn progress(&mut self, bytes: usize) {
-        let Some(waiting) = &mut self.waiting else {
+        let Some(timer) = &mut self.timer else {
             return;
         };
-        let waiting = waiting.as_mut().project();
-        *waiting.step_bytes += bytes;
-        if *waiting.step_bytes >= BODY_PROGRESS {
-            *waiting.step_bytes = 0;
+        let timer = timer.as_mut().project();
+        *timer.step_bytes += bytes;
+        if *timer.step_bytes >= BODY_PROGRESS {
+            *timer.step_bytes = 0;
             let now = Instant::now();
-            let deadline = (now + self.progress_time).min(*waiting.started + self.total_time);
-            waiting.sleep.reset(deadline);
+            let deadline = (now + self.progress_time).min(*timer.started + self.total_time);
+            timer.sleep.reset(deadline);
         }
     }
 
-    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let waiting = self.waiting.get_or_insert_with(|| {
+    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| {
             let now = Instant::now();
-            Box::pin(Waiting {
+            Box::pin(Timer {
                 sleep: sleep_until(now + self.progress_time.min(self.total_time)),
                 started: now,
                 step_bytes: 0,
             })
         });
-        waiting.as_mut().project().sleep.poll(cx)
+        timer.as_mut().project().sleep.poll(cx)
     }
 }

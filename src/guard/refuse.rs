@@ -1,6 +1,6 @@
-//! The way out of a refusal (contract §3): the observers are notified, the response is made, what is left of
-//! the request's body is dropped, and the inner service gets its readiness back. Or report-only mode lets the
-//! request pass.
+//! Answers a refused request (contract §3). The guard notifies the observers, builds the response, drops the
+//! unread rest of the request's body, and releases the readiness of the inner service. Report-only mode lets
+//! the request pass instead.
 
 use axum::BoxError;
 use axum::body::Body;
@@ -12,20 +12,20 @@ use tower_service::Service;
 
 use super::body_reader::BodyReader;
 use super::future::State;
-use super::report_only::Passing;
+use super::report_only::PassThrough;
 use super::service::SessionGuard;
 use super::shared::Shared;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Entry, InFlight, Observers};
 
-/// A request that is refused, with the live session that it names, if it came so far.
+/// A refusal, with the live session of the request if the guard has already found it.
 pub(crate) struct Refused {
     pub(crate) refusal: Refusal,
     pub(crate) session: Option<InFlight>,
 }
 
 impl Refused {
-    /// Refused before an id could be read.
+    /// Refuses a request before the guard could read the id of its message.
     #[cold]
     pub(crate) fn by_head(reason: RefusalReason, session: Option<InFlight>) -> Self {
         Self {
@@ -42,26 +42,26 @@ impl From<RefusalReason> for Refused {
 }
 
 impl Shared {
-    /// Answers a refused request, or makes it ready to pass in report-only mode. The answer is in a box,
-    /// because whatever passes is smaller.
+    /// Prepares a refused request to pass in report-only mode. Otherwise fails with the answer, which is
+    /// boxed because `PassThrough` is smaller.
     #[cold]
     pub(crate) fn refuse(
         &self,
         refused: Refused,
         parts: &mut Parts,
-    ) -> Result<Passing, Box<Response<Body>>> {
+    ) -> Result<PassThrough, Box<Response<Body>>> {
         let Refused { refusal, session } = refused;
         let observers = self.sessions.observers();
         if self.settings.lets_pass(refusal.reason()) {
             Refusal::report(refusal.reason(), observers);
-            return Ok(Passing::report_only(parts, session, self));
+            return Ok(PassThrough::report_only(parts, session, self));
         }
         Err(Box::new(refusal.respond(observers, parts.version)))
     }
 }
 
 impl<S> SessionGuard<S> {
-    /// Refuses a request whose body was not read to its end. Where report-only mode lets it pass, nothing
+    /// Refuses a request whose body was not read to its end. If report-only mode lets the request pass, none
     /// of the body was read.
     #[cold]
     pub(super) fn refuse<R>(
@@ -76,21 +76,25 @@ impl<S> SessionGuard<S> {
         R::Error: Into<BoxError>,
     {
         match self.shared.refuse(refused, &mut parts) {
-            Ok(passing) => {
+            Ok(pass_through) => {
                 let request = Request::from_parts(parts, body.into_body());
-                State::pass(self.inner.call(request), passing)
+                State::pass(self.inner.call(request), pass_through)
             }
             Err(response) => self.answer(*response, body.if_must_be_dropped(&parts)),
         }
     }
 
-    /// Answers instead of the inner service, once the rest of the request's body was dropped.
-    pub(super) fn answer(&mut self, response: Response<Body>, rest: Option<BodyReader>) -> State<S>
+    /// Answers instead of the inner service, after the unread rest of the request's body was dropped.
+    pub(super) fn answer(
+        &mut self,
+        response: Response<Body>,
+        unread: Option<BodyReader>,
+    ) -> State<S>
     where
         S: Service<Request<Body>> + Clone,
     {
         self.release_readiness();
-        State::answer(response, rest)
+        State::answer(response, unread)
     }
 
     /// Releases the readiness acquired in `poll_ready` (for example a concurrency permit).
@@ -101,8 +105,8 @@ impl<S> SessionGuard<S> {
         self.inner = self.inner.clone();
     }
 
-    /// A guard that must be polled ready before its inner service is called: what waits or sends slowly must
-    /// not hold a concurrency permit.
+    /// Returns a guard that must be polled ready again before it calls the inner service. A slow upload or a
+    /// store lookup must not hold a concurrency permit.
     pub(super) fn unready(&mut self) -> Self
     where
         S: Clone,
@@ -113,13 +117,13 @@ impl<S> SessionGuard<S> {
 }
 
 impl Refusal {
-    /// Notifies the observers and makes the response. `version` is the request's.
+    /// Notifies the observers and builds the response. `version` is the HTTP version of the request.
     pub(crate) fn respond(self, observers: &Observers, version: Version) -> Response<Body> {
         observers.refused(&self);
         self.into_response(version)
     }
 
-    /// The same, where only a session is at hand.
+    /// Notifies the observers of a session and builds the response, as [`respond`](Self::respond) does.
     pub(crate) fn respond_in(self, entry: &Entry, version: Version) -> Response<Body> {
         match entry.observers() {
             Some(observers) => self.respond(&observers, version),
@@ -127,7 +131,7 @@ impl Refusal {
         }
     }
 
-    /// Notifies the observers that the request would be refused, if it were not for
+    /// Notifies the observers of a request that the guard would refuse without
     /// [report-only mode](crate::SessionGuardBuilder::report_only).
     pub(crate) fn report(reason: RefusalReason, observers: &Observers) {
         observers.refused(&Self::only_reported(reason));

@@ -1,6 +1,8 @@
-//! Requests whose answers pass as they are: of a session only in report-only mode (contract §2). There a
-//! request that would be refused goes to the inner service as it came. Where it names a live session it is
-//! in flight all the same, and an inner service with ids of its own gets that, for it does not know ours.
+//! Lets a request pass whose answer passes unchanged. Outside report-only mode, it belongs to no session.
+//!
+//! In report-only mode, a request that the guard would refuse goes to the inner service unchanged (contract
+//! §2). If it names a live session, it is in flight all the same. An inner service with its own session ids
+//! gets its own id, because it does not know ours.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,28 +17,28 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
 use super::body::in_flight::InFlightBody;
-use super::future::POLLED_AGAIN;
+use super::future::POLLED_AFTER_COMPLETION;
 use super::shared::Shared;
 use crate::extract::Guarded;
 use crate::protocol::headers::SESSION_ID;
 use crate::session::InFlight;
 
-/// A request whose answer passes as it is.
+/// A request whose answer passes unchanged.
 #[derive(Debug, Default)]
-pub(crate) struct Passing {
-    /// The live session that a request names which report-only mode lets pass.
+pub(crate) struct PassThrough {
+    /// The live session that the request names, in report-only mode.
     session: Option<InFlight>,
 }
 
-impl Passing {
-    /// Makes a request ready that would be refused. The extractors know that it was guarded.
+impl PassThrough {
+    /// Prepares a request that the guard would refuse. The extractors see that the guard handled it.
     pub(crate) fn report_only(
         parts: &mut Parts,
         session: Option<InFlight>,
         shared: &Shared,
     ) -> Self {
         parts.extensions.insert(Guarded::default());
-        let mut session = session.or_else(|| named(parts, shared));
+        let mut session = session.or_else(|| named_session(parts, shared));
         if let Some(session) = &mut session {
             session.admit_message();
             if let Some(id) = session.entry().inner_id() {
@@ -60,9 +62,9 @@ impl Passing {
     }
 }
 
-/// The live session of this guard that a request names, whoever sends it and whatever else is wrong
-/// with it. An OPTIONS is of none.
-fn named(parts: &Parts, shared: &Shared) -> Option<InFlight> {
+/// Returns the live session of this guard that a request names, for any caller and despite any other error.
+/// An OPTIONS belongs to no session.
+fn named_session(parts: &Parts, shared: &Shared) -> Option<InFlight> {
     if parts.method == Method::OPTIONS {
         return None;
     }
@@ -79,15 +81,15 @@ pin_project! {
     pub(crate) struct PassFuture<F> {
         #[pin]
         answer: F,
-        passing: Option<Passing>,
+        pass_through: Option<PassThrough>,
     }
 }
 
 impl<F> PassFuture<F> {
-    pub(crate) fn new(answer: F, passing: Passing) -> Self {
+    pub(crate) fn new(answer: F, pass_through: PassThrough) -> Self {
         Self {
             answer,
-            passing: Some(passing),
+            pass_through: Some(pass_through),
         }
     }
 }
@@ -103,7 +105,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.answer.poll(cx))?;
-        let passing = this.passing.take().expect(POLLED_AGAIN);
-        Poll::Ready(Ok(passing.pass(response.map(Body::new))))
+        let pass_through = this.pass_through.take().expect(POLLED_AFTER_COMPLETION);
+        Poll::Ready(Ok(pass_through.pass(response.map(Body::new))))
     }
 }

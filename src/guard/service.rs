@@ -1,3 +1,5 @@
+//! The middleware, where every request enters the guard.
+
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,20 +19,20 @@ use super::body_reader::BodyReader;
 use super::forward;
 use super::future::{ResponseFuture, State};
 use super::head::HeadFlags;
-use super::next::Next;
+use super::inner_call::InnerCall;
 use super::post::Post;
 use super::refuse::Refused;
-use super::report_only::Passing;
+use super::report_only::PassThrough;
 use super::shared::Shared;
-use super::until_ended::Waiting;
+use super::until_ended::Cancellable;
 use crate::protocol::headers::SESSION_ID;
 use crate::session::{Entry, InFlight};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
 ///
-/// Made by [`SessionGuardLayer`](crate::SessionGuardLayer). It takes requests with any body; the
-/// inner service gets axum's body with exactly the bytes that were judged, and the client gets
-/// axum's body. Errors of the inner service pass through.
+/// [`SessionGuardLayer`](crate::SessionGuardLayer) creates this service. The guard accepts requests with
+/// any body. The inner service receives axum's body with exactly the bytes that the guard judged, and the
+/// client receives axum's body. Errors of the inner service pass through.
 #[derive(Clone, Debug)]
 pub struct SessionGuard<S> {
     pub(super) inner: S,
@@ -77,7 +79,7 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    /// Sends a request on its way; the inner service is ready.
+    /// Handles a request by its admission. The inner service must be ready.
     fn proceed(
         &mut self,
         parts: Parts,
@@ -102,12 +104,12 @@ where
         mut body: BodyReader,
         admitted: Admitted,
     ) -> State<S> {
-        // It is there nearly always, and is not waited for.
+        // Nearly every body has already arrived, so the future is boxed only if it has not.
         match body.read_now() {
             Some(Ok(message)) => match self.judge(&mut parts, &message, admitted) {
-                Ok(next) => {
+                Ok(inner_call) => {
                     let request = Request::from_parts(parts, Body::from(message));
-                    self.call_inner(request, next)
+                    self.call_inner(request, inner_call)
                 }
                 Err(response) => self.answer(*response, None),
             },
@@ -116,7 +118,7 @@ where
         }
     }
 
-    /// Waits for a message's body.
+    /// Waits for the body of a message, then judges the message.
     async fn await_message(
         mut self,
         mut parts: Parts,
@@ -131,9 +133,9 @@ where
             }
         };
         match self.judge(&mut parts, &message, admitted) {
-            Ok(next) => {
+            Ok(inner_call) => {
                 let request = Request::from_parts(parts, Body::from(message));
-                self.call_when_ready(request, next, None).await
+                self.call_when_ready(request, inner_call, None).await
             }
             Err(response) => Ok(*response),
         }
@@ -144,7 +146,7 @@ where
         parts: &mut Parts,
         message: &Bytes,
         admitted: Admitted,
-    ) -> Result<Next, Box<Response<Body>>> {
+    ) -> Result<InnerCall, Box<Response<Body>>> {
         let post = Post {
             shared: &self.shared,
             parts,
@@ -162,15 +164,15 @@ where
     ) -> State<S> {
         session.admit();
         let call = Call::stream(session, flags, &parts, &self.shared.settings);
-        let rest = body.if_must_be_dropped(&parts);
+        let unread = body.if_must_be_dropped(&parts);
         forward::prepare_stream(&mut parts, call.entry(), flags);
-        self.call_behind(rest, parts, Next::Call(call))
+        self.call_after_drop(unread, parts, InnerCall::Call(call))
     }
 
     fn preflight(&mut self, mut parts: Parts, body: BodyReader) -> State<S> {
-        let rest = body.if_must_be_dropped(&parts);
+        let unread = body.if_must_be_dropped(&parts);
         forward::prepare_preflight(&mut parts);
-        let state = self.call_behind(rest, parts, Next::Pass(Passing::default()));
+        let state = self.call_after_drop(unread, parts, InnerCall::Pass(PassThrough::default()));
         State::wait(async {
             let mut response = ResponseFuture { state }.await?;
             response.headers_mut().remove(&SESSION_ID);
@@ -178,16 +180,21 @@ where
         })
     }
 
-    /// Calls the inner service without a body, once the rest of the request's own was dropped.
-    fn call_behind(&mut self, rest: Option<BodyReader>, parts: Parts, next: Next) -> State<S> {
+    /// Drops the unread rest of the request's body, then calls the inner service without a body.
+    fn call_after_drop(
+        &mut self,
+        unread: Option<BodyReader>,
+        parts: Parts,
+        inner_call: InnerCall,
+    ) -> State<S> {
         let request = Request::from_parts(parts, Body::empty());
-        match rest {
-            None => self.call_inner(request, next),
-            Some(_) => State::wait(self.unready().call_when_ready(request, next, rest)),
+        match unread {
+            None => self.call_inner(request, inner_call),
+            Some(_) => State::wait(self.unready().call_when_ready(request, inner_call, unread)),
         }
     }
 
-    /// Asks the store for the session that a request names, then sends the request on its way.
+    /// Asks the store for the session that a request names, then handles the request.
     async fn ask_store(
         mut self,
         parts: Parts,
@@ -206,7 +213,7 @@ where
         ResponseFuture { state }.await
     }
 
-    /// Has the inner service's own session deleted when this one ends.
+    /// Has the inner DELETE sent when this session ends, if the settings ask for it.
     fn set_inner_delete(&self, entry: &Arc<Entry>, parts: &Parts) {
         if self.shared.settings.end_inner_sessions && entry.inner_id().is_some() {
             let inner_deletes = &self.shared.inner_deletes;

@@ -1,14 +1,16 @@
+//! The settings of a guard.
+
 use std::time::Duration;
 
 use crate::guard::origin::{AllowedHosts, AllowedOrigins};
 use crate::refusal::RefusalReason;
 use crate::session::{OwnerSource, Scope};
 
-/// The settings that a request is judged by. They exist once, behind the layer's `Arc`.
+/// The settings by which the guard judges a request. They exist once, behind the `Arc` of the layer.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) mode: Mode,
-    /// Empty: the inner service decides.
+    /// The sessionless versions that are served. If empty, the inner service decides.
     pub(crate) modern_versions: Vec<String>,
     pub(crate) body_limit: usize,
     pub(crate) json_depth: usize,
@@ -28,8 +30,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether report-only mode lets a request pass in spite of this. What can not be read at all
-    /// can not be passed on either (contract rows 10 to 12).
+    /// Returns whether report-only mode lets a request pass despite this reason. A body that the
+    /// guard cannot read cannot be passed on (contract rows 10 to 12).
     pub(crate) fn lets_pass(&self, reason: RefusalReason) -> bool {
         self.report_only
             && !matches!(
@@ -42,7 +44,7 @@ impl Settings {
     }
 }
 
-/// Which eras are served, and whether the one with sessions has them.
+/// The eras that the guard serves, and whether the era with sessions has them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mode {
     Sessions,
@@ -59,7 +61,7 @@ impl Mode {
         matches!(self, Self::Sessions | Self::Both)
     }
 
-    /// Whether the sessionless era is served.
+    /// Returns whether the guard serves the sessionless era.
     #[inline]
     pub(crate) fn accepts_sessionless(self) -> bool {
         matches!(self, Self::Both | Self::BothStateless | Self::Sessionless)

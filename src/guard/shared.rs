@@ -1,3 +1,5 @@
+//! The state behind the `Arc` of a layer.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -5,12 +7,12 @@ use super::inner::delete::InnerDeletes;
 use super::settings::Settings;
 use crate::sessions::Sessions;
 
-/// What every clone of a layer and every service of it share.
+/// The state that all clones of a layer and all their services share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) sessions: Sessions,
-    /// Open `subscriptions/listen` streams.
+    /// The number of open `subscriptions/listen` streams.
     pub(crate) listeners: Arc<AtomicUsize>,
     pub(crate) inner_deletes: InnerDeletes,
 }

@@ -1,6 +1,6 @@
-//! What the guard records of a request: the fields of the current span, and log events about protocol
-//! versions. Of a session they show its fingerprint, never its id; of a request nothing that the client
-//! wrote but its method, and that only in a span that asks.
+//! Records a request in the fields of the current span, and logs unexpected protocol versions. Both show the
+//! fingerprint of a session, never its id. Of the text that the client wrote, a span shows only the method,
+//! and only if it has a field for it.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::extract::McpMessage;
 use crate::log::TARGET;
 use crate::session::Entry;
 
-/// Fills the fields of the current span that a layer outside has declared empty.
+/// Fills the fields of the current span that an outer layer declared as empty.
 pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
     if LevelFilter::current() == LevelFilter::OFF {
         return;
@@ -35,16 +35,17 @@ pub(crate) fn record(entry: Option<&Arc<Entry>>, message: Option<&McpMessage>) {
     }
 }
 
-/// A client names another version than the one that its session negotiated.
+/// Logs that a client names another version than its session negotiated.
 pub(crate) fn version_mismatch(entry: &Entry) {
     debug!(target: TARGET, session = %entry.id.fingerprint(), "request names another protocol version than was negotiated");
 }
 
-/// The inner service opened a session under a version that has none.
+/// Logs that the inner service opened a session with a version that has no `initialize`.
 pub(crate) fn version_without_initialize(entry: &Entry) {
     warn!(target: TARGET, session = %entry.id.fingerprint(), "the inner service answered initialize with a protocol version that has no initialize");
 }
 
-/// No method that MCP knows comes near it; logs are not for whole documents.
+/// The longest method that a span shows, in bytes. No MCP method is nearly as long, and a log must not grow
+/// with the text of a client.
 const LONGEST_METHOD: usize = 128;
 const SESSION: &str = "mcp.session.fingerprint";

@@ -1,4 +1,4 @@
-//! A future that is awaited no longer once its session has ended.
+//! Awaits a future until its session ends.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -9,19 +9,20 @@ use pin_project_lite::pin_project;
 
 use crate::session::{Entry, Watch};
 
-/// What waits for a future.
-pub(crate) trait Waiting {
+/// A call that waits for a future and may be cancelled meanwhile.
+pub(crate) trait Cancellable {
     fn entry(&self) -> &Arc<Entry>;
 
-    /// Whether the future is no longer needed. Asked again whenever the session's end is notified.
-    fn is_over(&self) -> bool;
+    /// Returns whether the call no longer needs the future. Called again at each notification of the
+    /// session's end.
+    fn is_cancelled(&self) -> bool;
 
-    /// The future was not ready at once.
-    fn wait(&mut self) {}
+    /// Called whenever the future is pending.
+    fn on_pending(&mut self) {}
 }
 
 pin_project! {
-    /// The race of a future with the end of what waits for it.
+    /// A future that stops when the call that waits for it is cancelled.
     pub(crate) struct UntilEnded<F> {
         #[pin]
         future: F,
@@ -38,28 +39,28 @@ impl<F: Future> UntilEnded<F> {
         }
     }
 
-    /// The future's output, or `None` once `waiting` is over.
+    /// Returns the output of the future, or `None` once `call` is cancelled.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
-        waiting: &mut impl Waiting,
+        call: &mut impl Cancellable,
         cx: &mut Context<'_>,
     ) -> Poll<Option<F::Output>> {
         let this = self.project();
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Some(output));
         }
-        waiting.wait();
-        let ended = || waiting.entry().extras.bell();
-        ready!(this.watch.poll(ended, || waiting.is_over(), cx));
+        call.on_pending();
+        let ended = || call.entry().extras.bell();
+        ready!(this.watch.poll(ended, || call.is_cancelled(), cx));
         Poll::Ready(None)
     }
 }
 
-/// Awaits `future`, or returns `None` once `waiting` is over.
+/// Awaits `future`. Returns `None` once `call` is cancelled.
 pub(crate) async fn until_ended<F: Future>(
     future: F,
-    waiting: &mut impl Waiting,
+    call: &mut impl Cancellable,
 ) -> Option<F::Output> {
     let mut race = pin!(UntilEnded::new(future));
-    poll_fn(|cx| race.as_mut().poll(waiting, cx)).await
+    poll_fn(|cx| race.as_mut().poll(call, cx)).await
 }

@@ -30,18 +30,18 @@ pub(crate) struct Extras {
 struct Lazy {
     /// Notified when the session ends, one of its GET streams is evicted, or the inner service
     /// refused a DELETE.
-    bell: Arc<Notify>,
+    changed: Arc<Notify>,
     /// The GET streams, by kind.
     streams: [Streams; 2],
     state: State,
     inner_delete: Option<InnerDelete>,
 }
 
-/// Tells the inner service of a session's end.
+/// Sends the inner DELETE of a session that has ended.
 pub(crate) type InnerDelete = Box<dyn FnOnce(&Arc<Entry>) + Send>;
 
 impl Extras {
-    /// Has `inner_delete` called at the session's end, or now where it has ended.
+    /// Has `inner_delete` called when the session ends, or calls it now if the session has ended.
     pub(crate) fn set_inner_delete(&self, entry: &Arc<Entry>, inner_delete: InnerDelete) {
         let mut lock = self.lock();
         if entry.end_reason().is_none() {
@@ -73,9 +73,9 @@ impl Extras {
             self.evicted(kind).fetch_max(oldest, Release);
         }
         if gone != Gone::None {
-            let bell = lazy.bell.clone();
+            let changed = lazy.changed.clone();
             drop(lock);
-            bell.notify_waiters();
+            changed.notify_waiters();
         }
         number
     }
@@ -124,7 +124,7 @@ impl Extras {
         if entry.end_reason().is_some() {
             return value;
         }
-        let kept = lock
+        let stored = lock
             .get_or_insert_default()
             .state
             .entry(TypeId::of::<T>())
@@ -132,18 +132,18 @@ impl Extras {
             .clone();
         // A value that is not stored may call back into the session when it is dropped.
         drop(lock);
-        kept.downcast().unwrap_or(value)
+        stored.downcast().unwrap_or(value)
     }
 
     /// Drops the state of a session that has ended, and notifies the watchers.
     ///
-    /// The caller has already marked the end, so that a watcher who misses the notification sees the
+    /// The caller has already marked the end, so that a watcher that misses the notification sees the
     /// mark.
     pub(crate) fn close(&self, entry: &Arc<Entry>) {
         // Taken out first, so that wakers run and values are dropped without the lock.
         let lazy = self.lock().take();
         if let Some(mut lazy) = lazy {
-            lazy.bell.notify_waiters();
+            lazy.changed.notify_waiters();
             if let Some(inner_delete) = lazy.inner_delete.take() {
                 inner_delete(entry);
             }
@@ -158,7 +158,7 @@ impl Extras {
         let mut lock = self.lock();
         let is_unused = lock.as_ref().is_some_and(|lazy| {
             let is_empty = lazy.streams.iter().all(Streams::is_unused) && lazy.state.is_empty();
-            is_empty && lazy.inner_delete.is_none() && Arc::strong_count(&lazy.bell) == 1
+            is_empty && lazy.inner_delete.is_none() && Arc::strong_count(&lazy.changed) == 1
         });
         if is_unused {
             *lock = None;
@@ -167,14 +167,14 @@ impl Extras {
 
     /// Makes all watchers check again.
     pub(crate) fn ring(&self) {
-        let bell = self.lock().as_ref().map(|lazy| lazy.bell.clone());
-        if let Some(bell) = bell {
-            bell.notify_waiters();
+        let changed = self.lock().as_ref().map(|lazy| lazy.changed.clone());
+        if let Some(changed) = changed {
+            changed.notify_waiters();
         }
     }
 
     pub(crate) fn bell(&self) -> Arc<Notify> {
-        self.lock().get_or_insert_default().bell.clone()
+        self.lock().get_or_insert_default().changed.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Box<Lazy>>> {
@@ -187,28 +187,28 @@ pin_project! {
     #[derive(Default)]
     pub(crate) struct Watch {
         #[pin]
-        rung: Option<OwnedNotified>,
+        notified: Option<OwnedNotified>,
     }
 }
 
 impl Watch {
-    /// Returns `Ready` once `is_over` holds. Checks it again at each notification of the bell.
+    /// Returns `Ready` once `is_done` holds. Checks it again at each notification of `changed`.
     pub(crate) fn poll(
         self: Pin<&mut Self>,
-        bell: impl Fn() -> Arc<Notify>,
-        is_over: impl Fn() -> bool,
+        changed: impl Fn() -> Arc<Notify>,
+        is_done: impl Fn() -> bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut this = self.project();
-        while !is_over() {
-            let Some(rung) = this.rung.as_mut().as_pin_mut() else {
-                // `Notified` receives `notify_waiters` from its creation on, so a check of `is_over`
+        while !is_done() {
+            let Some(notified) = this.notified.as_mut().as_pin_mut() else {
+                // `Notified` receives `notify_waiters` from its creation on, so a check of `is_done`
                 // after that misses nothing.
-                this.rung.set(Some(bell().notified_owned()));
+                this.notified.set(Some(changed().notified_owned()));
                 continue;
             };
-            ready!(rung.poll(cx));
-            this.rung.set(None);
+            ready!(notified.poll(cx));
+            this.notified.set(None);
         }
         Poll::Ready(())
     }

@@ -1,4 +1,4 @@
-//! A request of a live session while the inner service answers it.
+//! Waits for the inner service's answer to a request in a session, until the session ends.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,28 +15,28 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
 use super::head::AnswerFlags;
-use super::{Unclear, not_found};
-use crate::guard::future::POLLED_AGAIN;
+use super::{UnreadAnswer, not_found};
+use crate::guard::future::POLLED_AFTER_COMPLETION;
 use crate::guard::head::HeadFlags;
 use crate::guard::settings::Settings;
-use crate::guard::until_ended::{UntilEnded, Waiting};
+use crate::guard::until_ended::{Cancellable, UntilEnded};
 use crate::promises::{MIN_RESUMED_STREAMS, RESUMED_PER_STREAM};
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
 
-/// A request of a live session that the inner service is answering.
+/// A request in a live session that the inner service is answering.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(super) in_flight: InFlight,
-    /// Whether it carries a message: a POST, no GET.
+    /// Whether the request carries a message, so it is a POST and not a GET.
     pub(super) is_message: bool,
-    /// The id of that message, if it is a request.
+    /// The id of the message, if the message is a request.
     pub(super) request: Option<InlineBytes>,
-    /// The request carries `Last-Event-ID`: it resumes a stream.
+    /// Whether the request resumes a stream (`Last-Event-ID`).
     pub(super) resumes: bool,
     max_streams: u16,
-    /// Set on a GET that waits for its answer.
+    /// The place of a GET that waits for its answer.
     pub(super) place: Option<StreamPlace>,
     pub(super) version: Version,
 }
@@ -73,10 +73,10 @@ impl Call {
         }
     }
 
-    /// The answer if the call was over before the inner service answered. 404 would make one client
-    /// repeat the call, so a request gets an error of its own. A GET that had to make room gets an event
-    /// stream that is over.
-    pub(crate) fn ended(&self) -> Response<Body> {
+    /// Returns the answer to a call that was cancelled before the inner service answered. A request gets
+    /// an error with its id, because one client repeats the call after a 404. An evicted GET gets an
+    /// event stream that has ended.
+    pub(crate) fn ended_response(&self) -> Response<Body> {
         let entry = self.in_flight.entry();
         match &self.request {
             Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
@@ -86,7 +86,7 @@ impl Call {
         }
     }
 
-    /// What of its session's streams a GET counts as, and how many of these there may be.
+    /// Returns the kind of this GET's stream, and the limit of streams of that kind.
     pub(super) fn stream_limit(&self) -> (StreamKind, usize) {
         let limit = usize::from(self.max_streams);
         match self.resumes {
@@ -99,22 +99,22 @@ impl Call {
     }
 }
 
-impl Waiting for Call {
+impl Cancellable for Call {
     #[inline]
     fn entry(&self) -> &Arc<Entry> {
         self.in_flight.entry()
     }
 
-    /// Whether the session has ended, or a GET had to make room.
+    /// Returns whether the session has ended or the GET was evicted.
     #[inline]
-    fn is_over(&self) -> bool {
+    fn is_cancelled(&self) -> bool {
         !self.in_flight.entry().is_usable()
             || self.place.as_ref().is_some_and(|place| place.is_lost())
     }
 
-    /// From now on a GET counts among the streams of its session.
+    /// Counts a GET among the streams of its session from now on.
     #[inline]
-    fn wait(&mut self) {
+    fn on_pending(&mut self) {
         if !self.is_message && self.place.is_none() {
             let entry = self.in_flight.entry().clone();
             let (kind, limit) = self.stream_limit();
@@ -124,7 +124,7 @@ impl Waiting for Call {
 }
 
 pin_project! {
-    /// Waits for the answer, or for the session's end.
+    /// Waits for the answer, or for the end of the session.
     pub(crate) struct CallFuture<F> {
         #[pin]
         answer: UntilEnded<F>,
@@ -150,29 +150,29 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    /// The answer, unless its body must be read first.
-    type Output = Result<Result<Response<Body>, Box<Unclear>>, E>;
+    /// The answer, or an answer whose body must be read first.
+    type Output = Result<Result<Response<Body>, Box<UnreadAnswer>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let call = this.call.as_mut().expect(POLLED_AGAIN);
-        let answer = match call.is_over() {
+        let call = this.call.as_mut().expect(POLLED_AFTER_COMPLETION);
+        let answer = match call.is_cancelled() {
             true => None,
             false => ready!(this.answer.poll(call, cx)),
         };
-        // An answer that came in this very poll passes even if its handler ended the
-        // session; but after a DELETE has been answered nothing does.
+        // An answer from this very poll passes even if its handler ended the session. After the
+        // guard has answered a DELETE, no answer passes.
         let is_deleted = call.entry().end_reason() == Some(EndReason::Deleted);
-        let call = this.call.take().expect(POLLED_AGAIN);
+        let call = this.call.take().expect(POLLED_AFTER_COMPLETION);
         Poll::Ready(match answer {
             Some(Err(error)) => Err(error),
             Some(Ok(answer)) if !is_deleted => Ok(call.pass(answer)),
-            _ => Ok(Ok(call.ended())),
+            _ => Ok(Ok(call.ended_response())),
         })
     }
 }
 
-/// A client takes this for a stream that has just ended, and may open another.
+/// Returns an event stream that has ended. The client may open another one.
 fn empty_stream() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! The head of an answer, read once.
+//! Reads the head of an answer once.
 
 use axum::body::Body;
 use http::header::{
@@ -9,14 +9,14 @@ use http_body::Body as HttpBody;
 
 use crate::protocol::headers::{SESSION_ID, names_encoding};
 
-/// What the guard reads of an answer's head. One look at each of its few fields costs less than two
+/// The parts of an answer's head that the guard uses. One pass over its few fields costs less than two
 /// lookups.
 pub(crate) struct AnswerHead<'a> {
     pub(crate) flags: AnswerFlags,
     content_type: Option<&'a HeaderValue>,
 }
 
-/// What of it is needed while it is changed.
+/// The facts of a head that are needed while the guard changes it.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct AnswerFlags {
     pub(crate) has_session_id: bool,
@@ -54,7 +54,7 @@ impl<'a> AnswerHead<'a> {
         head
     }
 
-    /// Whether its media type has this essence.
+    /// Returns whether the media type of the answer has this essence.
     #[inline]
     pub(crate) fn is_of(&self, essence: &str) -> bool {
         self.content_type.is_some_and(|value| is_of(value, essence))
@@ -62,12 +62,12 @@ impl<'a> AnswerHead<'a> {
 }
 
 impl AnswerFlags {
-    /// Whether this is an event stream that nobody has promised a length of.
+    /// Returns whether this is an event stream whose length was not announced.
     pub(crate) fn may_end_early(self, body: &Body) -> bool {
         self.is_event_stream && !self.has_length && body.size_hint().exact().is_none()
     }
 
-    /// Asks proxies to pass an event stream on as it comes.
+    /// Asks proxies not to buffer an event stream.
     pub(crate) fn never_buffer(self, headers: &mut HeaderMap) {
         if !self.has_accel_buffering {
             headers.insert(&X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -78,7 +78,7 @@ impl AnswerFlags {
     }
 }
 
-/// Whether a media type has this essence.
+/// Returns whether a media type has this essence.
 #[inline]
 fn is_of(value: &HeaderValue, essence: &str) -> bool {
     let text = value.as_bytes().trim_ascii_start();

@@ -1,3 +1,5 @@
+//! Ends an event stream before the inner service does.
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,35 +15,35 @@ use crate::refusal::Refusal;
 use crate::session::Watch;
 use crate::sync::Notify;
 
-/// All that may end an event stream before the inner service does, as one. It is dropped once the stream is
-/// over.
+/// The conditions under which an event stream ends early. The stream drops them when it ends.
 pub(crate) trait StreamEnd {
-    /// Whether the stream has to end now. Asked for each frame.
+    /// Returns whether the stream must end now. Called for each frame.
     fn is_due(&self) -> bool;
 
-    /// Notified when [`is_due`](Self::is_due) or [`holds_end`](Self::holds_end) may have changed.
+    /// Returns the notifier for changes of [`is_due`](Self::is_due) and
+    /// [`withholds_end`](Self::withholds_end).
     fn changed(&self) -> Arc<Notify>;
 
-    /// What a client that waits for its answer must still be told.
+    /// Returns the last event, if a client still waits for its answer.
     fn last_event(&self) -> Option<Refusal>;
 
-    /// Bytes have passed.
-    fn carried(&self);
+    /// Records that bytes have passed.
+    fn on_data(&self);
 
-    /// Whether the inner service's end must not pass yet, because a last event may have to follow.
-    fn holds_end(&self) -> bool;
+    /// Returns whether the end of the inner stream must wait, because a last event may have to follow.
+    fn withholds_end(&self) -> bool;
 }
 
 pin_project! {
-    /// An event stream that may have to end before the inner service ends it.
+    /// An event stream that may end before the inner service ends it.
     pub(crate) struct EndableStream<E> {
         body: Body,
         tail: Tail,
         #[pin]
         watch: Watch,
-        // The inner service has ended the stream, and `end` holds this back.
-        is_held: bool,
-        // `None` once the stream is over.
+        // Whether the inner service has ended the stream, and `end` withholds this from the client.
+        is_end_withheld: bool,
+        // `None` once the stream has ended.
         end: Option<E>,
     }
 }
@@ -53,7 +55,7 @@ impl<E: StreamEnd> EndableStream<E> {
             body,
             tail: Tail::default(),
             watch: Watch::default(),
-            is_held: false,
+            is_end_withheld: false,
             end,
         }
     }
@@ -71,21 +73,21 @@ impl<E: StreamEnd> HttpBody for EndableStream<E> {
         let Some(end) = &*this.end else {
             return Poll::Ready(None);
         };
-        if !*this.is_held && !end.is_due() {
+        if !*this.is_end_withheld && !end.is_due() {
             match Pin::new(&mut *this.body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(mut frame))) => {
                     trailers::strip(&mut frame);
                     if let Some(data) = frame.data_ref() {
-                        end.carried();
+                        end.on_data();
                         this.tail.push(data);
                     }
-                    // The consumer may not ask again.
-                    if this.body.is_end_stream() && !end.holds_end() {
+                    // The consumer may not poll again.
+                    if this.body.is_end_stream() && !end.withholds_end() {
                         *this.end = None;
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(None) if end.holds_end() => *this.is_held = true,
+                Poll::Ready(None) if end.withholds_end() => *this.is_end_withheld = true,
                 Poll::Ready(over) => {
                     *this.end = None;
                     return Poll::Ready(over);
@@ -93,8 +95,8 @@ impl<E: StreamEnd> HttpBody for EndableStream<E> {
                 Poll::Pending => {}
             }
         }
-        let is_over = || end.is_due() || *this.is_held && !end.holds_end();
-        ready!(this.watch.poll(|| end.changed(), is_over, cx));
+        let must_end = || end.is_due() || *this.is_end_withheld && !end.withholds_end();
+        ready!(this.watch.poll(|| end.changed(), must_end, cx));
         let last = end.last_event().filter(|_| this.tail.is_between_events());
         *this.end = None;
         Poll::Ready(last.map(|refusal| Ok(Frame::data(refusal.to_event()))))
@@ -106,7 +108,7 @@ impl<E: StreamEnd> HttpBody for EndableStream<E> {
 
     fn size_hint(&self) -> SizeHint {
         match self.end {
-            // It may end early.
+            // The stream may end early.
             Some(_) => SizeHint::default(),
             None => SizeHint::with_exact(0),
         }

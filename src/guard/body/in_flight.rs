@@ -1,3 +1,5 @@
+//! Suspends the idle clock of a session until a response body ends.
+
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -8,11 +10,11 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::trailers;
 use crate::session::InFlight;
 
-/// Keeps its session in use until its end.
+/// A response body that keeps its session in use until it ends.
 #[derive(Debug)]
 pub(crate) struct InFlightBody {
     body: Body,
-    /// `None` once the body is over.
+    /// `None` once the body has ended.
     in_flight: Option<InFlight>,
 }
 
@@ -38,7 +40,7 @@ impl HttpBody for InFlightBody {
                 in_flight.carried();
             }
         }
-        // The consumer may not ask again.
+        // The consumer may not poll again.
         if !matches!(polled, Some(Ok(_))) || self.body.is_end_stream() {
             self.in_flight = None;
         }

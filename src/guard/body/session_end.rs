@@ -1,3 +1,5 @@
+//! Ends an event stream together with its session.
+
 use std::sync::Arc;
 
 use super::endable::StreamEnd;
@@ -6,21 +8,21 @@ use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Entry, InFlight, McpSession, Observers, StreamPlace};
 use crate::sync::Notify;
 
-/// Ends an event stream with its session, or to make room for a newer one.
+/// Ends an event stream when its session ends or when a newer stream evicts it.
 #[derive(Debug)]
 pub(crate) struct SessionEnd {
-    /// The id of the request that the stream answers. Without a last word four clients wait for their
+    /// The id of the request that the stream answers. Without a last event, four clients wait for their
     /// timeout.
     request: Option<InlineBytes>,
-    /// That of a GET among the streams of its session.
+    /// The place of a GET among the streams of its session.
     place: Option<StreamPlace>,
-    // The session is no longer in use when the observers are notified of the stream's end.
+    // Dropped before `_open`, so that the session is no longer in use when the observers are notified.
     in_flight: InFlight,
     _open: Option<OpenStream>,
 }
 
 impl SessionEnd {
-    /// For a stream whose end needs no last event.
+    /// Creates the end of a stream that needs no last event.
     pub(crate) fn new(in_flight: InFlight) -> Self {
         let open = OpenStream::new(in_flight.entry());
         Self {
@@ -31,7 +33,7 @@ impl SessionEnd {
         }
     }
 
-    /// For the stream that answers this request.
+    /// Creates the end of a stream that answers this request.
     pub(crate) fn of_call(in_flight: InFlight, request: InlineBytes) -> Self {
         Self {
             request: Some(request),
@@ -39,7 +41,7 @@ impl SessionEnd {
         }
     }
 
-    /// For the stream of a GET.
+    /// Creates the end of a GET's stream.
     pub(crate) fn of_get(in_flight: InFlight, place: StreamPlace) -> Self {
         Self {
             place: Some(place),
@@ -64,7 +66,7 @@ impl StreamEnd for SessionEnd {
     }
 
     fn last_event(&self) -> Option<Refusal> {
-        // A stream may end while its session goes on.
+        // The stream may end while its session continues, for example because a DELETE was refused.
         let request = self
             .request
             .as_ref()
@@ -74,18 +76,18 @@ impl StreamEnd for SessionEnd {
     }
 
     #[inline]
-    fn carried(&self) {
+    fn on_data(&self) {
         self.in_flight.carried();
     }
 
-    /// While a DELETE of the session is under way: servers end its streams before they answer that, and
-    /// a client that waits must still be told once the session ends.
-    fn holds_end(&self) -> bool {
+    /// Returns whether a call's session has a DELETE under way. Servers end the streams of a session
+    /// before they answer its DELETE, but the client of the call needs a last event if the session ends.
+    fn withholds_end(&self) -> bool {
         self.request.is_some() && self.entry().is_deleting()
     }
 }
 
-/// An event stream that observers were notified of. They are notified of its end when it is dropped.
+/// An event stream that was announced to the observers. Notifies them of its end on drop.
 #[derive(Debug)]
 struct OpenStream {
     observers: Arc<Observers>,

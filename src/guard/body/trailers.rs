@@ -1,5 +1,4 @@
-//! Trailers of an answer: like its head they never name a session of the inner service's
-//! (contract §4.4).
+//! Removes the inner session id from the trailers of an answer (contract §4.4).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +11,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use crate::guard::answer::head::AnswerFlags;
 use crate::protocol::headers::SESSION_ID;
 
-/// Takes the session id out of a frame of trailers.
+/// Removes the session id from a frame of trailers.
 #[inline]
 pub(crate) fn strip(frame: &mut Frame<Bytes>) {
     if let Some(trailers) = frame.trailers_mut() {
@@ -20,14 +19,14 @@ pub(crate) fn strip(frame: &mut Frame<Bytes>) {
     }
 }
 
-/// Whether trailers of this body can reach a client of this version. hyper sends none behind a body of
-/// known length on HTTP/1, and on HTTP/1 none that the head does not announce.
+/// Returns whether trailers of this body can reach a client with this HTTP version. On HTTP/1, hyper sends
+/// no trailers after a body of known length, and none that the head does not announce.
 #[inline]
 pub(crate) fn may_follow(body: &Body, flags: AnswerFlags, version: Version) -> bool {
     version > Version::HTTP_11 || flags.has_trailer || body.size_hint().exact().is_none()
 }
 
-/// The same body, with trailers that name no session.
+/// Wraps a body, so that its trailers name no session.
 pub(crate) fn without_session_id(body: Body) -> Body {
     match body.is_end_stream() {
         true => body,

@@ -1,5 +1,5 @@
-//! The word to an inner service that keeps a session of its own when the guard has ended the outer
-//! one (contract §5): a DELETE, so that it frees its state.
+//! Sends the inner DELETE when the guard has ended the outer session, so that the inner service frees its
+//! state (contract §5).
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -21,25 +21,26 @@ use crate::session::{EndReason, Entry, InnerDelete, Tally};
 use crate::sessions::Sessions;
 use crate::store_sync::StoreSync;
 
-/// The DELETEs that are under way, of all sessions of a guard.
+/// The inner DELETEs of a guard that run or wait.
 #[derive(Clone, Debug)]
 pub(crate) struct InnerDeletes {
-    places: Arc<Semaphore>,
-    under_way: Arc<Tally>,
+    permits: Arc<Semaphore>,
+    pending: Arc<Tally>,
     store_sync: Option<Arc<StoreSync>>,
 }
 
 impl InnerDeletes {
-    /// Those of all guards that share their sessions are counted together.
+    /// Guards that share their sessions also share the count of pending DELETEs.
     pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(INNER_DELETES_AT_ONCE)),
-            under_way: sessions.registry().farewells().clone(),
+            permits: Arc::new(Semaphore::new(INNER_DELETES_AT_ONCE)),
+            pending: sessions.registry().farewells().clone(),
             store_sync: sessions.store_sync().cloned(),
         }
     }
 
-    /// The inner_delete of a session that `inner` is about to open, as an answer to this request.
+    /// Prepares the DELETE of the session that `inner` may open in its answer to this request. Returns
+    /// `None` outside a tokio runtime.
     pub(crate) fn prepare<S>(&self, inner: S, parts: &Parts) -> Option<InnerDelete>
     where
         S: Service<Request<Body>> + Send + 'static,
@@ -47,23 +48,24 @@ impl InnerDeletes {
     {
         let runtime = Handle::try_current().ok()?;
         let Self {
-            places,
-            under_way,
+            permits,
+            pending,
             store_sync,
         } = self.clone();
-        // Copies: the session must not keep the whole head alive.
+        // Copied, because the session must not keep the whole head alive.
         let uri = Uri::try_from(parts.uri.path()).ok()?;
-        // HTTP/2 has it in the URI.
+        // HTTP/2 carries the host in the URI.
         let host = parts.headers.get(HOST).map(HeaderValue::as_bytes);
         let authority = parts.uri.authority().map(|name| name.as_str().as_bytes());
         let host = host.or(authority);
         let host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
         Some(Box::new(move |entry| {
-            // It has said so itself, or has heard the client's own DELETE. Where so many wait
-            // that it does not keep up, its own timeouts must do.
-            let knows = entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
+            // The inner service knows of the end if it lost the session or received the client's
+            // DELETE. If too many DELETEs are pending, its own timeouts must end the session.
+            let inner_knows =
+                entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
             let goes_on_elsewhere = store_sync.is_some_and(|sync| sync.goes_on_elsewhere(entry));
-            if knows || goes_on_elsewhere || under_way.len() >= MAX_INNER_DELETES {
+            if inner_knows || goes_on_elsewhere || pending.len() >= MAX_INNER_DELETES {
                 return;
             }
             let (mut parts, ()) = Request::new(()).into_parts();
@@ -72,17 +74,17 @@ impl InnerDeletes {
             parts.headers = headers(host, entry);
             forward::attach_stream(&mut parts, entry, HeadFlags::default());
             let request = Request::from_parts(parts, Body::empty());
-            let held = under_way.hold();
+            let token = pending.hold();
             runtime.spawn(async move {
-                let _held = held;
-                let _place = places.acquire_owned().await;
-                let _ = timeout(INNER_DELETE_TIMEOUT, ask(inner, request)).await;
+                let _token = token;
+                let _permit = permits.acquire_owned().await;
+                let _ = timeout(INNER_DELETE_TIMEOUT, send(inner, request)).await;
             });
         }))
     }
 }
 
-async fn ask<S: Service<Request<Body>>>(mut inner: S, request: Request<Body>) {
+async fn send<S: Service<Request<Body>>>(mut inner: S, request: Request<Body>) {
     if poll_fn(|cx| inner.poll_ready(cx)).await.is_ok() {
         let _ = inner.call(request).await;
     }

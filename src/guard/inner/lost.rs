@@ -1,29 +1,28 @@
-//! What a 404 of an inner service with session ids of its own means (contract §5): that its session
-//! is lost, or something less.
+//! Decides whether the inner service's 404 means that the inner session is lost (contract §5).
 
 use serde_json::Value;
 
 use crate::protocol::inline_bytes::InlineBytes;
 
-/// Whether the 404 that answers a message means that the inner session is lost. Some servers answer
-/// an unknown method or tool with a JSON-RPC error under this status.
+/// Returns whether a 404 to a message means that the inner session is lost. Some servers also answer an
+/// unknown method or tool with a JSON-RPC error and this status.
 pub(crate) fn by_message(body: &[u8], request: Option<&InlineBytes>) -> bool {
     match JsonRpcError::read(body) {
         Some(error) if error.code == METHOD_NOT_FOUND => false,
-        Some(error) => error.tells_of_a_session() || !request.is_some_and(|id| error.answers(id)),
+        Some(error) => error.is_session_error() || !request.is_some_and(|id| error.answers(id)),
         None => true,
     }
 }
 
-/// Whether the 404 that answers a GET means so. To many clients, and of a server without a route for
-/// GET, it means that there is no stream.
+/// Returns whether a 404 to a GET means that the inner session is lost. To many clients, and from a server
+/// without a route for GET, it means that there is no stream.
 pub(crate) fn by_stream(body: &[u8], has_streamed: bool) -> bool {
-    let is_told = match JsonRpcError::read(body) {
+    let is_lost = match JsonRpcError::read(body) {
         Some(error) if error.code == METHOD_NOT_FOUND => false,
-        Some(error) if error.tells_of_a_session() => true,
-        _ => names_a_session(body),
+        Some(error) if error.is_session_error() => true,
+        _ => mentions_session(body),
     };
-    is_told || has_streamed
+    is_lost || has_streamed
 }
 
 struct JsonRpcError {
@@ -40,7 +39,7 @@ impl JsonRpcError {
         })
     }
 
-    fn tells_of_a_session(&self) -> bool {
+    fn is_session_error(&self) -> bool {
         SESSION_NOT_FOUND.contains(&self.code)
     }
 
@@ -49,12 +48,12 @@ impl JsonRpcError {
     }
 }
 
-fn names_a_session(text: &[u8]) -> bool {
+fn mentions_session(text: &[u8]) -> bool {
     text.windows(SESSION.len())
         .any(|part| part.eq_ignore_ascii_case(SESSION))
 }
 
 const METHOD_NOT_FOUND: i64 = -32601;
-/// The codes under which the official servers say so.
+/// The codes with which the official servers report a lost session.
 const SESSION_NOT_FOUND: [i64; 3] = [-32600, -32000, -32001];
 const SESSION: &[u8] = b"session";

@@ -1,4 +1,4 @@
-//! A message judged (contract rows 15 to 23).
+//! Judges a message (contract rows 15 to 23).
 
 use http::HeaderMap;
 
@@ -12,18 +12,18 @@ use crate::protocol::message::{Message, MessageKind};
 use crate::refusal::RefusalReason;
 use crate::session::Caller;
 
-/// What a message may do.
+/// What the guard does with an accepted message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// To the inner service.
+    /// Forwards the message to the inner service.
     Forward(Era),
-    /// To the inner service, with nothing of a session.
+    /// Forwards a sessionless message to the inner service.
     Modern(Era),
-    /// `initialize` without a session: opens one.
+    /// Opens a session for an `initialize`.
     Open(Era),
 }
 
-/// Judges a message by all that is known of its request.
+/// Judges a message, with the head and the session of its request.
 #[inline]
 pub(crate) fn message(
     message: &Message<'_>,
@@ -36,15 +36,15 @@ pub(crate) fn message(
         return Err(RefusalReason::OwnerUnresolved);
     }
     let negotiated = match &admitted.named {
-        Named::Unclear(reason) => return Err(*reason),
-        // It ended while the body was read.
+        Named::Unavailable(reason) => return Err(*reason),
+        // The session ended while the guard read the body.
         Named::Live(session) if !session.entry().is_usable() => {
             return Err(RefusalReason::SessionNotFound);
         }
         Named::Live(session) => session.entry().protocol_version(),
         Named::Nothing | Named::Stale => None,
     };
-    // Compared once, for all that asks for it.
+    // Compared once, because several checks need the result.
     let own = negotiated.filter(|own| version == VersionHeader::Named(own.as_bytes()));
     if era::is_modern(message, version, own) {
         return modern(message, version, headers, &admitted.caller, settings);
@@ -69,7 +69,7 @@ pub(crate) fn message(
     }
 }
 
-/// Rows 15 and 16.
+/// Judges a sessionless message (rows 15 and 16).
 fn modern(
     message: &Message<'_>,
     version: VersionHeader<'_>,
@@ -87,10 +87,10 @@ fn modern(
     }
 }
 
-/// Rows 18 to 20.
+/// Judges an `initialize` with an id (rows 18 to 20).
 fn initialize(admitted: &Admitted, settings: &Settings) -> Result<(), RefusalReason> {
     match (&admitted.named, &admitted.caller) {
-        (Named::Unclear(reason), _) => Err(*reason),
+        (Named::Unavailable(reason), _) => Err(*reason),
         (Named::Live(_), _) => Err(RefusalReason::AlreadyInitialized),
         (Named::Stale, _) if !settings.reopen_stale => Err(RefusalReason::SessionNotFound),
         (Named::Nothing | Named::Stale, Caller::Missing) => Err(RefusalReason::OwnerRequired),
@@ -98,12 +98,12 @@ fn initialize(admitted: &Admitted, settings: &Settings) -> Result<(), RefusalRea
     }
 }
 
-/// Rows 21 to 23.
+/// Judges any other message (rows 21 to 23).
 #[inline]
 fn in_session(admitted: &Admitted, settings: &Settings) -> Result<(), RefusalReason> {
     match (&admitted.named, &admitted.caller) {
         _ if !settings.mode.has_sessions() => Ok(()),
-        (Named::Unclear(reason), _) => Err(*reason),
+        (Named::Unavailable(reason), _) => Err(*reason),
         (Named::Live(_), _) => Ok(()),
         (Named::Stale, _) | (Named::Nothing, Caller::Missing) => {
             Err(RefusalReason::SessionNotFound)

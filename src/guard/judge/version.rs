@@ -1,9 +1,11 @@
+//! Checks the version header.
+
 use crate::protocol::headers::VersionHeader;
 use crate::protocol::revision;
 use crate::refusal::RefusalReason;
 
-/// Rows 8 and 17: the version header must be absent, a legacy revision, or the one that the session
-/// negotiated.
+/// Checks the version header (rows 8 and 17). It must be absent, or name a version with sessions or the
+/// version that the session negotiated.
 #[inline]
 pub(super) fn check_version(
     version: VersionHeader<'_>,

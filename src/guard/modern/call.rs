@@ -1,5 +1,5 @@
-//! The answer to a message of the modern era (contract §6, §5 "Drain"). There is no session that
-//! would end its event stream; a drain does. `subscriptions/listen` streams are counted.
+//! Processes the answer to a sessionless message (contract §6, §5 "Drain"). No session ends its event
+//! stream, but a drain does. The guard counts `subscriptions/listen` streams.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::guard::answer::head::AnswerHead;
 use crate::guard::body::boxed;
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::trailers;
-use crate::guard::future::POLLED_AGAIN;
+use crate::guard::future::POLLED_AFTER_COMPLETION;
 use crate::promises::MAX_LISTENERS;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
@@ -32,16 +32,16 @@ use crate::refusal::RefusalReason;
 use crate::session::{Drain, Held};
 use crate::sync::Notify;
 
-/// A message of the modern era that the inner service is answering.
+/// A sessionless message that the inner service is answering.
 #[derive(Debug)]
 pub(crate) struct ModernCall {
-    /// What a request that is cut off is told about; `None` on anything else, and on
-    /// `subscriptions/listen`, whose clients take the end of the stream for what it is.
+    /// The id of a request, for the last event of its stream. `None` for other messages, and for
+    /// `subscriptions/listen`, whose clients need no last event.
     request: Option<InlineBytes>,
     listener: Option<Listener>,
     drain: Arc<Drain>,
-    /// A drain waits for it.
-    held: Held,
+    /// Makes a drain wait for the call.
+    token: Held,
     version: Version,
 }
 
@@ -56,13 +56,13 @@ impl ModernCall {
         Self {
             request: request.cloned(),
             listener,
-            held: drain.calls().hold(),
+            token: drain.calls().hold(),
             drain,
             version,
         }
     }
 
-    /// Passes the answer on, without a session header; an event stream ends with the drain.
+    /// Passes the answer on without a session header. An event stream ends with the drain.
     pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -84,7 +84,7 @@ impl ModernCall {
         let end = DrainEnd {
             request: self.request.filter(|_| !flags.is_encoded),
             drain: self.drain,
-            _held: self.held,
+            _token: self.token,
             _listener: self.listener,
         };
         Response::from_parts(parts, boxed(EndableStream::new(body, end)))
@@ -120,18 +120,18 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.answer.poll(cx))?;
-        let call = this.call.take().expect(POLLED_AGAIN);
+        let call = this.call.take().expect(POLLED_AFTER_COMPLETION);
         Poll::Ready(Ok(call.pass(response)))
     }
 }
 
-/// One open `subscriptions/listen`; given back on drop.
+/// One open `subscriptions/listen` stream. Frees its place on drop.
 #[derive(Debug)]
 pub(crate) struct Listener(Arc<AtomicUsize>);
 
 impl Listener {
-    /// `None` beyond the limit.
-    pub(crate) fn take(open: &Arc<AtomicUsize>) -> Option<Self> {
+    /// Counts a new stream. Returns `None` if the limit is reached.
+    pub(crate) fn acquire(open: &Arc<AtomicUsize>) -> Option<Self> {
         open.fetch_update(AcqRel, Acquire, |open| {
             (open < MAX_LISTENERS).then_some(open + 1)
         })
@@ -150,7 +150,7 @@ impl Drop for Listener {
 struct DrainEnd {
     request: Option<InlineBytes>,
     drain: Arc<Drain>,
-    _held: Held,
+    _token: Held,
     _listener: Option<Listener>,
 }
 
@@ -168,9 +168,9 @@ impl StreamEnd for DrainEnd {
         Some(Refusal::of_message(RefusalReason::Draining, Some(id)))
     }
 
-    fn carried(&self) {}
+    fn on_data(&self) {}
 
-    fn holds_end(&self) -> bool {
+    fn withholds_end(&self) -> bool {
         false
     }
 }

@@ -1,3 +1,5 @@
+//! The body of a JSON answer to `initialize`.
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::session::{EndReason, InFlight};
 
-/// The JSON answer to `initialize`: if the client does not take it, the session ends.
+/// The body of a JSON answer to `initialize`. Ends the session if the client does not take it.
 #[derive(Debug)]
 pub(super) struct OpeningBody {
     /// `None` once the client has taken it.

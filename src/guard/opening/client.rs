@@ -1,3 +1,5 @@
+//! Reads the name and version of a client.
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -5,14 +7,14 @@ use crate::promises::MAX_CLIENT_TEXT;
 use crate::protocol::message::Message;
 use crate::session::{Client, Registry};
 
-/// What the client says of itself, fit to be shown and kept.
+/// Returns the name and version of the client, cleaned so that they can be stored and shown.
 pub(crate) fn client(message: &Message<'_>, registry: &Registry) -> Arc<Client> {
     let name = message.client_name().map(clean);
     let version = message.client_version().map(clean);
     registry.client(name.as_deref(), version.as_deref())
 }
 
-/// Cut to what a session keeps, without control characters.
+/// Cuts a text to the length that a session stores, and replaces control characters.
 fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.len() <= MAX_CLIENT_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return text;

@@ -1,4 +1,4 @@
-//! The event stream that answers `initialize`: watched until the response has passed.
+//! Watches the event stream that answers `initialize` until the response has passed.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::asked::{Asked, Outcome, keep_version};
+use super::request::{InitializeReply, OpeningRequest, set_protocol_version};
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::session_end::SessionEnd;
 use crate::guard::body::trailers;
@@ -21,12 +21,12 @@ use crate::session::{EndReason, Entry, InFlight, Watch};
 use crate::sessions::Sessions;
 
 pin_project! {
-    /// A provisional session's stream.
+    /// The event stream that answers `initialize`.
     #[project = OpeningStreamProj]
     pub(crate) enum OpeningStream {
         // The response has passed.
         Answered { #[pin] stream: EndableStream<SessionEnd> },
-        // It has not passed yet. `None` once the stream is over without it.
+        // The response has not passed. `None` once the stream has ended without it.
         Unanswered { stream: Option<Box<Unanswered>>, #[pin] watch: Watch },
     }
 
@@ -43,7 +43,7 @@ impl OpeningStream {
     pub(crate) fn new(
         body: Body,
         in_flight: InFlight,
-        request: Asked,
+        request: OpeningRequest,
         sessions: Sessions,
         report_only: bool,
     ) -> Self {
@@ -104,21 +104,21 @@ impl HttpBody for OpeningStream {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Answered { stream } => stream.size_hint(),
-            // It may end early.
+            // The stream may end early.
             Self::Unanswered { .. } => SizeHint::default(),
         }
     }
 }
 
-/// What a body says when it is asked for a frame.
+/// The result of polling a body for a frame.
 type Polled = Option<Result<Frame<Bytes>, axum::Error>>;
 
-/// What came next in a stream.
+/// The next part of a stream.
 enum Seen {
     Bytes(Frame<Bytes>),
-    /// Its end, without the response.
+    /// The end of the stream, without the response.
     End(Polled),
-    /// Bytes with the response.
+    /// The bytes that contain the response.
     Response(Frame<Bytes>),
 }
 
@@ -126,7 +126,7 @@ struct Unanswered {
     body: Body,
     tail: Tail,
     end: SessionEnd,
-    request: Asked,
+    request: OpeningRequest,
     sessions: Sessions,
     report_only: bool,
     reader: EventReader,
@@ -134,10 +134,10 @@ struct Unanswered {
     withheld: Option<Withheld>,
 }
 
-/// Bytes with the response, while the store is told of the session that they open.
+/// The bytes that contain the response, withheld until the store has the session.
 struct Withheld {
     data: Bytes,
-    kept: Pin<Box<dyn Future<Output = bool> + Send>>,
+    stored: Pin<Box<dyn Future<Output = bool> + Send>>,
 }
 
 impl Unanswered {
@@ -148,7 +148,7 @@ impl Unanswered {
             }
             ready!(watch.poll(|| self.end.changed(), || self.end.is_due(), cx));
         }
-        // What a client that waits for the response must still be told.
+        // The client still waits for the response, so it needs a last event.
         let refusal = self.request.refusal(RefusalReason::SessionEnded);
         let is_between_events = self.tail.is_between_events();
         let last = is_between_events.then(|| Ok(Frame::data(refusal.to_event())));
@@ -166,7 +166,7 @@ impl Unanswered {
             };
             trailers::strip(&mut frame);
             match self.look_for_response(frame) {
-                // The consumer may not ask again.
+                // The consumer may not poll again.
                 Some(Seen::Bytes(frame)) if self.body.is_end_stream() => {
                     return Poll::Ready(Seen::End(Some(Ok(frame))));
                 }
@@ -176,28 +176,28 @@ impl Unanswered {
         }
     }
 
-    /// Looks at the bytes that came. With the response among them a result makes the session live,
-    /// an error ends it. Too much before it ends the session too. `None` where the bytes are withheld.
+    /// Looks for the response in a frame. A result makes the session live, and an error ends it. Too many
+    /// bytes before the response also end it. Returns `None` if the frame is withheld.
     fn look_for_response(&mut self, frame: Frame<Bytes>) -> Option<Seen> {
         let Some(data) = frame.data_ref() else {
             return Some(Seen::Bytes(frame));
         };
         let entry = self.end.entry();
-        self.end.carried();
+        self.end.on_data();
         self.passed = self.passed.saturating_add(data.len());
         let mut response = None;
         self.reader.push(data, |message| {
             if response.is_none() {
-                response = match self.request.outcome(message) {
-                    Outcome::Unrelated(_) => None,
-                    outcome => Some(outcome),
+                response = match self.request.read_reply(message) {
+                    InitializeReply::Unrelated(_) => None,
+                    reply => Some(reply),
                 };
             }
         });
         self.tail.push(data);
         match response {
-            Some(Outcome::Result(protocol_version)) => {
-                keep_version(entry, protocol_version);
+            Some(InitializeReply::Result(protocol_version)) => {
+                set_protocol_version(entry, protocol_version);
                 if entry.has_store() {
                     self.withheld = Some(Withheld::new(
                         data.clone(),
@@ -219,26 +219,27 @@ impl Unanswered {
         Some(Seen::Response(frame))
     }
 
-    /// The bytes that were withheld, once the store has the session. Where it failed, the session ends.
+    /// Polls for the withheld bytes, which pass once the store has the session. If the store fails, the
+    /// session ends.
     fn poll_withheld(&mut self, cx: &mut Context<'_>) -> Poll<Seen> {
         let Some(withheld) = &mut self.withheld else {
             return Poll::Pending;
         };
-        let is_kept = ready!(withheld.kept.as_mut().poll(cx));
+        let is_stored = ready!(withheld.stored.as_mut().poll(cx));
         let entry = self.end.entry();
-        match is_kept {
+        match is_stored {
             true => entry.confirm(),
             false => drop(entry.leave(EndReason::Abandoned)),
         }
         let data = self.withheld.take().map(|withheld| withheld.data);
-        match data.filter(|_| is_kept || self.report_only) {
+        match data.filter(|_| is_stored || self.report_only) {
             Some(data) => Poll::Ready(Seen::Response(Frame::data(data))),
             None => Poll::Pending,
         }
     }
 
-    /// The stream is over without the response. Only a client that knows an event id can still
-    /// resume it.
+    /// Ends the session of a stream that ended without the response. If the client knows an event id and
+    /// no response was withheld, the session continues, because the client can resume the stream.
     fn abandon(&mut self) {
         if !self.reader.saw_id() || self.withheld.is_some() {
             self.end.entry().leave(EndReason::Abandoned);
@@ -248,8 +249,8 @@ impl Unanswered {
 
 impl Withheld {
     fn new(data: Bytes, entry: Arc<Entry>, sessions: Sessions) -> Self {
-        let kept = Box::pin(async move { sessions.keep(&entry).await.is_ok() });
-        Self { data, kept }
+        let stored = Box::pin(async move { sessions.keep(&entry).await.is_ok() });
+        Self { data, stored }
     }
 }
 

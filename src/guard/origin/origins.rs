@@ -1,4 +1,4 @@
-//! The origins of pages that may call the endpoint.
+//! The origins whose pages may call the endpoint.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use super::pattern::HostPattern;
 use crate::protocol::host::{LOOPBACK, Origin, default_port, split_scheme};
 use crate::unwind::unless_it_panics;
 
-/// The listed origins, and what adds to them.
+/// The listed origins, and the settings that allow more origins.
 #[derive(Clone, Debug)]
 pub(crate) struct AllowedOrigins {
     pub(super) any: bool,
-    /// Pages that have no origin of their own.
+    /// Whether pages without their own origin are allowed.
     pub(super) null: bool,
     loopback: bool,
     listed: Vec<OriginPattern>,
@@ -43,7 +43,7 @@ impl AllowedOrigins {
         }
     }
 
-    /// Allows what `predicate` allows too, and the origin `null` if `null`.
+    /// Also allows the origins that `predicate` allows, and the origin `null` if `null` is true.
     pub(crate) fn or(self, predicate: Option<OriginPredicate>, null: bool) -> Self {
         Self {
             null,
@@ -63,7 +63,7 @@ impl AllowedOrigins {
         let Some(OriginPredicate(predicate)) = &self.predicate else {
             return false;
         };
-        // A predicate may compare from either end, and must not meet a dot there.
+        // A predicate may compare from either end, so there must be no dot at either end.
         if !origin.host.name.has_whole_labels() {
             return false;
         }
@@ -90,7 +90,8 @@ impl OriginPattern {
         Some(hosts.into_iter().map(with_scheme).collect())
     }
 
-    /// The scheme is known here, so a port that is left out is the scheme's own, never any.
+    /// Returns whether this listed origin matches. An omitted port is the default port of the scheme, which
+    /// is known here.
     fn matches(&self, origin: &Origin<'_>) -> bool {
         self.scheme.eq_ignore_ascii_case(origin.scheme)
             && self.host.name.matches(&origin.host.name)

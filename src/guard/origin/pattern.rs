@@ -2,7 +2,7 @@
 
 use crate::protocol::host::{Host, LOOPBACK, Name};
 
-/// A host in a list, with its port if it has one.
+/// A listed host, with its port if it has one.
 #[derive(Clone, Debug)]
 pub(crate) struct HostPattern {
     pub(super) name: NamePattern,
@@ -12,13 +12,13 @@ pub(crate) struct HostPattern {
 #[derive(Clone, Debug)]
 pub(super) enum NamePattern {
     Exact(Name<String>),
-    /// Any one label in front of this, which begins with its dot.
+    /// Any one label before this suffix, which begins with a dot.
     OneLabel(String),
 }
 
 impl HostPattern {
-    /// Reads an entry. A listed `localhost` gives three patterns: clients of one server reach it by
-    /// any of the loopback names.
+    /// Reads an entry. Returns three patterns for `localhost`, because clients of one server use any of
+    /// the loopback names. Returns `None` if the entry is invalid.
     pub(crate) fn parse(text: &[u8]) -> Option<Vec<Self>> {
         let (host, names) = match text.strip_prefix(b"*.") {
             Some(rest) => {
@@ -37,7 +37,7 @@ impl HostPattern {
         Some(names.into_iter().map(with_port).collect())
     }
 
-    /// The name that this pattern alone matches.
+    /// Returns the only name that this pattern matches. `None` for a wildcard.
     pub(super) fn exact_name(&self) -> Option<Name<&str>> {
         match &self.name {
             NamePattern::Exact(name) => Some(name.borrowed()),
@@ -45,7 +45,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether a request to `host` names a listed host.
+    /// Returns whether a request to `host` names this listed host.
     pub(super) fn matches(&self, host: &Host<&str>) -> bool {
         let port_matches = match (self.port, host.port) {
             (None, _) => true,
@@ -56,7 +56,7 @@ impl HostPattern {
     }
 }
 
-/// Whether clients leave this port out of `Host`. They do so by the URL's scheme, which a guard
+/// Returns whether clients omit this port from `Host`. That depends on the scheme of the URL, which a guard
 /// behind a TLS proxy does not know.
 pub(super) fn is_default_port(port: u16) -> bool {
     matches!(port, 80 | 443)
@@ -74,7 +74,7 @@ impl NamePattern {
             .collect()
     }
 
-    /// `None` where the wildcard would reach beyond one owner (`*.com`), or `name` is no DNS name.
+    /// Returns `None` if the wildcard would cover more than one owner (`*.com`), or `name` is no DNS name.
     fn one_label(name: Name<&str>) -> Option<Self> {
         let Name::Dns(base) = name else { return None };
         let (_, last) = base.rsplit_once('.')?;
@@ -100,7 +100,7 @@ impl NamePattern {
     }
 }
 
-/// Whether a name that ends in this label is an IPv4 address to a browser, however short
+/// Returns whether a browser reads a name that ends in this label as an IPv4 address, however short
 /// ([URL](https://url.spec.whatwg.org/#ends-in-a-number-checker)).
 fn is_number(label: &str) -> bool {
     match label.strip_prefix("0x").or(label.strip_prefix("0X")) {

@@ -1,3 +1,5 @@
+//! Tests of the lists of hosts and origins.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::hosts::{AllowedHosts, HostPredicate};
@@ -14,7 +16,7 @@ fn allows(hosts: &AllowedHosts, text: &str) -> bool {
 }
 
 #[test]
-fn an_empty_port_is_sound_in_a_request_alone() {
+fn an_empty_port_is_valid_in_a_request_but_not_in_a_list() {
     for text in ["localhost:", "localhost.:", "127.0.0.1:", "[::1]:"] {
         let host = Host::of_request(text.as_bytes()).unwrap();
         assert_eq!(host.port, None, "{text}");
@@ -36,7 +38,7 @@ fn an_empty_port_is_sound_in_a_request_alone() {
 }
 
 #[test]
-fn the_quick_look_finds_nothing_that_the_whole_comparison_refuses() {
+fn the_fast_check_accepts_no_host_that_the_full_check_refuses() {
     let lists: [&[&str]; 6] = [
         &["localhost"],
         &["mcp.example:443"],
@@ -64,16 +66,16 @@ fn the_quick_look_finds_nothing_that_the_whole_comparison_refuses() {
         let hosts = hosts(list);
         for (name, port) in names.iter().flat_map(|name| ports.map(|port| (name, port))) {
             let text = format!("{name}{port}");
-            if hosts.lists_as_usual(text.as_bytes()) {
+            if hosts.lists_literally(text.as_bytes()) {
                 assert!(allows(&hosts, &text), "{list:?} {text}");
             }
         }
     }
 }
 
-/// Otherwise each request to it would be parsed.
+/// The guard must parse a host that the fast check does not accept, which is slower.
 #[test]
-fn the_quick_look_finds_every_listed_host_as_clients_write_it() {
+fn the_fast_check_accepts_every_listed_host_in_its_usual_spelling() {
     let hosts = hosts(&[
         "localhost",
         "mcp.example:443",
@@ -90,14 +92,14 @@ fn the_quick_look_finds_every_listed_host_as_clients_write_it() {
         "www.example:8443",
         "[2001:db8::1]",
     ] {
-        assert!(hosts.lists_as_usual(text.as_bytes()), "{text}");
+        assert!(hosts.lists_literally(text.as_bytes()), "{text}");
     }
-    assert!(!hosts.lists_as_usual(b"www.example"));
-    assert!(!hosts.lists_as_usual(b"mcp.example:80"));
+    assert!(!hosts.lists_literally(b"www.example"));
+    assert!(!hosts.lists_literally(b"mcp.example:80"));
 }
 
 #[test]
-fn a_wildcard_that_is_none_cannot_be_listed() {
+fn an_invalid_wildcard_cannot_be_listed() {
     let bad = [
         "*",
         "*.",
@@ -195,7 +197,7 @@ fn a_wildcard_matches_one_label_and_no_address() {
 }
 
 #[test]
-fn a_predicate_is_asked_where_the_list_does_not_match_and_never_of_an_empty_label() {
+fn a_predicate_is_called_only_for_unlisted_names_without_empty_labels() {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     let predicate = HostPredicate::new(|name, _| {
         ASKED.fetch_add(1, Ordering::Relaxed);
@@ -222,7 +224,7 @@ fn a_predicate_is_asked_where_the_list_does_not_match_and_never_of_an_empty_labe
 }
 
 #[test]
-fn nothing_but_a_listed_name_makes_an_origin_the_endpoints_own() {
+fn only_a_listed_name_makes_an_origin_the_endpoints_own() {
     let own = |hosts: &AllowedHosts, host: &str, origin: &str| {
         let host = Host::of_request(host.as_bytes()).unwrap();
         hosts.is_own_origin(&host, &Origin::parse(origin.as_bytes()).unwrap())

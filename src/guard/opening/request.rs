@@ -1,4 +1,4 @@
-//! The request that opens a session, and which message answers it.
+//! The `initialize` request, and how a message answers it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,37 +14,39 @@ use crate::protocol::revision;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::Entry;
 
-/// What is kept of the request while its response is awaited.
+/// The facts of an `initialize` that are needed while the guard waits for the response.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    /// Its id, as it was written.
+pub(crate) struct OpeningRequest {
+    /// The id of the request, as written.
     pub(super) id: InlineBytes,
     pub(super) version: Version,
 }
 
-impl Asked {
-    /// Reads one of the inner service's messages. The response is the message without a method whose
-    /// id equals the request's, or an error without an id.
-    pub(super) fn outcome(&self, body: &[u8]) -> Outcome {
+impl OpeningRequest {
+    /// Reads a message of the inner service. The response is the message without a method that has the id
+    /// of the request, or an error without an id.
+    pub(super) fn read_reply(&self, body: &[u8]) -> InitializeReply {
         let message = match message::read(body, Bounds::OF_ANSWERS) {
             Ok(message) => message,
             Err(flaw) if flaw.reason == RefusalReason::ParseError => {
-                return Outcome::Unrelated("its body is not JSON");
+                return InitializeReply::Unrelated("its body is not JSON");
             }
-            Err(_) => return Outcome::Unrelated("its body is not one JSON-RPC message"),
+            Err(_) => return InitializeReply::Unrelated("its body is not one JSON-RPC message"),
         };
         let answers = match message.id {
             Some(id) => is_same_id(id, self.id.as_bytes()),
             None => message.is_error,
         };
         match message.kind {
-            MessageKind::Response if answers && message.is_error => Outcome::Error,
+            MessageKind::Response if answers && message.is_error => InitializeReply::Error,
             MessageKind::Response if answers => {
-                Outcome::Result(message.protocol_version().as_deref().map(revision::known))
+                InitializeReply::Result(message.protocol_version().as_deref().map(revision::known))
             }
-            MessageKind::Response => Outcome::Unrelated("its id is not that of the request"),
+            MessageKind::Response => {
+                InitializeReply::Unrelated("its id is not that of the request")
+            }
             MessageKind::Request | MessageKind::Notification => {
-                Outcome::Unrelated("its message has a method and is no response")
+                InitializeReply::Unrelated("its message has a method and is no response")
             }
         }
     }
@@ -58,23 +60,23 @@ impl Asked {
     }
 }
 
-/// What a message says to an `initialize`.
-pub(super) enum Outcome {
+/// How a message answers an `initialize`.
+pub(super) enum InitializeReply {
     Error,
-    /// Opened, with this protocol version.
+    /// The message opens the session, with this protocol version.
     Result(Option<Cow<'static, str>>),
-    /// Nothing, and why.
+    /// The message is not the response, for this reason.
     Unrelated(&'static str),
 }
 
-/// Ids are equal as values: an inner service may write a string with other escapes.
+/// Compares two ids as values, because an inner service may escape a string differently.
 fn is_same_id(one: &[u8], other: &[u8]) -> bool {
     let value = |id| serde_json::from_slice::<serde_json::Value>(id).ok();
     one == other || value(one).is_some_and(|one| value(other) == Some(one))
 }
 
-/// Keeps the version that a result names, whatever it is, unless it is longer than any can be.
-pub(super) fn keep_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
+/// Stores the version that a result names, even if it is unknown. Ignores a version that is too long.
+pub(super) fn set_protocol_version(entry: &Arc<Entry>, version: Option<Cow<'static, str>>) {
     let Some(version) = version else { return };
     if version.len() > MAX_CLIENT_TEXT {
         return;
