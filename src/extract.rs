@@ -24,7 +24,7 @@ pub(crate) struct Guarded {
 pub(crate) enum Content {
     Message(McpMessage),
     /// The era of a GET or DELETE, which has no message.
-    Stream(Era),
+    NoMessage(Era),
     /// A CORS preflight, or a request that only report-only mode lets pass.
     #[default]
     Unknown,
@@ -34,7 +34,7 @@ impl Guarded {
     fn message(&self) -> Option<&McpMessage> {
         match &self.content {
             Content::Message(message) => Some(message),
-            Content::Stream(_) | Content::Unknown => None,
+            Content::NoMessage(_) | Content::Unknown => None,
         }
     }
 
@@ -42,7 +42,7 @@ impl Guarded {
     pub(crate) fn era(&self) -> Option<&Era> {
         match &self.content {
             Content::Message(message) => Some(message.era()),
-            Content::Stream(era) => Some(era),
+            Content::NoMessage(era) => Some(era),
             Content::Unknown => None,
         }
     }

@@ -67,7 +67,7 @@ enum RefusalBody {
 
 impl Refusal {
     /// Creates the refusal of a request by its head.
-    pub(crate) fn of_head(reason: RefusalReason) -> Self {
+    pub(crate) fn for_head(reason: RefusalReason) -> Self {
         Self {
             reason,
             body: RefusalBody::Problem,
@@ -79,7 +79,7 @@ impl Refusal {
 
     /// Creates the refusal of a message, or of a body that is none. `id` is the request's id, as the
     /// client wrote it.
-    pub(crate) fn of_message(reason: RefusalReason, id: Option<&[u8]>) -> Self {
+    pub(crate) fn for_message(reason: RefusalReason, id: Option<&[u8]>) -> Self {
         Self {
             reason,
             body: RefusalBody::Message(id.map(Bytes::copy_from_slice)),
@@ -111,7 +111,7 @@ impl Refusal {
     pub(crate) fn only_reported(reason: RefusalReason) -> Self {
         Self {
             is_only_reported: true,
-            ..Self::of_head(reason)
+            ..Self::for_head(reason)
         }
     }
 
@@ -183,14 +183,14 @@ impl Refusal {
         // A test checks that JSON need not escape the texts.
         let message = self.message();
         let id: &[u8] = match &self.body {
-            RefusalBody::Problem if !self.reason.never_has_an_id() => {
+            RefusalBody::Problem if !self.reason.omits_id() => {
                 let status = self.status();
                 let title = status.canonical_reason().unwrap_or_default();
                 let code = status.as_str();
                 let body = format!(r#"{{"title":"{title}","status":{code},"detail":"{message}"}}"#);
                 return ("application/problem+json", body.into_bytes());
             }
-            RefusalBody::Message(Some(id)) if !self.reason.never_has_an_id() => id,
+            RefusalBody::Message(Some(id)) if !self.reason.omits_id() => id,
             _ => b"null",
         };
         let code = self.reason.code();

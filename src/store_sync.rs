@@ -173,7 +173,7 @@ impl StoreSync {
 
     /// Returns whether a session has ended on this node only: other nodes may use it, with its inner
     /// session.
-    pub(crate) fn goes_on_elsewhere(&self, entry: &Entry) -> bool {
+    pub(crate) fn lives_elsewhere(&self, entry: &Entry) -> bool {
         let reason = entry.end_reason().filter(|_| entry.is_stored());
         reason.is_some_and(|reason| {
             reason != EndReason::EndedElsewhere && !self.ends_everywhere(entry, reason)

@@ -26,7 +26,7 @@ use super::inner::lost;
 use crate::protocol::headers::SESSION_ID;
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{EndReason, Entry, StreamPlace};
+use crate::session::{EndReason, Entry, StreamSlot};
 
 impl Call {
     /// Passes the answer on. Fails if the guard must read its body first.
@@ -81,7 +81,7 @@ impl Call {
             Some(request) if !flags.is_encoded => SessionEnd::of_call(self.in_flight, request),
             None if !self.is_message => {
                 let entry = self.in_flight.entry().clone();
-                let place = StreamPlace::open(entry, kind, limit, self.place.as_ref());
+                let place = StreamSlot::open(entry, kind, limit, self.place.as_ref());
                 SessionEnd::of_get(self.in_flight, place)
             }
             Some(_) | None => SessionEnd::new(self.in_flight),
@@ -123,12 +123,12 @@ impl Call {
     }
 
     fn no_stream(&self) -> Response<Body> {
-        Refusal::of_head(RefusalReason::NoStream).respond_in(self.in_flight.entry(), self.version)
+        Refusal::for_head(RefusalReason::NoStream).respond_in(self.in_flight.entry(), self.version)
     }
 }
 
 pub(crate) fn not_found(version: Version, entry: &Entry) -> Response<Body> {
-    Refusal::of_message(RefusalReason::SessionNotFound, None).respond_in(entry, version)
+    Refusal::for_message(RefusalReason::SessionNotFound, None).respond_in(entry, version)
 }
 
 fn is_empty<B: HttpBody>(body: &B) -> bool {

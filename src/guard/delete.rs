@@ -127,7 +127,7 @@ impl Deletion {
         let response = self.end();
         match shared.sessions.removed(&entry).await {
             Ok(()) => response,
-            Err(unavailable) => Refusal::of_head(unavailable.into())
+            Err(unavailable) => Refusal::for_head(unavailable.into())
                 .respond(shared.sessions.observers(), Version::HTTP_11),
         }
     }
@@ -175,7 +175,7 @@ impl Drop for Deletion {
     /// Ends the session of a client that has left. The inner service may not have received the DELETE.
     fn drop(&mut self) {
         if !self.is_settled {
-            self.entry().mark_unheard();
+            self.entry().mark_delete_unanswered();
             self.finish();
         }
     }

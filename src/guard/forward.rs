@@ -52,7 +52,7 @@ pub(crate) fn attach_stream(parts: &mut Parts, entry: &Arc<Entry>, flags: HeadFl
     set_inner_session_id(parts, entry, flags);
     parts.extensions.insert(Guarded {
         session: Some(McpSession::new(entry.clone())),
-        content: Content::Stream(era),
+        content: Content::NoMessage(era),
     });
 }
 

@@ -17,12 +17,12 @@ pub struct ReadMessage {
 
 /// Reads a request body as the guard does. Returns `None` if the guard refuses it.
 pub fn read_message(body: &[u8]) -> Option<ReadMessage> {
-    read_within(body, Bounds::of_requests(64))
+    read_within(body, Bounds::for_requests(64))
 }
 
 /// Reads a request body as a guard that accepts lone surrogates does.
 pub fn read_message_with_lone_surrogates(body: &[u8]) -> Option<ReadMessage> {
-    read_within(body, Bounds::of_requests(64).with_lone_surrogates(true))
+    read_within(body, Bounds::for_requests(64).with_lone_surrogates(true))
 }
 
 fn read_within(body: &[u8], bounds: Bounds) -> Option<ReadMessage> {
@@ -58,5 +58,5 @@ pub fn read_events<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Vec<String> {
 
 /// Returns whether the guard accepts a body. Copies nothing.
 pub fn is_message(body: &[u8]) -> bool {
-    std::hint::black_box(message::read(body, Bounds::of_requests(64))).is_ok()
+    std::hint::black_box(message::read(body, Bounds::for_requests(64))).is_ok()
 }

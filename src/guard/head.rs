@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 
 use crate::protocol::headers::{
     SessionHeader, Single, VersionHeader, is_alias, is_json_in_utf8, names_encoding,
-    names_mcp_header, number,
+    names_mcp_header, parse_u64,
 };
 
 /// The parts of a head that the guard judges, read in one pass over the fields.
@@ -83,7 +83,7 @@ impl<'a> Head<'a> {
         head.flags.version = head.version.known();
         head.flags.is_plain_json = !is_encoded && is_json(content_type);
         head.flags.length = match length {
-            Single::Once(value) => number(value.as_bytes()),
+            Single::Once(value) => parse_u64(value.as_bytes()),
             Single::Absent | Single::Repeated => None,
         };
         head

@@ -96,7 +96,7 @@ impl Opening {
             None => return Ok(self.ended_response()),
         };
         // This future no longer waits for the end of the session.
-        self.entry().extras.tidy();
+        self.entry().lazy.tidy();
         let (mut parts, body) = response.map(Body::new).into_parts();
         let head = AnswerHead::read(&parts.headers);
         let (flags, is_json) = (head.flags, head.is_of("application/json"));
@@ -129,7 +129,7 @@ impl Opening {
     /// Passes an answer that opens no session.
     fn pass(self, parts: Parts, body: Body, is_json: bool) -> Response<Body> {
         if parts.status.is_success() && is_json {
-            self.opened_none("its body is empty");
+            self.initialize_without_session("its body is empty");
         }
         Response::from_parts(parts, without_session_id(body))
     }
@@ -156,14 +156,14 @@ impl Opening {
                 return Ok((parts, body));
             }
             InitializeReply::Error => {}
-            InitializeReply::Unrelated(why) => self.opened_none(why),
+            InitializeReply::Unrelated(why) => self.initialize_without_session(why),
         }
         Err(Box::new(Response::from_parts(parts, Body::from(body))))
     }
 
-    fn opened_none(&self, why: &'static str) {
+    fn initialize_without_session(&self, why: &'static str) {
         if let Some(observers) = self.entry().observers() {
-            observers.opened_none(why);
+            observers.initialize_without_session(why);
         }
     }
 
@@ -204,9 +204,9 @@ impl Opening {
             parts.headers.insert(&SESSION_ID, id);
         } else if parts.status.is_success() {
             let entry = self.slot.entry();
-            entry.keep_inner_id(id);
+            entry.set_inner_id(id);
             if let Some(inner_delete) = self.inner_delete.take() {
-                entry.extras.set_inner_delete(entry, inner_delete);
+                entry.lazy.set_inner_delete(entry, inner_delete);
             }
         }
         true

@@ -79,14 +79,14 @@ fn is_null(origin: &[u8]) -> bool {
 fn request_host<'a>(header: Single<'a>, parts: &'a Parts) -> Result<Host<&'a str>, RefusalReason> {
     let header = match header {
         Single::Once(value) => {
-            Some(Host::of_request(value.as_bytes()).ok_or(RefusalReason::HostMalformed)?)
+            Some(Host::parse_in_request(value.as_bytes()).ok_or(RefusalReason::HostMalformed)?)
         }
         Single::Absent if parts.version > Version::HTTP_11 => None,
         Single::Absent | Single::Repeated => return Err(RefusalReason::HostMalformed),
     };
     let target = match parts.uri.authority() {
         Some(authority) => {
-            let host = Host::of_request(authority.as_str().as_bytes());
+            let host = Host::parse_in_request(authority.as_str().as_bytes());
             Some(host.ok_or(RefusalReason::HostMalformed)?)
         }
         None => None,

@@ -62,10 +62,10 @@ impl Post<'_> {
         S::Future: Send,
     {
         let settings = &self.shared.settings;
-        let bounds = Bounds::of_requests(settings.json_depth)
+        let bounds = Bounds::for_requests(settings.json_depth)
             .with_lone_surrogates(settings.accept_lone_surrogates);
         let message = message::read(body, bounds)
-            .map_err(|flaw| Refusal::of_message(flaw.reason, flaw.id))?;
+            .map_err(|flaw| Refusal::for_message(flaw.reason, flaw.id))?;
         let headers = &self.parts.headers;
         let version = self.admitted.flags.version(headers);
         match judge::message(&message, version, headers, &self.admitted, settings) {
@@ -82,7 +82,7 @@ impl Post<'_> {
                 self.open(client, message, body.len(), inner)
             }
             Err(RefusalReason::UnsupportedVersion) => Err(self.unsupported_version(&message)),
-            Err(reason) => Err(Refusal::of_message(reason, message.request_id())),
+            Err(reason) => Err(Refusal::for_message(reason, message.request_id())),
         }
     }
 
@@ -200,19 +200,19 @@ impl Post<'_> {
     fn unsupported_version(&self, message: &Message<'_>) -> Refusal {
         let listed = &self.shared.settings.modern_versions;
         let supported: Vec<_> = match listed.is_empty() {
-            true => vec![revision::FIRST_MODERN],
+            true => vec![revision::FIRST_SESSIONLESS],
             false => listed.iter().map(String::as_str).collect(),
         };
         let requested = era::requested(message, self.admitted.flags.version(&self.parts.headers));
         let requested = requested.as_deref().unwrap_or("unknown");
-        Refusal::of_message(RefusalReason::UnsupportedVersion, message.request_id())
+        Refusal::for_message(RefusalReason::UnsupportedVersion, message.request_id())
             .with_versions(&supported, requested)
     }
 
     #[cold]
     fn refusal(&self, reason: RefusalReason, message: &McpMessage) -> Refusal {
         let id = message.request_id().map(InlineBytes::as_bytes);
-        let refusal = Refusal::of_message(reason, id);
+        let refusal = Refusal::for_message(reason, id);
         match reason {
             RefusalReason::Draining => {
                 refusal.with_retry_after(self.shared.sessions.drain().seconds_left())

@@ -29,7 +29,7 @@ impl Refused {
     #[cold]
     pub(crate) fn by_head(reason: RefusalReason, session: Option<InFlight>) -> Self {
         Self {
-            refusal: Refusal::of_head(reason),
+            refusal: Refusal::for_head(reason),
             session,
         }
     }

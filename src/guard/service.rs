@@ -218,7 +218,7 @@ where
         if self.shared.settings.end_inner_sessions && entry.inner_id().is_some() {
             let inner_deletes = &self.shared.inner_deletes;
             if let Some(inner_delete) = inner_deletes.prepare(self.inner.clone(), parts) {
-                entry.extras.set_inner_delete(entry, inner_delete);
+                entry.lazy.set_inner_delete(entry, inner_delete);
             }
         }
     }

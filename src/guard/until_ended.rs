@@ -50,7 +50,7 @@ impl<F: Future> UntilEnded<F> {
             return Poll::Ready(Some(output));
         }
         call.on_pending();
-        let ended = || call.entry().extras.bell();
+        let ended = || call.entry().lazy.changed();
         ready!(this.watch.poll(ended, || call.is_cancelled(), cx));
         Poll::Ready(None)
     }

@@ -9,7 +9,7 @@ use metrics::{
     histogram,
 };
 
-use crate::protocol::revision::LEGACY_REVISIONS;
+use crate::protocol::revision::REVISIONS_WITH_SESSIONS;
 use crate::session::{SessionEvent, SessionHook};
 
 /// A hook that passes every event to the installed recorder.
@@ -71,7 +71,7 @@ impl SessionHook for Metrics {
                 lived,
             } => {
                 let version = session.protocol_version();
-                let version = LEGACY_REVISIONS
+                let version = REVISIONS_WITH_SESSIONS
                     .into_iter()
                     .find(|known| version == Some(known))
                     .unwrap_or("other");

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use super::headers::VersionHeader;
 use super::message::{Claim, Message};
-use super::revision::{FIRST_MODERN, is_date, is_version, known, names_modern, usual};
+use super::revision::{FIRST_SESSIONLESS, is_date, is_sessionless, is_version, known, usual};
 
 /// The era of a request, with sessions or sessionless, and the protocol version that the request is
 /// served under.
@@ -64,7 +64,9 @@ impl Era {
     /// Returns the era of a modern message.
     pub(crate) fn modern(message: &Message<'_>, version: VersionHeader<'_>) -> Self {
         Self::Modern(known(
-            claim(message).or(version.text()).unwrap_or(FIRST_MODERN),
+            claim(message)
+                .or(version.text())
+                .unwrap_or(FIRST_SESSIONLESS),
         ))
     }
 }
@@ -113,7 +115,7 @@ pub(crate) fn requested<'a>(
 #[inline]
 pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
     match version {
-        VersionHeader::Named(text) => names_modern(text),
+        VersionHeader::Named(text) => is_sessionless(text),
         VersionHeader::Absent | VersionHeader::Conflicting => false,
     }
 }
@@ -121,7 +123,7 @@ pub(crate) fn header_names_modern(version: VersionHeader<'_>) -> bool {
 /// Returns whether `text` is a claim: any string except a date before 2026-07-28. Earlier revisions do
 /// not define the key, so a client cannot use their dates to skip the session.
 fn is_claim(text: &str) -> bool {
-    !is_date(text.as_bytes()) || text >= FIRST_MODERN
+    !is_date(text.as_bytes()) || text >= FIRST_SESSIONLESS
 }
 
 /// The version that a server assumes if the request names none

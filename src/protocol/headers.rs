@@ -3,7 +3,7 @@
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
-use super::revision::{LEGACY_REVISIONS, is_usual};
+use super::revision::{REVISIONS_WITH_SESSIONS, is_usual};
 
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -114,7 +114,7 @@ impl<'a> VersionHeader<'a> {
         match self {
             Self::Absent => Some(VersionHeader::Absent),
             Self::Conflicting => Some(VersionHeader::Conflicting),
-            Self::Named(named) => LEGACY_REVISIONS
+            Self::Named(named) => REVISIONS_WITH_SESSIONS
                 .iter()
                 .find(|known| known.as_bytes() == named)
                 .map(|known| VersionHeader::Named(known.as_bytes())),
@@ -133,8 +133,8 @@ impl<'a> VersionHeader<'a> {
 
     #[cold]
     fn add_list(&mut self, line: &'a HeaderValue) -> bool {
-        tokens(line).for_each(|member| self.add_member(member));
-        tokens(line).eq([line.as_bytes()])
+        list_members(line).for_each(|member| self.add_member(member));
+        list_members(line).eq([line.as_bytes()])
     }
 
     #[inline]
@@ -147,7 +147,7 @@ impl<'a> VersionHeader<'a> {
     }
 }
 
-pub(crate) fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn parse_u64(text: &[u8]) -> Option<u64> {
     let add = |number: u64, digit: &u8| match digit {
         b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
         _ => None,
@@ -156,11 +156,11 @@ pub(crate) fn number(text: &[u8]) -> Option<u64> {
 }
 
 pub(crate) fn names_encoding(value: &HeaderValue) -> bool {
-    tokens(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    list_members(value).any(|coding| !coding.eq_ignore_ascii_case(b"identity"))
 }
 
 pub(crate) fn names_mcp_header(value: &HeaderValue) -> bool {
-    tokens(value).any(|token| {
+    list_members(value).any(|token| {
         token
             .get(..4)
             .is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"mcp-"))
@@ -168,7 +168,7 @@ pub(crate) fn names_mcp_header(value: &HeaderValue) -> bool {
 }
 
 /// Returns the elements of a comma-separated header, except empty ones.
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+fn list_members(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value
         .as_bytes()
         .split(|byte| *byte == b',')

@@ -32,7 +32,7 @@ impl<'a> Host<&'a str> {
 
     /// Parses a host as it appears in `Host`, `:authority` and the absolute form. Unlike in `Origin`,
     /// an empty port is valid and means none (RFC 3986 §3.2.3).
-    pub(crate) fn of_request(text: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse_in_request(text: &'a [u8]) -> Option<Self> {
         let (name, port) = split(text)?;
         let port = match port {
             Some("") | None => None,

@@ -117,14 +117,14 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// The limits of the inner service's answers. The guard trusts the inner service more than clients.
-    pub(crate) const OF_ANSWERS: Self = Self {
+    pub(crate) const FOR_ANSWERS: Self = Self {
         max_depth: 127,
         max_id_len: usize::MAX,
         is_strict: false,
         accepts_lone_surrogates: true,
     };
 
-    pub(crate) fn of_requests(max_depth: usize) -> Self {
+    pub(crate) fn for_requests(max_depth: usize) -> Self {
         Self {
             max_depth,
             max_id_len: MAX_MESSAGE_ID,

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 /// Returns whether a version is a date of 2026-07-28 or later.
 #[inline]
-pub(crate) fn names_modern(version: &[u8]) -> bool {
-    version >= FIRST_MODERN.as_bytes() && is_date(version)
+pub(crate) fn is_sessionless(version: &[u8]) -> bool {
+    version >= FIRST_SESSIONLESS.as_bytes() && is_date(version)
 }
 
 /// Returns whether `text` is a date in the form `YYYY-MM-DD`. Dates in this form compare as text.
@@ -51,12 +51,14 @@ pub(crate) fn is_usual(version: &[u8]) -> bool {
 /// Returns the version as static text, if the guard knows its name.
 #[inline]
 pub(crate) fn usual(version: &[u8]) -> Option<&'static str> {
-    let mut usual = LEGACY_REVISIONS.into_iter().chain([FIRST_MODERN]);
+    let mut usual = REVISIONS_WITH_SESSIONS
+        .into_iter()
+        .chain([FIRST_SESSIONLESS]);
     usual.find(|usual| usual.as_bytes() == version)
 }
 
 /// The revisions with a handshake and sessions, the most common first.
-pub(crate) const LEGACY_REVISIONS: [&str; 4] =
+pub(crate) const REVISIONS_WITH_SESSIONS: [&str; 4] =
     ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 /// The first sessionless revision.
-pub(crate) const FIRST_MODERN: &str = "2026-07-28";
+pub(crate) const FIRST_SESSIONLESS: &str = "2026-07-28";

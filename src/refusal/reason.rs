@@ -13,7 +13,7 @@ struct Row {
     text: &'static str,
     /// The header `Allow` of a 405.
     allow: Option<&'static str>,
-    never_has_an_id: bool,
+    omits_id: bool,
 }
 
 /// Creates the enum from the table. A row is `Reason: "name", STATUS, code, "text"`, followed by the
@@ -41,7 +41,7 @@ macro_rules! reasons {
                     code: 0,
                     text: "",
                     allow: None,
-                    never_has_an_id: false,
+                    omits_id: false,
                 };
                 match self {
                     $(Self::$reason => Row {
@@ -65,11 +65,11 @@ reasons! {
     /// `Host` is not an allowed name of the endpoint (403).
     HostNotAllowed: "host_not_allowed", FORBIDDEN, -32600,
         "Host not allowed: use a name of this server, or add the name to allowed_hosts.",
-        never_has_an_id: true;
+        omits_id: true;
     /// The page that sent the request may not call the endpoint (403).
     OriginNotAllowed: "origin_not_allowed", FORBIDDEN, -32600,
         "Origin not allowed: add the page's origin to allowed_origins.",
-        never_has_an_id: true;
+        omits_id: true;
     /// The method is not GET, POST or DELETE (405).
     MethodNotAllowed: "method_not_allowed", METHOD_NOT_ALLOWED, -32600,
         "Use POST for messages, GET for the event stream, DELETE to end the session.",
@@ -92,14 +92,14 @@ reasons! {
     // The client of Mastra opens a new session if the text contains "session".
     SessionNotFound: "session_not_found", NOT_FOUND, -32600,
         "Session not found",
-        never_has_an_id: true;
+        omits_id: true;
     /// The owner resolver failed, panicked, or returned an empty owner (500).
     OwnerUnresolved: "owner_unresolved", INTERNAL_SERVER_ERROR, -32603,
         "Internal error: the server could not find the owner of this request. Retry later.";
     /// The request has no owner, and the guard requires one (403).
     OwnerRequired: "owner_required", FORBIDDEN, -32600,
         "Authenticate first: requests here must have an owner.",
-        never_has_an_id: true;
+        omits_id: true;
     /// `MCP-Protocol-Version` is neither served by the endpoint nor the version of the session (400).
     UnsupportedVersionHeader: "unsupported_version_header", BAD_REQUEST, -32600,
         "Unsupported MCP-Protocol-Version: send the version that initialize negotiated.";
@@ -235,8 +235,8 @@ impl RefusalReason {
     /// Returns whether the refusal never carries the request's id. These 404s and 403s are not about one
     /// request. With the id, a client would take the 404 for the answer to its call, and would not learn
     /// that its session has ended.
-    pub(crate) fn never_has_an_id(self) -> bool {
-        self.row().never_has_an_id
+    pub(crate) fn omits_id(self) -> bool {
+        self.row().omits_id
     }
 
     pub(crate) fn message(self) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock;
-use super::tally::Tally;
+use super::task_counter::TaskCounter;
 use crate::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{AcqRel, Acquire, Release},
@@ -19,7 +19,7 @@ pub(crate) struct Drain {
     deadline: AtomicU64,
     is_over: AtomicBool,
     /// The calls without a session, with their event streams.
-    calls: Arc<Tally>,
+    calls: Arc<TaskCounter>,
     /// Notified when the drain is over.
     over: Arc<Notify>,
     /// Notified when a session frees its slot during the drain.
@@ -66,12 +66,13 @@ impl Drain {
         self.slot_freed.notified()
     }
 
-    pub(crate) fn bell(&self) -> Arc<Notify> {
+    /// Returns the notifier of the end of the drain.
+    pub(crate) fn over(&self) -> Arc<Notify> {
         self.over.clone()
     }
 
     /// Returns the counter of calls without a session. A call counts until its event stream ends.
-    pub(crate) fn calls(&self) -> &Arc<Tally> {
+    pub(crate) fn calls(&self) -> &Arc<TaskCounter> {
         &self.calls
     }
 }

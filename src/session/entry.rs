@@ -14,8 +14,8 @@ use std::sync::{Arc, OnceLock, Weak};
 use http::HeaderValue;
 
 use super::clock;
-use super::extras::Extras;
 use super::id::McpSessionId;
+use super::lazy::LazyState;
 use super::owner::Owner;
 use super::scope::Scope;
 use super::state::{Phase, State};
@@ -39,7 +39,7 @@ pub(crate) struct Entry {
     inner_id: OnceLock<Box<HeaderValue>>,
     /// The version in the result of `initialize`, known or not.
     protocol_version: OnceLock<Cow<'static, str>>,
-    pub(crate) extras: Extras,
+    pub(crate) lazy: LazyState,
     /// The name of the node that opened the session; `None` without a store.
     opened_on: Option<Arc<String>>,
     /// The time when the store last confirmed the session; [`UNSTORED`] if the store does not know
@@ -94,7 +94,7 @@ impl Entry {
             scope,
             inner_id: OnceLock::new(),
             protocol_version: OnceLock::new(),
-            extras: Extras::default(),
+            lazy: LazyState::default(),
             opened_on,
             verified: AtomicU64::new(UNSTORED),
             refreshed: AtomicU64::new(0),
@@ -108,7 +108,7 @@ impl Entry {
     }
 
     /// Stores the id of the inner session, which the inner service set in its answer to `initialize`.
-    pub(crate) fn keep_inner_id(&self, id: HeaderValue) {
+    pub(crate) fn set_inner_id(&self, id: HeaderValue) {
         let _ = self.inner_id.set(Box::new(id));
     }
 
@@ -154,7 +154,7 @@ impl Entry {
     }
 
     /// Stores the protocol version that the result of `initialize` names.
-    pub(crate) fn keep_protocol_version(&self, protocol_version: Cow<'static, str>) {
+    pub(crate) fn set_protocol_version(&self, protocol_version: Cow<'static, str>) {
         let _ = self.protocol_version.set(protocol_version);
     }
 
@@ -246,16 +246,16 @@ impl Entry {
     /// Allows another DELETE, because the inner service refused this one.
     pub(crate) fn cancel_delete(&self) {
         self.state.fetch_and(!State::DELETING, AcqRel);
-        self.extras.ring();
+        self.lazy.notify_watchers();
     }
 
     /// Records that the inner service may not have received the DELETE of the client.
-    pub(crate) fn mark_unheard(&self) {
+    pub(crate) fn mark_delete_unanswered(&self) {
         self.state.fetch_or(State::DELETE_UNANSWERED, AcqRel);
     }
 
     /// Returns whether the inner service knows of the end from the DELETE of the client.
-    pub(crate) fn is_delete_heard(&self) -> bool {
+    pub(crate) fn inner_knows_of_delete(&self) -> bool {
         self.state.load(Acquire) & (State::DELETING | State::DELETE_UNANSWERED) == State::DELETING
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::EndReason;
 use super::clock;
 use super::entry::Entry;
-use super::extras::Watch;
 use super::id::{Fingerprint, McpSessionId};
+use super::lazy::Watch;
 use super::owner::Owner;
 
 /// A handle to one session: its id, its properties, the state that handlers store in it, and its end.
@@ -115,13 +115,13 @@ impl McpSession {
     /// Returns the number of open GET event streams, without resumed ones.
     #[must_use]
     pub fn open_streams(&self) -> usize {
-        self.entry.extras.streams()
+        self.entry.lazy.streams()
     }
 
     /// Returns the session's value of type `T`, if a handler stored one.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.entry.extras.state()
+        self.entry.lazy.state()
     }
 
     /// Returns the session's value of type `T`, and stores the result of `init` if there is none.
@@ -132,7 +132,7 @@ impl McpSession {
     pub fn state_or_insert_with<T: Any + Send + Sync>(&self, init: impl FnOnce() -> T) -> Arc<T> {
         match self.state() {
             Some(value) => value,
-            None => self.entry.extras.state_or_insert(&self.entry, init()),
+            None => self.entry.lazy.state_or_insert(&self.entry, init()),
         }
     }
 
@@ -162,7 +162,7 @@ impl McpSession {
             poll_fn(|cx| {
                 watch
                     .as_mut()
-                    .poll(|| entry.extras.bell(), || entry.end_reason().is_some(), cx)
+                    .poll(|| entry.lazy.changed(), || entry.end_reason().is_some(), cx)
                     .map(drop)
             })
             .await;

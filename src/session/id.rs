@@ -12,7 +12,7 @@ use http::HeaderValue;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// The id of a session, as sent in `Mcp-Session-Id`.
 ///
@@ -129,7 +129,7 @@ impl IdSource {
             Uuid::new_v4().hyphenated().encode_lower(&mut text);
             return Some(McpSessionId(Repr::Uuid(text)));
         };
-        let text = unless_it_panics(|| generator())?;
+        let text = catch_panic(|| generator())?;
         is_well_formed(text.as_bytes(), MAX_SESSION_ID)
             .then(|| McpSessionId(Repr::Custom(text.into())))
     }

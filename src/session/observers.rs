@@ -14,7 +14,7 @@ use super::{EndReason, McpSession};
 use crate::log::TARGET;
 use crate::refusal::Refusal;
 use crate::store::StoreError;
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// All observers of a registry's sessions.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Observers {
 
     /// Warns that the inner service's answer to `initialize` opened no session although it is no
     /// error, so that the operator sees why.
-    pub(crate) fn opened_none(&self, why: &'static str) {
+    pub(crate) fn initialize_without_session(&self, why: &'static str) {
         if let Some(count) = self.no_session_warnings.count() {
             // The log shows nothing of the answer.
             warn!(target: TARGET, why, count, "the inner service answered initialize with JSON that opens no session");
@@ -91,7 +91,7 @@ impl Observers {
     /// request of another client or the sweep, and does not keep the next hook from being notified.
     fn notify(&self, event: &SessionEvent<'_>) {
         for hook in &self.hooks {
-            let _ = unless_it_panics(|| hook.on_event(event));
+            let _ = catch_panic(|| hook.on_event(event));
         }
     }
 }

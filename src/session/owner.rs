@@ -7,7 +7,7 @@ use axum::BoxError;
 use http::request::Parts;
 use serde_json::{Value, json};
 
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// The owner of a session.
 ///
@@ -150,7 +150,7 @@ impl OwnerSource {
         let Some(resolver) = &self.resolver else {
             return Caller::Known(None);
         };
-        match unless_it_panics(|| resolver.resolve(parts)) {
+        match catch_panic(|| resolver.resolve(parts)) {
             Some(Ok(Some(owner))) if !owner.is_empty() => Caller::Known(Some(owner)),
             Some(Ok(None)) if self.is_required => Caller::Missing,
             Some(Ok(None)) => Caller::Known(None),

@@ -20,7 +20,7 @@ use super::owner::Owner;
 use super::reaper::Reaper;
 use super::scope::Scope;
 use super::state::{Phase, State};
-use super::tally::Tally;
+use super::task_counter::TaskCounter;
 use super::{EndReason, McpSession, clock};
 use crate::promises::ID_ATTEMPTS;
 use crate::session::{Observers, SessionStats};
@@ -57,7 +57,7 @@ pub(crate) struct Registry {
     by_owner: Mutex<ByOwner>,
     drain: Arc<Drain>,
     /// The inner DELETEs that have not finished.
-    farewells: Arc<Tally>,
+    inner_deletes: Arc<TaskCounter>,
     /// The time when a full registry last began a pass over the map to end expired sessions.
     last_reclaim: AtomicU64,
     /// The part of the map at which that pass continues.
@@ -103,7 +103,7 @@ impl Registry {
             clients: Mutex::default(),
             by_owner: Mutex::default(),
             drain: Arc::default(),
-            farewells: Arc::default(),
+            inner_deletes: Arc::default(),
             last_reclaim: AtomicU64::new(0),
             next_reclaim: AtomicUsize::new(0),
             reaper: Reaper::new(&limits),
@@ -303,8 +303,8 @@ impl Registry {
         }
     }
 
-    pub(crate) fn farewells(&self) -> &Arc<Tally> {
-        &self.farewells
+    pub(crate) fn inner_deletes(&self) -> &Arc<TaskCounter> {
+        &self.inner_deletes
     }
 
     /// Starts the reaper unless it runs, because a session opened.
@@ -332,7 +332,7 @@ impl Registry {
         if before.phase() != Phase::Reserved {
             self.open.fetch_sub(1, AcqRel);
         }
-        entry.extras.close(entry);
+        entry.lazy.close(entry);
         self.notify_end(entry, before);
         self.drain.notify_slot_freed();
         true
@@ -363,7 +363,7 @@ impl Drop for Registry {
     fn drop(&mut self) {
         for entry in &self.map.all(|_| true) {
             if let Some(before) = entry.end(entry.shutdown_reason(EndReason::GuardDropped)) {
-                entry.extras.close(entry);
+                entry.lazy.close(entry);
                 self.notify_end(entry, before);
             }
         }

@@ -102,16 +102,16 @@ impl Streams {
 
 /// The place of a GET among the streams of its session, freed on drop.
 #[derive(Debug)]
-pub(crate) struct StreamPlace {
+pub(crate) struct StreamSlot {
     entry: Arc<Entry>,
     kind: StreamKind,
     number: u32,
 }
 
-impl StreamPlace {
+impl StreamSlot {
     /// Adds a GET whose answer has not begun.
     pub(crate) fn wait(entry: Arc<Entry>, kind: StreamKind, limit: usize) -> Self {
-        let number = entry.extras.add_waiting(kind, limit);
+        let number = entry.lazy.add_waiting(kind, limit);
         Self {
             entry,
             kind,
@@ -127,7 +127,7 @@ impl StreamPlace {
         waited: Option<&Self>,
     ) -> Self {
         let number = waited.map(|place| place.number);
-        let number = entry.extras.add_stream(kind, number, limit);
+        let number = entry.lazy.add_stream(kind, number, limit);
         Self {
             entry,
             kind,
@@ -137,19 +137,19 @@ impl StreamPlace {
 
     /// Returns whether this GET, whose answer has not begun, was evicted.
     pub(crate) fn is_lost(&self) -> bool {
-        !self.entry.extras.waits(self.kind, self.number)
+        !self.entry.lazy.waits(self.kind, self.number)
     }
 
     /// Returns whether this open stream was evicted. Called for every frame, so it takes no lock.
     #[inline]
     pub(crate) fn is_evicted(&self) -> bool {
-        self.number <= self.entry.extras.evicted(self.kind).load(Acquire)
+        self.number <= self.entry.lazy.evicted(self.kind).load(Acquire)
     }
 }
 
-impl Drop for StreamPlace {
+impl Drop for StreamSlot {
     fn drop(&mut self) {
-        self.entry.extras.remove_stream(self.kind, self.number);
+        self.entry.lazy.remove_stream(self.kind, self.number);
     }
 }
 

@@ -89,7 +89,7 @@ impl Sessions {
     pub(crate) fn delete(&self, entry: &Arc<Entry>) {
         if !self.registry.end(entry, EndReason::Deleted)
             && let Some(store_sync) = &self.store_sync
-            && store_sync.goes_on_elsewhere(entry)
+            && store_sync.lives_elsewhere(entry)
         {
             store_sync.end(entry);
         }
@@ -118,7 +118,7 @@ impl Sessions {
                 .end(&entry, entry.shutdown_reason(EndReason::Drained));
         }
         let notified = async {
-            self.registry.farewells().emptied().await;
+            self.registry.inner_deletes().emptied().await;
             if let Some(store_sync) = &self.store_sync {
                 // The outbox logs an error and retries as long as the process lives.
                 let _ = store_sync.flush().await;

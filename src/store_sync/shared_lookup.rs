@@ -157,10 +157,10 @@ fn reserve_restored(
     entry.mark_verified(asked);
     entry.set_age(nanos(age));
     if let Some(version) = protocol_version {
-        entry.keep_protocol_version(revision::known(&version));
+        entry.set_protocol_version(revision::known(&version));
     }
     if let Some(inner_id) = inner_id {
-        entry.keep_inner_id(inner_id);
+        entry.set_inner_id(inner_id);
     }
     Ok(slot)
 }

@@ -23,7 +23,7 @@ use crate::guard::until_ended::{Cancellable, UntilEnded};
 use crate::promises::{MIN_RESUMED_STREAMS, RESUMED_PER_STREAM};
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::refusal::{Refusal, RefusalReason};
-use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamPlace};
+use crate::session::{EndReason, Entry, InFlight, StreamKind, StreamSlot};
 
 /// A request in a live session that the inner service is answering.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Call {
     pub(super) resumes: bool,
     max_streams: u16,
     /// The place of a GET that waits for its answer.
-    pub(super) place: Option<StreamPlace>,
+    pub(super) place: Option<StreamSlot>,
     pub(super) version: Version,
 }
 
@@ -79,7 +79,7 @@ impl Call {
     pub(crate) fn ended_response(&self) -> Response<Body> {
         let entry = self.in_flight.entry();
         match &self.request {
-            Some(id) => Refusal::of_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
+            Some(id) => Refusal::for_message(RefusalReason::SessionEnded, Some(id.as_bytes()))
                 .respond_in(entry, self.version),
             None if self.place.is_some() && entry.is_usable() => empty_stream(),
             None => not_found(self.version, entry),
@@ -118,7 +118,7 @@ impl Cancellable for Call {
         if !self.is_message && self.place.is_none() {
             let entry = self.in_flight.entry().clone();
             let (kind, limit) = self.stream_limit();
-            self.place = Some(StreamPlace::wait(entry, kind, limit));
+            self.place = Some(StreamSlot::wait(entry, kind, limit));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::endable::StreamEnd;
 use crate::protocol::inline_bytes::InlineBytes;
 use crate::refusal::{Refusal, RefusalReason};
-use crate::session::{Entry, InFlight, McpSession, Observers, StreamPlace};
+use crate::session::{Entry, InFlight, McpSession, Observers, StreamSlot};
 use crate::sync::Notify;
 
 /// Ends an event stream when its session ends or when a newer stream evicts it.
@@ -15,7 +15,7 @@ pub(crate) struct SessionEnd {
     /// timeout.
     request: Option<InlineBytes>,
     /// The place of a GET among the streams of its session.
-    place: Option<StreamPlace>,
+    place: Option<StreamSlot>,
     // Dropped before `_open`, so that the session is no longer in use when the observers are notified.
     in_flight: InFlight,
     _open: Option<OpenStream>,
@@ -42,7 +42,7 @@ impl SessionEnd {
     }
 
     /// Creates the end of a GET's stream.
-    pub(crate) fn of_get(in_flight: InFlight, place: StreamPlace) -> Self {
+    pub(crate) fn of_get(in_flight: InFlight, place: StreamSlot) -> Self {
         Self {
             place: Some(place),
             ..Self::new(in_flight)
@@ -58,11 +58,11 @@ impl SessionEnd {
 impl StreamEnd for SessionEnd {
     #[inline]
     fn is_due(&self) -> bool {
-        !self.entry().is_usable() || self.place.as_ref().is_some_and(StreamPlace::is_evicted)
+        !self.entry().is_usable() || self.place.as_ref().is_some_and(StreamSlot::is_evicted)
     }
 
     fn changed(&self) -> Arc<Notify> {
-        self.entry().extras.bell()
+        self.entry().lazy.changed()
     }
 
     fn last_event(&self) -> Option<Refusal> {
@@ -72,7 +72,7 @@ impl StreamEnd for SessionEnd {
             .as_ref()
             .filter(|_| !self.entry().is_usable())?;
         let id = Some(request.as_bytes());
-        Some(Refusal::of_message(RefusalReason::SessionEnded, id))
+        Some(Refusal::for_message(RefusalReason::SessionEnded, id))
     }
 
     #[inline]

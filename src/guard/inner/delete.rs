@@ -17,7 +17,7 @@ use crate::guard::forward;
 use crate::guard::head::HeadFlags;
 use crate::promises::{INNER_DELETE_TIMEOUT, INNER_DELETES_AT_ONCE, MAX_INNER_DELETES};
 use crate::protocol::headers::PROTOCOL_VERSION;
-use crate::session::{EndReason, Entry, InnerDelete, Tally};
+use crate::session::{EndReason, Entry, InnerDelete, TaskCounter};
 use crate::sessions::Sessions;
 use crate::store_sync::StoreSync;
 
@@ -25,7 +25,7 @@ use crate::store_sync::StoreSync;
 #[derive(Clone, Debug)]
 pub(crate) struct InnerDeletes {
     permits: Arc<Semaphore>,
-    pending: Arc<Tally>,
+    pending: Arc<TaskCounter>,
     store_sync: Option<Arc<StoreSync>>,
 }
 
@@ -34,7 +34,7 @@ impl InnerDeletes {
     pub(crate) fn new(sessions: &Sessions) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(INNER_DELETES_AT_ONCE)),
-            pending: sessions.registry().farewells().clone(),
+            pending: sessions.registry().inner_deletes().clone(),
             store_sync: sessions.store_sync().cloned(),
         }
     }
@@ -63,9 +63,9 @@ impl InnerDeletes {
             // The inner service knows of the end if it lost the session or received the client's
             // DELETE. If too many DELETEs are pending, its own timeouts must end the session.
             let inner_knows =
-                entry.end_reason() == Some(EndReason::InnerLost) || entry.is_delete_heard();
-            let goes_on_elsewhere = store_sync.is_some_and(|sync| sync.goes_on_elsewhere(entry));
-            if inner_knows || goes_on_elsewhere || pending.len() >= MAX_INNER_DELETES {
+                entry.end_reason() == Some(EndReason::InnerLost) || entry.inner_knows_of_delete();
+            let lives_elsewhere = store_sync.is_some_and(|sync| sync.lives_elsewhere(entry));
+            if inner_knows || lives_elsewhere || pending.len() >= MAX_INNER_DELETES {
                 return;
             }
             let (mut parts, ()) = Request::new(()).into_parts();
@@ -74,7 +74,7 @@ impl InnerDeletes {
             parts.headers = headers(host, entry);
             forward::attach_stream(&mut parts, entry, HeadFlags::default());
             let request = Request::from_parts(parts, Body::empty());
-            let token = pending.hold();
+            let token = pending.start();
             runtime.spawn(async move {
                 let _token = token;
                 let _permit = permits.acquire_owned().await;

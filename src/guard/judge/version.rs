@@ -15,7 +15,7 @@ pub(super) fn check_version(
         VersionHeader::Absent => Ok(()),
         VersionHeader::Conflicting => Err(RefusalReason::ConflictingVersionHeaders),
         VersionHeader::Named(named) => {
-            let is_known = revision::LEGACY_REVISIONS
+            let is_known = revision::REVISIONS_WITH_SESSIONS
                 .into_iter()
                 .chain(negotiated)
                 .any(|known| known.as_bytes() == named);

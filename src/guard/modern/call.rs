@@ -29,7 +29,7 @@ use crate::protocol::inline_bytes::InlineBytes;
 
 use crate::refusal::Refusal;
 use crate::refusal::RefusalReason;
-use crate::session::{Drain, Held};
+use crate::session::{Drain, TaskToken};
 use crate::sync::Notify;
 
 /// A sessionless message that the inner service is answering.
@@ -41,7 +41,7 @@ pub(crate) struct ModernCall {
     listener: Option<Listener>,
     drain: Arc<Drain>,
     /// Makes a drain wait for the call.
-    token: Held,
+    token: TaskToken,
     version: Version,
 }
 
@@ -56,7 +56,7 @@ impl ModernCall {
         Self {
             request: request.cloned(),
             listener,
-            token: drain.calls().hold(),
+            token: drain.calls().start(),
             drain,
             version,
         }
@@ -150,7 +150,7 @@ impl Drop for Listener {
 struct DrainEnd {
     request: Option<InlineBytes>,
     drain: Arc<Drain>,
-    _token: Held,
+    _token: TaskToken,
     _listener: Option<Listener>,
 }
 
@@ -160,12 +160,12 @@ impl StreamEnd for DrainEnd {
     }
 
     fn changed(&self) -> Arc<Notify> {
-        self.drain.bell()
+        self.drain.over()
     }
 
     fn last_event(&self) -> Option<Refusal> {
         let id = self.request.as_ref()?.as_bytes();
-        Some(Refusal::of_message(RefusalReason::Draining, Some(id)))
+        Some(Refusal::for_message(RefusalReason::Draining, Some(id)))
     }
 
     fn on_data(&self) {}

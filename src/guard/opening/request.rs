@@ -26,7 +26,7 @@ impl OpeningRequest {
     /// Reads a message of the inner service. The response is the message without a method that has the id
     /// of the request, or an error without an id.
     pub(super) fn read_reply(&self, body: &[u8]) -> InitializeReply {
-        let message = match message::read(body, Bounds::OF_ANSWERS) {
+        let message = match message::read(body, Bounds::FOR_ANSWERS) {
             Ok(message) => message,
             Err(flaw) if flaw.reason == RefusalReason::ParseError => {
                 return InitializeReply::Unrelated("its body is not JSON");
@@ -56,7 +56,7 @@ impl OpeningRequest {
     }
 
     pub(super) fn refusal(&self, reason: RefusalReason) -> Refusal {
-        Refusal::of_message(reason, Some(self.id.as_bytes()))
+        Refusal::for_message(reason, Some(self.id.as_bytes()))
     }
 }
 
@@ -81,8 +81,8 @@ pub(super) fn set_protocol_version(entry: &Arc<Entry>, version: Option<Cow<'stat
     if version.len() > MAX_CLIENT_TEXT {
         return;
     }
-    if revision::names_modern(version.as_bytes()) {
+    if revision::is_sessionless(version.as_bytes()) {
         span::version_without_initialize(entry);
     }
-    entry.keep_protocol_version(version);
+    entry.set_protocol_version(version);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pattern::{HostPattern, NamePattern, is_default_port};
 use crate::protocol::host::{Host, LOOPBACK, Origin, default_port};
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// The listed hosts, and the predicate that allows more hosts.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl AllowedHosts {
             return false;
         }
         let name = host.name.to_string().to_ascii_lowercase();
-        unless_it_panics(|| predicate(&name, host.port)).unwrap_or(false)
+        catch_panic(|| predicate(&name, host.port)).unwrap_or(false)
     }
 
     /// Returns whether a page of `origin`, which calls `host`, came from the endpoint itself. Only a host

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pattern::HostPattern;
 use crate::protocol::host::{LOOPBACK, Origin, default_port, split_scheme};
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// The listed origins, and the settings that allow more origins.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ impl AllowedOrigins {
         }
         let scheme = origin.scheme.to_ascii_lowercase();
         let name = origin.host.name.to_string().to_ascii_lowercase();
-        unless_it_panics(|| predicate(&scheme, &name, origin.host.port)).unwrap_or(false)
+        catch_panic(|| predicate(&scheme, &name, origin.host.port)).unwrap_or(false)
     }
 }
 

@@ -12,13 +12,13 @@ fn hosts(listed: &[&str]) -> AllowedHosts {
 }
 
 fn allows(hosts: &AllowedHosts, text: &str) -> bool {
-    hosts.allows(&Host::of_request(text.as_bytes()).unwrap())
+    hosts.allows(&Host::parse_in_request(text.as_bytes()).unwrap())
 }
 
 #[test]
 fn an_empty_port_is_valid_in_a_request_but_not_in_a_list() {
     for text in ["localhost:", "localhost.:", "127.0.0.1:", "[::1]:"] {
-        let host = Host::of_request(text.as_bytes()).unwrap();
+        let host = Host::parse_in_request(text.as_bytes()).unwrap();
         assert_eq!(host.port, None, "{text}");
         assert!(Host::parse(text.as_bytes()).is_none(), "{text}");
     }
@@ -32,7 +32,7 @@ fn an_empty_port_is_valid_in_a_request_but_not_in_a_list() {
         "[::1",
         "[::1]::",
     ] {
-        assert!(Host::of_request(text.as_bytes()).is_none(), "{text}");
+        assert!(Host::parse_in_request(text.as_bytes()).is_none(), "{text}");
         assert!(Host::parse(text.as_bytes()).is_none(), "{text}");
     }
 }
@@ -226,7 +226,7 @@ fn a_predicate_is_called_only_for_unlisted_names_without_empty_labels() {
 #[test]
 fn only_a_listed_name_makes_an_origin_the_endpoints_own() {
     let own = |hosts: &AllowedHosts, host: &str, origin: &str| {
-        let host = Host::of_request(host.as_bytes()).unwrap();
+        let host = Host::parse_in_request(host.as_bytes()).unwrap();
         hosts.is_own_origin(&host, &Origin::parse(origin.as_bytes()).unwrap())
     };
     let listed = hosts(&["mcp.example", "tls.example:443", "*.example.com"]);

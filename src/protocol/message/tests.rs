@@ -10,11 +10,11 @@ mod keys;
 mod surrogates;
 
 fn read_64(text: &str) -> Result<Message<'_>, InvalidMessage<'_>> {
-    read(text.as_bytes(), Bounds::of_requests(64))
+    read(text.as_bytes(), Bounds::for_requests(64))
 }
 
 fn reason(text: &[u8]) -> Option<RefusalReason> {
-    read(text, Bounds::of_requests(64))
+    read(text, Bounds::for_requests(64))
         .err()
         .map(|flaw| flaw.reason)
 }
@@ -110,7 +110,7 @@ fn whitespace_is_allowed_around_every_token() {
 #[test]
 fn the_depth_after_a_member_equals_the_depth_before_it() {
     let text = r#"{"params":{"_meta":{},"clientInfo":{}},"x":[[]],"jsonrpc":"2.0","method":"x"}"#;
-    assert!(read(text.as_bytes(), Bounds::of_requests(3)).is_ok());
+    assert!(read(text.as_bytes(), Bounds::for_requests(3)).is_ok());
 }
 
 /// Returns spellings of `"key":` that name the same key.
@@ -176,7 +176,7 @@ fn an_empty_object_counts_as_a_level() {
         (r#"{"_meta":{"a":{}}}"#, 4),
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{params}}}"#);
-        let read = |depth| read(text.as_bytes(), Bounds::of_requests(depth));
+        let read = |depth| read(text.as_bytes(), Bounds::for_requests(depth));
         assert!(read(depth).is_ok(), "{params}");
         let flaw = read(depth - 1).unwrap_err();
         assert_eq!(flaw.reason, RefusalReason::TooDeep, "{params}");
@@ -192,7 +192,7 @@ fn an_empty_object_counts_as_a_level() {
     // An empty object may stand at the deepest level, and no deeper.
     let levels = "[".repeat(125) + "{}" + &"]".repeat(125);
     let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{levels}}}"#);
-    assert!(read(text.as_bytes(), Bounds::of_requests(127)).is_ok());
+    assert!(read(text.as_bytes(), Bounds::for_requests(127)).is_ok());
     let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":[{levels}]}}"#);
     assert_eq!(reason(text.as_bytes()), Some(RefusalReason::TooDeep));
 }
@@ -253,7 +253,7 @@ fn the_id_is_found_after_a_value_of_any_depth() {
     ] {
         let nested = "[".repeat(depth) + &"]".repeat(depth);
         let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nested},"id":8}}"#);
-        let flaw = read(text.as_bytes(), Bounds::of_requests(limit)).unwrap_err();
+        let flaw = read(text.as_bytes(), Bounds::for_requests(limit)).unwrap_err();
         let expected = InvalidMessage {
             reason: RefusalReason::TooDeep,
             id: Some(b"8"),
@@ -262,9 +262,9 @@ fn the_id_is_found_after_a_value_of_any_depth() {
     }
     let nested = "[".repeat(126) + &"]".repeat(126);
     let text = format!(r#"{{"jsonrpc":"2.0","method":"x","params":{nested},"id":8}}"#);
-    assert!(read(text.as_bytes(), Bounds::of_requests(127)).is_ok());
+    assert!(read(text.as_bytes(), Bounds::for_requests(127)).is_ok());
     let text = text.replace(&nested, &format!("[{nested}]"));
-    let flaw = read(text.as_bytes(), Bounds::of_requests(127)).unwrap_err();
+    let flaw = read(text.as_bytes(), Bounds::for_requests(127)).unwrap_err();
     assert_eq!(flaw.reason, RefusalReason::TooDeep);
 }
 
@@ -322,7 +322,7 @@ fn an_answer_of_the_inner_service_is_read_leniently() {
         r#"{"id":0,"result":{"protocolVersion":"1"}}"#,
         r#"{"jsonrpc":"2.0","id":0,"ID":7,"x":1,"x":2,"result":{"protocolVersion":"1"}}"#,
     ] {
-        let message = read(text.as_bytes(), Bounds::OF_ANSWERS).unwrap();
+        let message = read(text.as_bytes(), Bounds::FOR_ANSWERS).unwrap();
         assert_eq!(
             (message.kind, message.is_error),
             (MessageKind::Response, false),
@@ -461,7 +461,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        let _ = read(&bytes, Bounds::of_requests(64));
+        let _ = read(&bytes, Bounds::for_requests(64));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use loom::thread::{Builder as Thread, JoinHandle};
 
 use super::*;
 use crate::session::SessionEvent;
-use crate::session::extras::Watch;
-use crate::session::{InFlight, StreamKind, StreamPlace};
+use crate::session::lazy::Watch;
+use crate::session::{InFlight, StreamKind, StreamSlot};
 use crate::sync::atomic::Ordering::Release;
 
 /// An action that may end a session, and others. Returns the entries that it saw: loom does not know
@@ -195,8 +195,8 @@ fn watch(entry: &Arc<Entry>, is_over: impl Fn(&Entry) -> bool + Copy, meanwhile:
     let mut context = Context::from_waker(&waker);
     let mut watch = pin!(Watch::default());
     let mut look = || {
-        let (bell, is_over) = (|| entry.extras.bell(), || is_over(entry));
-        watch.as_mut().poll(bell, is_over, &mut context)
+        let (changed, is_over) = (|| entry.lazy.changed(), || is_over(entry));
+        watch.as_mut().poll(changed, is_over, &mut context)
     };
     let first = look();
     meanwhile();
@@ -496,7 +496,7 @@ fn tidying_up_does_not_take_the_notifier_from_a_watcher() {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
         let tidy = entry.clone();
-        let tidy = spawn(move || tidy.extras.tidy());
+        let tidy = spawn(move || tidy.lazy.tidy());
         let (ender, ended) = (registry.clone(), entry.clone());
         let ender = spawn(move || revoke(&ender, &ended));
         let is_over = |entry: &Entry| entry.end_reason().is_some();
@@ -525,7 +525,7 @@ fn the_oldest_stream_is_notified_of_its_eviction() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
-        let open = |entry| StreamPlace::open(entry, StreamKind::Plain, 1, None);
+        let open = |entry| StreamSlot::open(entry, StreamKind::Plain, 1, None);
         let oldest = open(entry.clone());
         let newest = entry.clone();
         let newest = spawn(move || open(newest));
@@ -534,7 +534,7 @@ fn the_oldest_stream_is_notified_of_its_eviction() {
         watch(&entry, is_over, || {
             newest_place = Some(newest.join().unwrap());
         });
-        assert_eq!(entry.extras.streams(), 1);
+        assert_eq!(entry.lazy.streams(), 1);
     });
 }
 
@@ -543,7 +543,7 @@ fn the_oldest_get_without_an_answer_is_notified_of_its_eviction() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
-        let wait = |entry| StreamPlace::wait(entry, StreamKind::Plain, 1);
+        let wait = |entry| StreamSlot::wait(entry, StreamKind::Plain, 1);
         let oldest = wait(entry.clone());
         let newest = entry.clone();
         let newest = spawn(move || wait(newest));
@@ -561,14 +561,14 @@ fn an_inner_service_that_names_its_session_while_it_ends_is_notified_once() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
-        let farewells = Arc::new(AtomicUsize::new(0));
-        let said = farewells.clone();
-        let farewell = move |_: &Arc<Entry>| _ = said.fetch_add(1, SeqCst);
+        let inner_deletes = Arc::new(AtomicUsize::new(0));
+        let said = inner_deletes.clone();
+        let inner_delete = move |_: &Arc<Entry>| _ = said.fetch_add(1, SeqCst);
         let (ender, ended) = (registry.clone(), entry.clone());
         let ender = spawn(move || revoke(&ender, &ended));
-        entry.extras.set_inner_delete(&entry, Box::new(farewell));
+        entry.lazy.set_inner_delete(&entry, Box::new(inner_delete));
         ender.join().unwrap();
-        assert_eq!(farewells.load(SeqCst), 1);
+        assert_eq!(inner_deletes.load(SeqCst), 1);
     });
 }
 
@@ -579,10 +579,10 @@ fn an_ended_session_keeps_no_state_that_was_added_meanwhile() {
         let entry = opened(&registry, None);
         let (ender, ended) = (registry.clone(), entry.clone());
         let ender = spawn(move || revoke(&ender, &ended));
-        let value = entry.extras.state_or_insert(&entry, "state");
+        let value = entry.lazy.state_or_insert(&entry, "state");
         ender.join().unwrap();
         assert_eq!(Arc::strong_count(&value), 1);
-        assert!(entry.extras.state::<&str>().is_none());
+        assert!(entry.lazy.state::<&str>().is_none());
     });
 }
 
@@ -591,7 +591,7 @@ fn a_drain_is_notified_of_the_end_of_the_last_session_and_the_last_call() {
     every_interleaving(|| {
         let (registry, _) = registry(NEVER, 9, 9);
         let entry = opened(&registry, None);
-        let token = registry.drain.calls().hold();
+        let token = registry.drain.calls().start();
         let caller = spawn(move || drop(token));
         let (ender, ended) = (registry.clone(), entry.clone());
         let ender = spawn(move || revoke(&ender, &ended));

@@ -12,7 +12,7 @@ use redb::{Builder, Database, ReadableDatabase, TableError};
 
 use super::error::{FileStoreError, FileStoreErrorKind};
 use super::tables::{self, ABOUT, FORMAT};
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// Locks the file at this path for this process, as long as the returned file lives. redb locks the file
 /// too, but releases it each time that it fails and is reopened.
@@ -45,7 +45,7 @@ fn unless_damaged(
     path: &Path,
     open: impl FnOnce() -> Result<Database, FileStoreError>,
 ) -> Result<Database, FileStoreError> {
-    let opened = unless_it_panics(open);
+    let opened = catch_panic(open);
     opened.unwrap_or_else(|| Err(FileStoreError::of(FileStoreErrorKind::Damaged, path)))
 }
 
@@ -62,11 +62,11 @@ fn open_existing(path: &Path) -> Result<Database, FileStoreError> {
 /// Opens a store and returns unused room to the disk, if the disk has the room that this takes.
 fn open_and_compact(path: &Path) -> Result<Database, FileStoreError> {
     let mut database = open_existing(path)?;
-    if let Some(Ok(_)) = unless_it_panics(|| database.compact()) {
+    if let Some(Ok(_)) = catch_panic(|| database.compact()) {
         return Ok(database);
     }
     // redb accepts no more operations after a failure, and closing it may panic.
-    let _ = unless_it_panics(|| drop(database));
+    let _ = catch_panic(|| drop(database));
     open_existing(path)
 }
 

@@ -16,7 +16,7 @@ use super::file;
 use super::job::{Read, Task, Write};
 use super::tables::{self, Cursor, Reading, Tables, Urgency};
 use crate::log::TARGET;
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 /// The state of the worker thread.
 pub(super) struct Worker {
@@ -81,7 +81,7 @@ impl Worker {
         }
         let database = self.database.take();
         // Closing the database writes, and may panic if the disk fails.
-        let _ = unless_it_panics(|| drop(database));
+        let _ = catch_panic(|| drop(database));
     }
 
     fn serve(&mut self, tasks: impl Iterator<Item = Task>) {
@@ -192,7 +192,7 @@ impl Worker {
         run: impl FnOnce(&Database, &Clock) -> Result<T, redb::Error>,
     ) -> Result<T, Arc<FileStoreError>> {
         let database = self.take_database()?;
-        let error = match unless_it_panics(|| run(&database, &self.clock)) {
+        let error = match catch_panic(|| run(&database, &self.clock)) {
             Some(Ok(done)) => {
                 self.database = Some(database);
                 return Ok(done);
@@ -200,7 +200,7 @@ impl Worker {
             Some(Err(error)) => FileStoreError::new(&self.path, error),
             None => FileStoreError::of(FileStoreErrorKind::Damaged, &self.path),
         };
-        let _ = unless_it_panics(|| drop(database));
+        let _ = catch_panic(|| drop(database));
         self.has_pending_writes = false;
         self.database = self.reopen().ok();
         Err(Arc::new(error))

@@ -121,7 +121,7 @@ fn a_null_member_of_a_response_counts_as_absent() {
         (r#""error":"x""#, true),
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,{members}}}"#);
-        for bounds in [Bounds::of_requests(64), Bounds::OF_ANSWERS] {
+        for bounds in [Bounds::for_requests(64), Bounds::FOR_ANSWERS] {
             let message = read(text.as_bytes(), bounds).unwrap();
             assert_eq!(message.kind, MessageKind::Response, "{text}");
             assert_eq!(message.is_error, is_error, "{text}");

@@ -3,13 +3,13 @@
 use super::*;
 
 fn accepting() -> Bounds {
-    Bounds::of_requests(64).with_lone_surrogates(true)
+    Bounds::for_requests(64).with_lone_surrogates(true)
 }
 
 /// Returns the reasons of the refusals by default and with the setting that accepts lone surrogates.
 fn reasons(text: &str) -> [Option<RefusalReason>; 2] {
     let reason = |bounds| read(text.as_bytes(), bounds).err().map(|flaw| flaw.reason);
-    [reason(Bounds::of_requests(64)), reason(accepting())]
+    [reason(Bounds::for_requests(64)), reason(accepting())]
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn an_answer_to_initialize_may_hold_lone_surrogates_in_text_that_the_guard_does_
         (r#"{"protocolVersion":"\ud83d"}"#, false),
     ] {
         let text = format!(r#"{{"jsonrpc":"2.0","id":0,"result":{result}}}"#);
-        let message = read(text.as_bytes(), Bounds::OF_ANSWERS);
+        let message = read(text.as_bytes(), Bounds::FOR_ANSWERS);
         assert_eq!(message.is_ok(), is_read, "{text}");
         if let Ok(message) = message {
             assert_eq!(message.protocol_version().as_deref(), Some("1"), "{text}");

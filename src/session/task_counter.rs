@@ -10,17 +10,17 @@ use crate::sync::atomic::{
 
 /// Counts calls or tasks, and lets a caller wait until none is left.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct TaskCounter {
     count: AtomicUsize,
     /// Notified when the count reaches zero.
     emptied: Notify,
 }
 
-impl Tally {
+impl TaskCounter {
     /// Counts one more until the returned token is dropped.
-    pub(crate) fn hold(self: &Arc<Self>) -> Held {
+    pub(crate) fn start(self: &Arc<Self>) -> TaskToken {
         self.count.fetch_add(1, AcqRel);
-        Held(self.clone())
+        TaskToken(self.clone())
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -43,11 +43,11 @@ impl Tally {
     }
 }
 
-/// Counts as one in a [`Tally`] until dropped.
+/// Counts as one in a [`TaskCounter`] until dropped.
 #[derive(Debug)]
-pub(crate) struct Held(Arc<Tally>);
+pub(crate) struct TaskToken(Arc<TaskCounter>);
 
-impl Drop for Held {
+impl Drop for TaskToken {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, AcqRel) == 1 {
             self.0.emptied.notify_waiters();

@@ -14,13 +14,13 @@ use super::entry::Entry;
 use super::streams::{Gone, StreamKind, Streams};
 use crate::sync::atomic::{AtomicU32, Ordering::Release};
 use crate::sync::{Mutex, MutexGuard, Notify, OwnedNotified};
-use crate::unwind::unless_it_panics;
+use crate::unwind::catch_panic;
 
 type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// The lazy part of an [`Entry`].
 #[derive(Default)]
-pub(crate) struct Extras {
+pub(crate) struct LazyState {
     lazy: Mutex<Option<Box<Lazy>>>,
     /// The open GET streams that were evicted are those up to this number, by kind.
     evicted: [AtomicU32; 2],
@@ -40,7 +40,7 @@ struct Lazy {
 /// Sends the inner DELETE of a session that has ended.
 pub(crate) type InnerDelete = Box<dyn FnOnce(&Arc<Entry>) + Send>;
 
-impl Extras {
+impl LazyState {
     /// Has `inner_delete` called when the session ends, or calls it now if the session has ended.
     pub(crate) fn set_inner_delete(&self, entry: &Arc<Entry>, inner_delete: InnerDelete) {
         let mut lock = self.lock();
@@ -149,7 +149,7 @@ impl Extras {
             }
             // A panic in a user's `Drop` must not unwind into the caller, which may be the request of
             // another client or the sweep.
-            let _ = unless_it_panics(|| drop(lazy));
+            let _ = catch_panic(|| drop(lazy));
         }
     }
 
@@ -166,14 +166,15 @@ impl Extras {
     }
 
     /// Makes all watchers check again.
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify_watchers(&self) {
         let changed = self.lock().as_ref().map(|lazy| lazy.changed.clone());
         if let Some(changed) = changed {
             changed.notify_waiters();
         }
     }
 
-    pub(crate) fn bell(&self) -> Arc<Notify> {
+    /// Returns the notifier of [`Lazy::changed`].
+    pub(crate) fn changed(&self) -> Arc<Notify> {
         self.lock().get_or_insert_default().changed.clone()
     }
 
