@@ -9,11 +9,10 @@ use http::{HeaderValue, Method};
 use super::head::{Head, HeadFlags};
 use super::judge::{self, Target};
 use super::origin;
-use super::refuse::Refused;
 use super::shared::Shared;
 use crate::protocol::era;
 use crate::protocol::headers::{SessionHeader, VersionHeader};
-use crate::refusal::RefusalReason;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Caller, InFlight};
 use crate::sessions::Found;
 
@@ -54,18 +53,9 @@ pub(crate) enum Named {
     Unavailable(RefusalReason),
 }
 
-impl Named {
-    pub(crate) fn live(self) -> Option<InFlight> {
-        match self {
-            Self::Live(session) => Some(session),
-            Self::Nothing | Self::Stale | Self::Unavailable(_) => None,
-        }
-    }
-}
-
 impl Shared {
     /// Judges the head of a request.
-    pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, Refused> {
+    pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, Refusal> {
         let head = Head::read(parts, self.settings.longest_id);
         origin::verify(&head, parts, &self.settings)?;
         if is_preflight(parts) {
@@ -149,8 +139,7 @@ impl Shared {
         identified: Identified,
         named: Named,
         version: VersionHeader<'_>,
-    ) -> Result<Admission, Refused> {
-        let settings = &self.settings;
+    ) -> Result<Admission, Refusal> {
         let Identified {
             target,
             flags,
@@ -158,19 +147,21 @@ impl Shared {
         } = identified;
         match target {
             Target::Message => {
-                match judge::message_head(flags, &named, &caller, version, settings) {
-                    Ok(()) => Ok(Admission::Message(Admitted {
-                        flags,
-                        named,
-                        caller,
-                    })),
-                    Err(reason) => Err(Refused::by_head(reason, named.live())),
-                }
+                judge::message_head(flags, &named, &caller, version, &self.settings)?;
+                Ok(Admission::Message(Admitted {
+                    flags,
+                    named,
+                    caller,
+                }))
             }
-            Target::Delete => judge::session(named, &caller, version)
-                .map(|session| Admission::Delete(session, flags)),
-            Target::Stream => judge::session(named, &caller, version)
-                .map(|session| Admission::Stream(session, flags)),
+            Target::Delete => {
+                let session = judge::session(named, &caller, version)?;
+                Ok(Admission::Delete(session, flags))
+            }
+            Target::Stream => {
+                let session = judge::session(named, &caller, version)?;
+                Ok(Admission::Stream(session, flags))
+            }
         }
     }
 }

@@ -12,7 +12,6 @@ use http::Method;
 use self::version::check_version;
 use super::admit::Named;
 use super::head::{Head, HeadFlags};
-use super::refuse::Refused;
 use super::settings::Settings;
 use crate::protocol::era;
 use crate::protocol::headers::{SessionHeader, VersionHeader};
@@ -88,20 +87,18 @@ pub(crate) fn session(
     named: Named,
     caller: &Caller,
     version: VersionHeader<'_>,
-) -> Result<InFlight, Refused> {
+) -> Result<InFlight, RefusalReason> {
     let session = match named {
         _ if matches!(caller, Caller::Unresolved) => {
-            return Err(RefusalReason::OwnerUnresolved.into());
+            return Err(RefusalReason::OwnerUnresolved);
         }
         Named::Live(session) => session,
-        Named::Unavailable(reason) => return Err(reason.into()),
-        Named::Nothing | Named::Stale => return Err(RefusalReason::SessionNotFound.into()),
+        Named::Unavailable(reason) => return Err(reason),
+        Named::Nothing | Named::Stale => return Err(RefusalReason::SessionNotFound),
     };
     if era::header_names_modern(version) {
         return Ok(session);
     }
-    match check_version(version, session.entry().protocol_version()) {
-        Ok(()) => Ok(session),
-        Err(reason) => Err(Refused::by_head(reason, Some(session))),
-    }
+    check_version(version, session.entry().protocol_version())?;
+    Ok(session)
 }

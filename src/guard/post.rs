@@ -16,7 +16,6 @@ use super::inner_call::InnerCall;
 use super::judge::message::{self as judge, Verdict};
 use super::modern::call::{Listener, ModernCall};
 use super::opening::{self, Opening};
-use super::refuse::Refused;
 use super::report_only::PassThrough;
 use super::shared::Shared;
 use super::span;
@@ -49,9 +48,7 @@ impl Post<'_> {
         S::Future: Send,
     {
         self.read(body, inner).or_else(|refusal| {
-            let session = self.admitted.named.live();
-            let refused = Refused { refusal, session };
-            let pass_through = self.shared.refuse(refused, self.parts);
+            let pass_through = self.shared.refuse(refusal, self.parts);
             pass_through.map(InnerCall::Pass)
         })
     }

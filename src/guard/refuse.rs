@@ -16,28 +16,13 @@ use super::report_only::PassThrough;
 use super::service::SessionGuard;
 use super::shared::Shared;
 use crate::refusal::{Refusal, RefusalReason};
-use crate::session::{Entry, InFlight, Observers};
+use crate::session::{Entry, Observers};
 
-/// A refusal, with the live session of the request if the guard has already found it.
-pub(crate) struct Refused {
-    pub(crate) refusal: Refusal,
-    pub(crate) session: Option<InFlight>,
-}
-
-impl Refused {
+impl From<RefusalReason> for Refusal {
     /// Refuses a request before the guard could read the id of its message.
     #[cold]
-    pub(crate) fn by_head(reason: RefusalReason, session: Option<InFlight>) -> Self {
-        Self {
-            refusal: Refusal::for_head(reason),
-            session,
-        }
-    }
-}
-
-impl From<RefusalReason> for Refused {
     fn from(reason: RefusalReason) -> Self {
-        Self::by_head(reason, None)
+        Self::for_head(reason)
     }
 }
 
@@ -47,14 +32,13 @@ impl Shared {
     #[cold]
     pub(crate) fn refuse(
         &self,
-        refused: Refused,
+        refusal: Refusal,
         parts: &mut Parts,
     ) -> Result<PassThrough, Box<Response<Body>>> {
-        let Refused { refusal, session } = refused;
         let observers = self.sessions.observers();
         if self.settings.lets_pass(refusal.reason()) {
             Refusal::report(refusal.reason(), observers);
-            return Ok(PassThrough::report_only(parts, session, self));
+            return Ok(PassThrough::report_only(parts, self));
         }
         Err(Box::new(refusal.respond(observers, parts.version)))
     }
@@ -66,7 +50,7 @@ impl<S> SessionGuard<S> {
     #[cold]
     pub(super) fn refuse<R>(
         &mut self,
-        refused: Refused,
+        refusal: Refusal,
         mut parts: Parts,
         body: BodyReader,
     ) -> State<S>
@@ -75,7 +59,7 @@ impl<S> SessionGuard<S> {
         R: HttpBody<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        match self.shared.refuse(refused, &mut parts) {
+        match self.shared.refuse(refusal, &mut parts) {
             Ok(pass_through) => {
                 let request = Request::from_parts(parts, body.into_body());
                 State::pass(self.inner.call(request), pass_through)

@@ -32,13 +32,9 @@ pub(crate) struct PassThrough {
 
 impl PassThrough {
     /// Prepares a request that the guard would refuse. The extractors see that the guard handled it.
-    pub(crate) fn report_only(
-        parts: &mut Parts,
-        session: Option<InFlight>,
-        shared: &Shared,
-    ) -> Self {
+    pub(crate) fn report_only(parts: &mut Parts, shared: &Shared) -> Self {
         parts.extensions.insert(Guarded::default());
-        let mut session = session.or_else(|| named_session(parts, shared));
+        let mut session = named_session(parts, shared);
         if let Some(session) = &mut session {
             session.admit_message();
             if let Some(id) = session.entry().inner_id() {

@@ -21,11 +21,11 @@ use super::future::{ResponseFuture, State};
 use super::head::HeadFlags;
 use super::inner_call::InnerCall;
 use super::post::Post;
-use super::refuse::Refused;
 use super::report_only::PassThrough;
 use super::shared::Shared;
 use super::until_ended::Cancellable;
 use crate::protocol::headers::SESSION_ID;
+use crate::refusal::Refusal;
 use crate::session::{Entry, InFlight};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
@@ -84,7 +84,7 @@ where
         &mut self,
         parts: Parts,
         body: BodyReader,
-        admission: Result<Admission, Refused>,
+        admission: Result<Admission, Refusal>,
     ) -> State<S> {
         match admission {
             Ok(Admission::Message(admitted)) => self.read_message(parts, body, admitted),
@@ -94,7 +94,7 @@ where
                 State::wait(self.unready().ask_store(parts, body, identified, id))
             }
             Ok(Admission::Preflight) => self.preflight(parts, body),
-            Err(refused) => self.refuse(refused, parts, body),
+            Err(refusal) => self.refuse(refusal, parts, body),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The reasons of refusals (contract §3), one row each in [`reasons!`] below.
+//! The reasons of refusals (contract §3), one row each in `reasons!` below.
 
 use std::fmt;
 

@@ -239,7 +239,7 @@ pub(crate) async fn check(
         *asked.body_mut() = body();
     }
     let is_head = asked.method() == Method::HEAD;
-    let names_session = asked.headers().contains_key("mcp-session-id");
+    let sent_ids = asked.headers().get_all("mcp-session-id").iter().count();
     let response = server.send(asked).await;
     let calls = server.inner.calls();
 
@@ -252,8 +252,8 @@ pub(crate) async fn check(
             let body = text.split_once("\n\n").map_or("", |(_, body)| body);
             let ids = match live {
                 // Without sessions the inner service gets the ids as they were sent.
-                None if names_session => 2,
-                _ => 0,
+                None => sent_ids,
+                Some(_) => 0,
             };
             check_call(&answered.kind, &calls[0], body, ids);
         }

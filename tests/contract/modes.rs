@@ -18,6 +18,8 @@ rows! {
         stateless_initialize_passes: send("{POST}\n\n{INITIALIZE}") => passes();
         stateless_session_headers_are_neither_read_nor_removed:
             send("{POST}\nmcp-session-id: a b\nmcp-session-id: c\n\n{PING}") => passes();
+        stateless_a_malformed_session_id_is_not_read:
+            send("{POST}\nmcp-session-id: a b\n\n{PING}") => passes();
         stateless_a_session_id_with_an_underscore_passes:
             send("{POST}\nmcp_session_id: c\n\n{PING}") => passes_with("mcp_session_id: c");
         stateless_a_version_with_an_underscore_never_gets_inward:
@@ -238,6 +240,11 @@ rows! {
         legacy_refused_a_modern_request_passes:
             send("{POST}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\
                   mcp-session-id: x")
+                .json(r#"{"jsonrpc":"2.0","id":9,"method":"tools/list","params":{{CLAIM}}}"#)
+                => passes();
+        legacy_refused_a_malformed_session_id_is_not_read:
+            send("{POST}\nmcp-protocol-version: 2026-07-28\nmcp-method: tools/list\n\
+                  mcp-session-id: a b")
                 .json(r#"{"jsonrpc":"2.0","id":9,"method":"tools/list","params":{{CLAIM}}}"#)
                 => passes();
     }
