@@ -97,10 +97,10 @@ async fn a_404_to_a_get_that_mentions_a_session_ends_the_session() {
 #[tokio::test]
 async fn a_404_to_a_get_after_an_earlier_get_stream_ends_the_session() {
     for resumed in [false, true] {
-        let is_gone = Arc::new(AtomicBool::new(false));
-        let gone = is_gone.clone();
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let lost = is_lost.clone();
         let server = answering(Some("own"), move |_| {
-            if gone.load(SeqCst) {
+            if lost.load(SeqCst) {
                 return not_found("text/plain", "");
             }
             event_stream(stream::iter(["data: {}\n\n"]))
@@ -112,7 +112,7 @@ async fn a_404_to_a_get_after_an_earlier_get_stream_ends_the_session() {
             first.headers_mut().insert("last-event-id", id);
         }
         assert_eq!(server.ask(first).await.text(), "data: {}\n\n");
-        is_gone.store(true, SeqCst);
+        is_lost.store(true, SeqCst);
         let answer = server.ask(bodiless(Method::GET, Some(&id))).await;
         assert_eq!(answer.text(), NOT_FOUND);
         assert_eq!(session.end_reason(), Some(EndReason::InnerLost));

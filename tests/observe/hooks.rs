@@ -354,12 +354,12 @@ async fn a_hook_may_panic_while_a_panic_unwinds() {
     let guard = SessionGuardLayer::builder().hook(|_: &SessionEvent<'_>| panic!("a hook panics"));
     let server = TestServer::build(guard);
     let id = server.open().await;
-    let held = (
+    let in_flight = (
         server.send(bodiless(Method::GET, Some(&id))).await,
         server.send(post(None, INITIALIZE)).await,
     );
     let panics = AssertUnwindSafe(move || {
-        let _held = held;
+        let _in_flight = in_flight;
         panic!("the connection's task panics");
     });
     assert!(catch_unwind(panics).is_err());

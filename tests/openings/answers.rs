@@ -283,12 +283,12 @@ async fn client_names_of_plain_ascii_are_truncated_and_cleaned_too() {
 #[tokio::test]
 async fn a_version_of_more_than_128_bytes_is_not_recorded() {
     // Many small servers repeat the version that the client asks for.
-    for (length, is_kept) in [(128, true), (129, false), (1_000_000, false)] {
+    for (length, is_recorded) in [(128, true), (129, false), (1_000_000, false)] {
         let version = "x".repeat(length);
         let text = RESULT.replace("2025-06-18", &version);
         let server = limit_of_one(move || respond(200, "application/json", text.clone()));
         let session = server.sessions.get(&server.open().await).unwrap();
-        let kept = is_kept.then_some(&*version);
-        assert_eq!(session.protocol_version(), kept, "{length}");
+        let recorded = is_recorded.then_some(&*version);
+        assert_eq!(session.protocol_version(), recorded, "{length}");
     }
 }

@@ -20,20 +20,20 @@ use super::support::{INITIALIZE, TestServer, bodiless, next, opened, post, respo
 #[tokio::test]
 async fn an_inner_error_a_panic_and_a_client_that_leaves_free_the_slot() {
     let mode = Arc::new(AtomicUsize::new(0));
-    let (chosen, held) = (mode.clone(), Arc::new(Notify::new()));
+    let (chosen, forever) = (mode.clone(), Arc::new(Notify::new()));
     let guard = SessionGuardLayer::builder()
         .max_sessions(1)
         .build()
         .unwrap();
     let sessions = guard.sessions();
     let inner = tower::service_fn(move |_: Request<Body>| {
-        let (mode, held) = (chosen.load(Ordering::SeqCst), held.clone());
+        let (mode, forever) = (chosen.load(Ordering::SeqCst), forever.clone());
         async move {
             match mode {
                 0 => Err("broken".to_owned()),
                 1 => panic!("broken"),
                 2 => {
-                    held.notified().await;
+                    forever.notified().await;
                     Err(String::new())
                 }
                 _ => Ok(respond(200, "application/json", RESULT)),
@@ -60,9 +60,9 @@ async fn an_inner_error_a_panic_and_a_client_that_leaves_free_the_slot() {
 #[tokio::test]
 async fn a_session_revoked_while_it_opens_does_not_open() {
     let (gate, handles) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(None)));
-    let (waits, kept) = (gate.clone(), handles.clone());
+    let (waits, stored) = (gate.clone(), handles.clone());
     let handler = async move |session: McpSession| {
-        *kept.lock().unwrap() = Some(session);
+        *stored.lock().unwrap() = Some(session);
         let _ = waits.acquire().await.unwrap();
         respond(200, "application/json", RESULT)
     };
@@ -235,18 +235,18 @@ async fn a_flood_of_openings_never_exceeds_the_limit() {
 async fn six_openings_a_second_for_an_hour_do_not_block_new_clients() {
     let guard = SessionGuardLayer::builder().max_sessions(1000);
     let server = TestServer::build(guard);
-    let kept = server.open_and_use().await;
+    let used = server.open_and_use().await;
     for _ in 0..6 * 60 * 60 {
         server.open().await;
         server.inner.clear();
         sleep(Duration::from_millis(166)).await;
         if server.sessions.len().is_multiple_of(100) {
-            server.ping(&kept).await;
+            server.ping(&used).await;
         }
     }
     let newest = server.open_and_use().await;
     assert_eq!(server.ping(&newest).await, 200);
-    assert_eq!(server.ping(&kept).await, 200);
+    assert_eq!(server.ping(&used).await, 200);
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,19 +79,19 @@ async fn without_a_subscription_each_session_is_checked_once_per_lease() {
 async fn after_a_restored_subscription_every_session_is_checked_again() {
     let store = MemoryStore::new();
     let [a, b] = [node(&store), node(&store)];
-    let [gone, good] = [a.open_and_use().await, a.open_and_use().await];
+    let [ended, live] = [a.open_and_use().await, a.open_and_use().await];
     sleep(LEASE).await;
     // The subscription breaks and is restored within the lease. A session ends in between.
     store.set_fault(Fault::Down);
     store.set_fault(Fault::None);
     assert_eq!(
-        b.ask(bodiless(Method::DELETE, Some(&gone))).await.status,
+        b.ask(bodiless(Method::DELETE, Some(&ended))).await.status,
         204
     );
     sleep(SECOND).await;
     let calls = store.calls();
-    assert_eq!(ping(&a, &gone).await, 404);
-    assert_eq!([ping(&a, &good).await, ping(&a, &good).await], [200; 2]);
+    assert_eq!(ping(&a, &ended).await, 404);
+    assert_eq!([ping(&a, &live).await, ping(&a, &live).await], [200; 2]);
     assert_eq!(store.calls(), calls + 2);
 }
 

@@ -26,8 +26,8 @@ async fn ending_an_owners_sessions_reaches_every_node_and_sessions_that_no_node_
     let on_b = open_by(&b, "alice").await;
     let of_bob = open_by(&b, "bob").await;
     let forgotten = {
-        let gone = TestServer::build(owned(builder(&store)));
-        open_by(&gone, "alice").await
+        let dropped_node = TestServer::build(owned(builder(&store)));
+        open_by(&dropped_node, "alice").await
     };
     let mut stream = {
         let response = b

@@ -205,7 +205,7 @@ async fn a_truncated_file_is_refused_at_any_length() {
 async fn a_corrupted_file_is_refused_or_complete() {
     let whole = a_filled_file().await;
     let folder = Folder::new();
-    let key = SessionKey::new("", "kept");
+    let key = SessionKey::new("", "intact");
     let mut refused = 0;
     for begin in (0..whole.len() - 64).step_by(2048) {
         let mut garbled = whole.clone();
@@ -294,8 +294,8 @@ async fn the_space_of_expired_sessions_is_reused() {
 async fn a_filled_file() -> Vec<u8> {
     let folder = Folder::new();
     let store = folder.open();
-    let kept = SessionKey::new("", "kept");
-    assert!(create(&store, &kept).await);
+    let intact = SessionKey::new("", "intact");
+    assert!(create(&store, &intact).await);
     let keys: Vec<_> = (0..100).map(|_| key()).collect();
     join_all(keys.iter().map(|key| create(&store, key))).await;
     drop(store);

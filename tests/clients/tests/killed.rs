@@ -62,7 +62,7 @@ async fn work(store: &FileStore) {
         for round in 0.. {
             let owner = Uuid::new_v4().to_string();
             let ids = [(); 4].map(|()| Uuid::new_v4().to_string());
-            let [kept, removed, owned, also_owned] = &ids;
+            let [refreshed, removed, owned, also_owned] = &ids;
             for id in &ids {
                 let key = SessionKey::new(SCOPE, &**id);
                 let mut session = NewSession::new(&key, id.as_bytes(), LONG);
@@ -72,7 +72,7 @@ async fn work(store: &FileStore) {
                 assert!(store.create(session).await.unwrap());
                 println!("created {id}");
             }
-            let refresh = Refresh::new(SessionKey::new(SCOPE, &**kept), LONG * 2);
+            let refresh = Refresh::new(SessionKey::new(SCOPE, &**refreshed), LONG * 2);
             assert_eq!(store.refresh(&[refresh]).await.unwrap(), [true]);
             println!("removing {removed}");
             let removing = SessionKey::new(SCOPE, &**removed);
@@ -91,9 +91,9 @@ async fn work(store: &FileStore) {
 /// The expected state of a session, according to the printed lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Known {
-    There,
+    Present,
     Unclear,
-    Gone,
+    Removed,
 }
 
 fn every_answer_is_durable() {
@@ -109,8 +109,11 @@ fn every_answer_is_durable() {
         check(&folder.path, &known);
     }
     let count = |state| known.values().filter(|known| **known == state).count();
-    let (there, gone) = (count(Known::There), count(Known::Gone));
-    assert!(there > 50 && gone > 50, "{there} there, {gone} gone");
+    let (present, removed) = (count(Known::Present), count(Known::Removed));
+    assert!(
+        present > 50 && removed > 50,
+        "{present} present, {removed} removed"
+    );
 }
 
 fn note(known: &mut HashMap<String, Known>, line: &str) {
@@ -118,9 +121,9 @@ fn note(known: &mut HashMap<String, Known>, line: &str) {
         return;
     };
     let state = match word {
-        "created" => Known::There,
+        "created" => Known::Present,
         "removing" => Known::Unclear,
-        "removed" => Known::Gone,
+        "removed" => Known::Removed,
         _ => panic!("unexpected line: {line}"),
     };
     known.insert(id.to_owned(), state);
@@ -132,8 +135,8 @@ fn check(path: &Path, known: &HashMap<String, Known>) {
         let key = SessionKey::new(SCOPE, &**id);
         let value = store.load(&key).await.unwrap();
         match known {
-            Known::There => assert_eq!(value.as_deref(), Some(id.as_bytes())),
-            Known::Gone => assert_eq!(value, None),
+            Known::Present => assert_eq!(value.as_deref(), Some(id.as_bytes())),
+            Known::Removed => assert_eq!(value, None),
             Known::Unclear => assert!(value.is_none_or(|value| value == id.as_bytes())),
         }
     });
@@ -183,7 +186,7 @@ fn a_full_disk_does_not_block_existing_sessions() {
     let folder = Folder::new();
     let runtime = Runtime::new().unwrap();
     let store = FileStore::open(&folder.path).unwrap();
-    let created = (0..THERE).map(|number| create(&store, number));
+    let created = (0..EXISTING).map(|number| create(&store, number));
     assert!(runtime.block_on(join_all(created)).iter().all(|it| *it));
     drop(store);
     // This also leaves no room for the copy that shrinking the file needs.
@@ -219,7 +222,7 @@ fn a_full_disk_does_not_block_existing_sessions() {
     }
 
     let store = FileStore::open(&folder.path).unwrap();
-    let all = THERE + new;
+    let all = EXISTING + new;
     let loads = (0..all).map(|number| runtime.block_on(store.load(&numbered(number))));
     assert!(
         loads
@@ -240,7 +243,7 @@ async fn live_on_a_full_disk(store: &FileStore) {
     let end = Instant::now() + Duration::from_secs(3);
     let mut refused = 0;
     while Instant::now() < end {
-        let key = numbered(refused % THERE);
+        let key = numbered(refused % EXISTING);
         let opening = create(store, 1_000_000 + refused);
         let (opened, loaded) = futures_util::join!(opening, store.load(&key));
         refused += usize::from(!opened);
@@ -253,7 +256,7 @@ async fn live_on_a_full_disk(store: &FileStore) {
 
 /// The first number without a session.
 async fn first_free(store: &FileStore) -> usize {
-    let mut number = THERE;
+    let mut number = EXISTING;
     while store.load(&numbered(number)).await.unwrap().is_some() {
         number += 1;
     }
@@ -366,7 +369,7 @@ const PART: &str = "PART_TO_PLAY";
 const SCOPE: &str = "mail";
 const REFRESHED: &str = "refreshed";
 /// The number of sessions before the disk is full.
-const THERE: usize = 1000;
+const EXISTING: usize = 1000;
 const RECORD: &[u8] = &[b'v'; 600];
 const SHORT: Duration = Duration::from_secs(3);
 const LONG: Duration = Duration::from_secs(600);

@@ -127,12 +127,12 @@ fn cases<T: 'static>(
 }
 
 /// A trial whose story begins with the result of `start`.
-fn story<T, F>(name: &str, start: impl FnOnce() -> T + Send + 'static, tale: fn(T) -> F) -> Trial
+fn story<T, F>(name: &str, start: impl FnOnce() -> T + Send + 'static, run: fn(T) -> F) -> Trial
 where
     T: 'static,
     F: Future<Output = ()> + 'static,
 {
     trial(name.to_owned(), redis_server(), move |_| {
-        self::run_story(tale(start()))
+        self::run_story(run(start()))
     })
 }
