@@ -6,6 +6,8 @@ pub(crate) use foldhash::fast::RandomState;
 #[cfg(not(all(test, interleave)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
 #[cfg(not(all(test, interleave)))]
+pub(crate) use std::thread_local;
+#[cfg(not(all(test, interleave)))]
 pub(crate) use tokio::sync::Notify;
 #[cfg(not(all(test, interleave)))]
 pub(crate) use tokio::sync::futures::{Notified, OwnedNotified};
@@ -14,6 +16,8 @@ pub(crate) use tokio::sync::futures::{Notified, OwnedNotified};
 pub(crate) use self::instrumented::{Notified, Notify, OwnedNotified, RandomState};
 #[cfg(all(test, interleave))]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+#[cfg(all(test, interleave))]
+pub(crate) use loom::thread_local;
 
 #[cfg(all(test, interleave))]
 mod instrumented {

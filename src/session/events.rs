@@ -18,6 +18,9 @@ use crate::store::StoreError;
 /// - Of every session the hook receives one `Opened` or `Restored` event first, and one `Ended` event.
 ///   In between it receives at most one `Confirmed` event, and the events of the session's streams.
 ///   `StreamClosed` may follow after `Ended`, and so may an event of the same moment on another thread.
+/// - If the hook ends a session or drops a stream, the guard notifies all hooks of that end after they
+///   have returned from the current event. So every hook receives the events of one thread in the same
+///   order, and a hook may end any number of sessions.
 /// - The guard catches a panic, which changes nothing.
 ///
 /// ```

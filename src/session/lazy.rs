@@ -14,7 +14,7 @@ use super::entry::Entry;
 use super::streams::{Gone, StreamKind, Streams};
 use crate::sync::atomic::{AtomicU32, Ordering::Release};
 use crate::sync::{Mutex, MutexGuard, Notify, OwnedNotified};
-use crate::unwind::catch_panic;
+use crate::unwind::run_in_turn;
 
 type State = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
@@ -147,9 +147,8 @@ impl LazyState {
             if let Some(inner_delete) = lazy.inner_delete.take() {
                 inner_delete(entry);
             }
-            // A panic in a user's `Drop` must not unwind into the caller, which may be the request of
-            // another client or the sweep.
-            let _ = catch_panic(|| drop(lazy));
+            // A user's `Drop` may panic, and may end further sessions.
+            run_in_turn(|| drop(lazy));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The observers of a registry's sessions: the hooks and the counters.
 //!
-//! Each observer is notified exactly once per event, after it happened, with no lock held.
+//! Each observer is notified exactly once per event, after it happened, with no lock held. If a hook causes
+//! the end of a session or of a stream, the observers are notified of it after the hook has returned.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use super::{EndReason, McpSession};
 use crate::log::TARGET;
 use crate::refusal::Refusal;
 use crate::store::StoreError;
-use crate::unwind::catch_panic;
+use crate::unwind::{catch_panic, run_in_turn, run_now};
 
 /// All observers of a registry's sessions.
 #[derive(Default)]
@@ -67,9 +68,12 @@ impl Observers {
         self.notify(&SessionEvent::StreamOpened { session });
     }
 
-    pub(crate) fn stream_closed(&self, session: &McpSession) {
+    pub(crate) fn stream_closed(self: &Arc<Self>, session: McpSession) {
         self.counters.stream_closed();
-        self.notify(&SessionEvent::StreamClosed { session });
+        let observers = self.clone();
+        run_in_turn(move || {
+            observers.notify(&SessionEvent::StreamClosed { session: &session });
+        });
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
@@ -77,22 +81,26 @@ impl Observers {
         self.notify(&SessionEvent::Refused { refusal });
     }
 
-    pub(crate) fn ended(&self, session: &McpSession, reason: EndReason) {
+    pub(crate) fn ended(self: &Arc<Self>, session: McpSession, reason: EndReason) {
         self.counters.ended(reason);
-        let lived = session.age();
-        self.notify(&SessionEvent::Ended {
-            session,
-            reason,
-            lived,
+        let (observers, lived) = (self.clone(), session.age());
+        run_in_turn(move || {
+            observers.notify(&SessionEvent::Ended {
+                session: &session,
+                reason,
+                lived,
+            });
         });
     }
 
     /// Notifies every hook. A panic in a hook must not unwind into the caller, which may be the
     /// request of another client or the sweep, and does not keep the next hook from being notified.
     fn notify(&self, event: &SessionEvent<'_>) {
-        for hook in &self.hooks {
-            let _ = catch_panic(|| hook.on_event(event));
-        }
+        run_now(|| {
+            for hook in &self.hooks {
+                let _ = catch_panic(|| hook.on_event(event));
+            }
+        });
     }
 }
 

@@ -343,7 +343,7 @@ impl Registry {
     fn notify_end(&self, entry: &Arc<Entry>, before: State) {
         if let (true, Some(reason)) = (before.is_announced(), entry.end_reason()) {
             let session = McpSession::new(entry.clone());
-            self.observers.ended(&session, reason);
+            self.observers.ended(session, reason);
         }
     }
 }

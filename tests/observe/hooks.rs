@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use futures_util::stream;
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use mcp_session_guard::{
-    EndReason, McpSession, RefusalReason, SessionEvent, SessionGuardBuilder, SessionGuardLayer,
-    Sessions,
+    EndReason, McpSession, Owner, RefusalReason, SessionEvent, SessionGuardBuilder,
+    SessionGuardLayer, Sessions,
 };
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
@@ -25,6 +26,9 @@ use super::support::{
 };
 
 type Events = Arc<Mutex<Vec<String>>>;
+
+/// A number of sessions whose ends overflow the stack if each is nested in another.
+const MANY: usize = 20_000;
 
 /// A builder with a hook that records each event as text.
 fn recording() -> (SessionGuardBuilder, Events) {
@@ -219,6 +223,87 @@ async fn the_end_of_a_call_in_flight_is_notified_as_a_refusal_too() {
         take(&events),
         ["ended revoked after 1 s", "refused session_ended"]
     );
+}
+
+#[tokio::test]
+async fn a_hook_that_ends_its_session_lets_the_next_hook_see_the_first_event_first() {
+    let ending = SessionGuardLayer::builder().hook(|event: &SessionEvent<'_>| {
+        if let SessionEvent::StreamOpened { session, .. } = event {
+            assert!(session.end());
+        }
+    });
+    let events = Events::default();
+    let seen = events.clone();
+    let guard = ending.hook(move |event: &SessionEvent<'_>| {
+        let name = match event {
+            SessionEvent::StreamOpened { .. } => "stream",
+            SessionEvent::Ended { .. } => "ended",
+            _ => return,
+        };
+        seen.lock().unwrap().push(name.to_owned());
+    });
+    let server = TestServer::build(guard);
+    let id = server.open().await;
+    let get = server.send(bodiless(Method::GET, Some(&id))).await;
+    assert!(get.into_body().frame().await.is_none());
+    assert_eq!(take(&events), ["stream", "ended"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_may_end_all_sessions_of_an_owner_from_each_of_their_ends() {
+    let sessions = Arc::new(Mutex::new(None::<Sessions>));
+    let (later, ends) = (sessions.clone(), Arc::new(AtomicUsize::new(0)));
+    let counted = ends.clone();
+    let guard = SessionGuardLayer::builder()
+        .owner(|_: &Parts| Ok(Some(Owner::new("alice"))))
+        .max_sessions(MANY)
+        .hook(move |event: &SessionEvent<'_>| {
+            let sessions = later.lock().unwrap().clone();
+            if let (SessionEvent::Ended { .. }, Some(sessions)) = (event, sessions) {
+                counted.fetch_add(1, Relaxed);
+                sessions.end_owner(&Owner::new("alice"));
+                assert!(
+                    !counted.load(Relaxed).is_multiple_of(1_000),
+                    "a hook panics"
+                );
+            }
+        });
+    let server = TestServer::build(guard);
+    for _ in 0..MANY {
+        server.open().await;
+    }
+    *sessions.lock().unwrap() = Some(server.sessions.clone());
+    let first = server.sessions.snapshot().pop().unwrap();
+    assert!(first.end());
+    assert_eq!(ends.load(Relaxed), MANY);
+    assert_eq!(
+        server.sessions.stats().ended[&EndReason::Revoked],
+        MANY as u64
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_of_each_session_may_end_the_next_one_when_it_is_dropped() {
+    struct EndsNext(Option<McpSession>);
+
+    impl Drop for EndsNext {
+        fn drop(&mut self) {
+            if let Some(next) = &self.0 {
+                next.end();
+            }
+        }
+    }
+
+    let server = TestServer::build(SessionGuardLayer::builder().max_sessions(MANY));
+    let mut last = None;
+    for _ in 0..MANY {
+        let id = server.open().await;
+        let session = server.sessions.get(&id).unwrap();
+        let next = last.replace(session.clone());
+        session.state_or_insert_with(|| EndsNext(next));
+    }
+    assert!(last.take().unwrap().end());
+    assert_eq!(server.sessions.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -105,6 +105,6 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        self.observers.stream_closed(&self.session);
+        self.observers.stream_closed(self.session.clone());
     }
 }

@@ -57,7 +57,7 @@ impl Slot {
         notify(observers, &session);
         match self.entry.mark_announced() {
             Some(reason) => {
-                observers.ended(&session, reason);
+                observers.ended(session, reason);
                 false
             }
             None => true,
