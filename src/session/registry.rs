@@ -259,7 +259,8 @@ impl Registry {
 
     /// Returns the number of open sessions.
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Acquire)
+        // An opening that fails at this moment may be counted beside the session that took its slot.
+        self.open.load(Acquire).min(self.max_sessions)
     }
 
     /// Returns the counters of what has happened so far.
@@ -328,10 +329,11 @@ impl Registry {
         }
         self.map.remove(entry);
         self.unlist(entry);
-        self.taken.fetch_sub(1, AcqRel);
+        // In this order: a session that takes the free slot must not be counted beside this one.
         if before.phase() != Phase::Reserved {
             self.open.fetch_sub(1, AcqRel);
         }
+        self.taken.fetch_sub(1, AcqRel);
         entry.lazy.close(entry);
         self.notify_end(entry, before);
         self.drain.notify_slot_freed();

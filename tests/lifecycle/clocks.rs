@@ -1,13 +1,14 @@
 //! A session's clocks (never used, idle, lifetime) and the sweep that ends expired sessions.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use axum::body::Body;
 use http::Method;
 use mcp_session_guard::{EndReason, SessionGuardLayer};
-use tokio::runtime::Handle;
-use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::runtime::{Builder, Handle};
+use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::{advance, sleep};
 
 use super::streaming;
 use super::support::times::{DAY, MILLI, MINUTE};
@@ -30,6 +31,32 @@ async fn a_session_expires_exactly_at_the_idle_limit() {
     let id = server.open_and_use().await;
     sleep(30 * MINUTE + MILLI).await;
     assert_eq!(server.ping(&id).await, 404);
+}
+
+#[test]
+fn many_sessions_expire_although_every_blocking_thread_is_busy() {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (release, blocked) = mpsc::channel::<()>();
+    runtime.block_on(async {
+        let busy = spawn_blocking(move || blocked.recv());
+        let server = TestServer::new(SessionGuardLayer::new());
+        for _ in 0..1_100 {
+            server.open().await;
+        }
+        // Time does not pass by itself while a blocking thread runs.
+        for _ in 0..6 * 60 {
+            advance(Duration::from_secs(1)).await;
+            yield_now().await;
+        }
+        assert_eq!(server.sessions.len(), 0);
+        drop(release);
+        assert!(busy.await.unwrap().is_err());
+    });
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Registry, lock};
 use crate::session::{Entry, clock};
+use crate::sync::Mutex;
 
 impl Registry {
     /// Ends every expired session.
@@ -62,13 +63,41 @@ impl Registry {
 /// that thread, but they share the processor, its memory and the allocator with it.
 pub(crate) async fn sweep_gently(registry: &Weak<Registry>) {
     let mut part = 0;
+    let mut start_timeout = START_TIMEOUT;
     while let Some(registry) = registry.upgrade().filter(|all| part < all.parts()) {
-        let ended = spawn_blocking(move || registry.sweep_part(part)).await;
+        let ended = run_gently(&mut start_timeout, move || registry.sweep_part(part)).await;
         sleep(PART_PAUSE + SESSION_PAUSE * ended.unwrap_or(0) as u32).await;
         part += 1;
     }
     if let Some(registry) = registry.upgrade() {
-        let _ = spawn_blocking(move || registry.purge_never_used()).await;
+        run_gently(&mut start_timeout, move || registry.purge_never_used()).await;
+    }
+}
+
+/// Runs `work` on a blocking thread. If no such thread starts it in time, because the server keeps all of
+/// them busy, runs it here, and sets the time for the next work to zero. Returns `None` if `work` panicked.
+async fn run_gently<T: Send + 'static>(
+    start_timeout: &mut Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    // Whichever thread takes the work out runs it.
+    let waiting = Arc::new(Mutex::new(Some(work)));
+    let shared = waiting.clone();
+    let mut task = spawn_blocking(move || {
+        let work = lock(&shared).take();
+        work.map(|work| work())
+    });
+    if let Ok(done) = timeout(*start_timeout, &mut task).await {
+        return done.ok().flatten();
+    }
+    let work = lock(&waiting).take();
+    match work {
+        Some(work) => {
+            task.abort();
+            *start_timeout = Duration::ZERO;
+            Some(work())
+        }
+        None => task.await.ok().flatten(),
     }
 }
 
@@ -91,6 +120,8 @@ pub(super) async fn reap(registry: Weak<Registry>, pause: Duration) {
 
 /// The most sessions that one sweep may check on a thread that serves requests: about 0.1 ms of work.
 const LARGE: usize = 1_000;
+/// The time in which a blocking thread must start a part of a sweep.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after each part. Long compared with the time that a part takes.
 const PART_PAUSE: Duration = Duration::from_millis(5);
 /// The additional pause for each ended session. Long compared with the time for which freeing its
