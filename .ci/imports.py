@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 FLOORS = [
-    ["sync", "unwind", "log", "promises"],
+    ["sync", "log", "promises"],
+    ["unwind"],
     ["refusal"],
     ["protocol", "store"],
     ["session"],

@@ -149,7 +149,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `sync`, `unwind`, `log` | primitives of std or loom; calls into user code that may panic; log events |
+//! | `sync`, `unwind`, `log` | primitives of std or loom; calls into user code; log events |
 //! | `promises` | every number that the contract promises, with its clause |
 //! | `refusal` | a refusal as a response, and the table of reasons |
 //! | `protocol` | readers of the protocol's text: headers, hosts, eras, messages, event streams |

@@ -6,6 +6,7 @@ use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
+use super::admitted::{Admitted, Named};
 use super::head::{Head, HeadFlags};
 use super::judge::{self, Target};
 use super::origin;
@@ -34,30 +35,11 @@ pub(crate) struct Identified {
     pub(crate) caller: Caller,
 }
 
-/// The facts of a POST's head that are needed once its body has arrived.
-pub(crate) struct Admitted {
-    pub(crate) flags: HeadFlags,
-    pub(crate) named: Named,
-    pub(crate) caller: Caller,
-}
-
-/// The result of the lookup of a request's session id.
-pub(crate) enum Named {
-    /// A live session. The request is in flight from row 7 on.
-    Live(InFlight),
-    /// The request has no id, or the mode ignores ids.
-    Nothing,
-    /// The id names no live session.
-    Stale,
-    /// The store failed to answer, for this reason.
-    Unavailable(RefusalReason),
-}
-
 impl Shared {
     /// Judges the head of a request.
     pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, Refusal> {
         let head = Head::read(parts, self.settings.longest_id);
-        origin::verify(&head, parts, &self.settings)?;
+        origin::verify(&head, parts, &self.settings.hosts, &self.settings.origins)?;
         if is_preflight(parts) {
             return Ok(Admission::Preflight);
         }

@@ -9,7 +9,6 @@ mod unread;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::HeaderName;
 use http::{Response, StatusCode, Version};
 use http_body::Body as HttpBody;
 
@@ -135,7 +134,6 @@ fn is_empty<B: HttpBody>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The longest body, in bytes, that passes unwrapped if its length is known. It fits the buffer of the
 /// socket, so it ends together with its head.
 const SMALL: u64 = 64 << 10;

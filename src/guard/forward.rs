@@ -10,14 +10,13 @@ use http::header::{CONTENT_LENGTH, EXPECT, HeaderName, TRAILER, TRANSFER_ENCODIN
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request};
 
-use super::answer::LAST_EVENT_ID;
 use super::head::HeadFlags;
 use super::span;
 use crate::extract::{Content, Guarded, McpMessage};
 use crate::guard::settings::Settings;
 use crate::protocol::era::Era;
 use crate::protocol::headers::{
-    PROTOCOL_VERSION, SESSION_ID, VersionHeader, is_alias, is_alias_of,
+    LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID, VersionHeader, is_alias, is_alias_of,
 };
 use crate::session::{Entry, McpSession};
 
@@ -78,7 +77,7 @@ pub(crate) fn prepare_stateless(parts: &mut Parts, message: McpMessage, flags: H
 /// Prepares a sessionless message. It keeps neither a session id nor `Last-Event-ID`.
 pub(crate) fn prepare_modern(parts: &mut Parts, message: McpMessage, flags: HeadFlags) {
     parts.headers.remove(&SESSION_ID);
-    parts.headers.remove(LAST_EVENT_ID);
+    parts.headers.remove(&LAST_EVENT_ID);
     normalize(&mut parts.headers, flags, is_alias);
     attach_message(parts, message);
 }
@@ -97,7 +96,7 @@ pub(crate) fn prepare_preflight(parts: &mut Parts) {
     remove_where(&mut parts.headers, |name| {
         is_content_field(name) || is_framing_field(name) || is_mcp(name) || is_alias(name)
     });
-    parts.headers.remove(LAST_EVENT_ID);
+    parts.headers.remove(&LAST_EVENT_ID);
     parts.extensions.insert(Guarded::default());
 }
 

@@ -13,6 +13,7 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::POLLED_AFTER_COMPLETION;
 use super::answer::call::CallFuture;
 use super::body_reader::BodyReader;
 use super::modern::call::ModernFuture;
@@ -119,5 +120,3 @@ impl<S: Service<Request<Body>>> State<S> {
         }
     }
 }
-
-pub(super) const POLLED_AFTER_COMPLETION: &str = "ResponseFuture polled after completion";

@@ -10,7 +10,7 @@ mod version;
 use http::Method;
 
 use self::version::check_version;
-use super::admit::Named;
+use super::admitted::Named;
 use super::head::{Head, HeadFlags};
 use super::settings::Settings;
 use crate::protocol::era;

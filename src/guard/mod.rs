@@ -4,7 +4,7 @@
 //! | file | what it does | contract |
 //! |---|---|---|
 //! | `layer`, `shared`, `service`, `future` | hold the middleware itself | |
-//! | `admit` | identifies the caller and the session, and judges the head | rows 1 to 9 |
+//! | `admit`, `admitted` | identifies the caller and the session, and judges the head | rows 1 to 9 |
 //! | `head` | reads the head in one pass | rows 3 to 9 |
 //! | `origin` | checks `Host` and `Origin` | row 2 |
 //! | `judge` | makes every decision, in pure functions | rows 1, 3 to 9, 15 to 23 |
@@ -24,6 +24,7 @@
 //! | `inner` | sends the inner DELETE, and interprets a 404 of the inner service | §5 |
 
 mod admit;
+mod admitted;
 mod answer;
 mod body;
 mod body_reader;
@@ -53,3 +54,5 @@ mod until_ended;
 pub use self::future::ResponseFuture;
 pub use self::layer::SessionGuardLayer;
 pub use self::service::SessionGuard;
+
+const POLLED_AFTER_COMPLETION: &str = "ResponseFuture polled after completion";

@@ -22,7 +22,6 @@ pub(crate) use self::hosts::{AllowedHosts, HostPredicate};
 pub(crate) use self::origins::{AllowedOrigins, OriginPattern, OriginPredicate};
 pub(crate) use self::pattern::HostPattern;
 use super::head::Head;
-use crate::guard::settings::Settings;
 use crate::protocol::headers::Single;
 use crate::protocol::host::{Host, Origin, default_port};
 use crate::refusal::RefusalReason;
@@ -31,22 +30,23 @@ use crate::refusal::RefusalReason;
 pub(crate) fn verify(
     head: &Head<'_>,
     parts: &Parts,
-    settings: &Settings,
+    hosts: &AllowedHosts,
+    origins: &AllowedOrigins,
 ) -> Result<(), RefusalReason> {
     if let (Single::Once(host), Single::Absent, None) =
         (head.host, head.origin, parts.uri.authority())
-        && settings.hosts.lists_literally(host.as_bytes())
+        && hosts.lists_literally(host.as_bytes())
     {
         return Ok(());
     }
     let host = request_host(head.host, parts)?;
-    if !settings.hosts.allows(&host) {
+    if !hosts.allows(&host) {
         return Err(RefusalReason::HostNotAllowed);
     }
     let is_allowed = match head.origin {
         Single::Absent => true,
-        _ if settings.origins.any => true,
-        Single::Once(origin) => is_origin_allowed(origin.as_bytes(), &host, settings),
+        _ if origins.any => true,
+        Single::Once(origin) => is_origin_allowed(origin.as_bytes(), &host, hosts, origins),
         Single::Repeated => false,
     };
     match is_allowed {
@@ -56,8 +56,12 @@ pub(crate) fn verify(
 }
 
 /// Returns whether a page of this origin may call the endpoint, which it reached as `host`.
-fn is_origin_allowed(text: &[u8], host: &Host<&str>, settings: &Settings) -> bool {
-    let Settings { hosts, origins, .. } = settings;
+fn is_origin_allowed(
+    text: &[u8],
+    host: &Host<&str>,
+    hosts: &AllowedHosts,
+    origins: &AllowedOrigins,
+) -> bool {
     match Origin::parse(text) {
         Some(origin) => {
             origins.lists(&origin)

@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::admit::{Admitted, Named};
+use super::admitted::{Admitted, Named};
 use super::answer::call::Call;
 use super::forward;
 use super::inner_call::InnerCall;

@@ -16,8 +16,8 @@ use http::{Method, Response};
 use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
+use super::POLLED_AFTER_COMPLETION;
 use super::body::in_flight::InFlightBody;
-use super::future::POLLED_AFTER_COMPLETION;
 use super::shared::Shared;
 use crate::extract::Guarded;
 use crate::protocol::headers::SESSION_ID;

@@ -12,7 +12,8 @@ use http::{HeaderValue, Request, Response};
 use http_body::Body as HttpBody;
 use tower_service::Service;
 
-use super::admit::{Admission, Admitted, Identified, Named};
+use super::admit::{Admission, Identified};
+use super::admitted::{Admitted, Named};
 use super::answer::call::Call;
 use super::body::trailers::without_session_id;
 use super::body_reader::BodyReader;

@@ -7,6 +7,7 @@ use super::revision::{REVISIONS_WITH_SESSIONS, is_usual};
 
 pub(crate) static SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(crate) static PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(crate) static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Returns whether an inner service behind CGI, WSGI or PHP would read this field as one in
 /// [`ALIASED`]. They write `_` for `-`, and some of them write `_` for every other sign.

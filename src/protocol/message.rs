@@ -12,6 +12,7 @@ mod envelope;
 mod escape;
 mod fields;
 mod judged;
+mod malformed;
 mod nesting;
 mod number;
 mod plain;
@@ -22,7 +23,8 @@ use std::borrow::Cow;
 
 use self::envelope::Envelope;
 use self::fields::Fields;
-use self::scanner::{MAX_READ_DEPTH, Malformed, Scanner};
+use self::malformed::Malformed;
+use self::scanner::{MAX_READ_DEPTH, Scanner};
 use crate::promises::MAX_MESSAGE_ID;
 use crate::refusal::RefusalReason;
 

@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use super::head::AnswerFlags;
 use super::{UnreadAnswer, not_found};
-use crate::guard::future::POLLED_AFTER_COMPLETION;
+use crate::guard::POLLED_AFTER_COMPLETION;
 use crate::guard::head::HeadFlags;
 use crate::guard::settings::Settings;
 use crate::guard::until_ended::{Cancellable, UntilEnded};

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::version::check_version;
-use crate::guard::admit::{Admitted, Named};
+use crate::guard::admitted::{Admitted, Named};
 use crate::guard::modern;
 use crate::guard::settings::{Mode, Settings};
 use crate::protocol::era::{self, Era};

@@ -18,11 +18,11 @@ use http_body::Body as HttpBody;
 use pin_project_lite::pin_project;
 
 use crate::extract::McpMessage;
+use crate::guard::POLLED_AFTER_COMPLETION;
 use crate::guard::answer::head::AnswerHead;
 use crate::guard::body::boxed;
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::trailers;
-use crate::guard::future::POLLED_AFTER_COMPLETION;
 use crate::promises::MAX_LISTENERS;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::fields::Fields;
 use super::judged::{self, Found};
-use super::scanner::{Malformed, Scanner};
+use super::malformed::Malformed;
+use super::scanner::Scanner;
 use super::string::Quoted;
 use super::{Bounds, Claim, Message, MessageKind};
 use crate::promises::MAX_MESSAGE_ID;

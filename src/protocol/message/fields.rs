@@ -1,7 +1,8 @@
 //! Reads the members of `params` and `result` that the guard looks at.
 
 use super::judged::{self, Found};
-use super::scanner::{Malformed, Scanner};
+use super::malformed::Malformed;
+use super::scanner::Scanner;
 use super::string::Quoted;
 
 /// The members of `params` or `result` that the guard looks at.

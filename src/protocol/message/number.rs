@@ -1,6 +1,6 @@
 //! Checks numbers by the grammar of RFC 8259, section 6. The guard needs no number's value.
 
-use super::scanner::Malformed;
+use super::malformed::Malformed;
 
 /// Returns the length of the number at the start of `rest`. If `is_strict`, refuses a number beyond the
 /// range of a double, as serde_json does.

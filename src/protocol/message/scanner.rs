@@ -3,13 +3,10 @@
 //! It does not recurse. It allocates only for escapes, and for nesting that is refused.
 
 use super::judged::is_private;
+use super::malformed::Malformed;
 use super::nesting::Nesting;
 use super::number;
 use super::string::{Quoted, StringFlags};
-
-/// The body breaks JSON's grammar, or nests deeper than [`MAX_READ_DEPTH`].
-#[derive(Debug, Eq, PartialEq)]
-pub(super) struct Malformed;
 
 /// A position in a body, before a value, a key or punctuation.
 ///

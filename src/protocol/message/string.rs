@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use super::escape::{Escape, unescape};
+use super::malformed::Malformed;
 use super::plain::{STEP, plain, plain_start};
-use super::scanner::Malformed;
 
 /// A string as it was written, with its escapes.
 #[derive(Clone, Copy, Debug)]
