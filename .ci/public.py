@@ -23,7 +23,7 @@ ALLOWED = {
     "futures_core::stream::Stream",
     "http",
     "http_body",
-    "pin_project_lite::__private::PinnedFieldsOf",  # its macro's, in a bound that nobody can name
+    "pin_project_lite::__private::PinnedFieldsOf",  # its macro's, in a bound that no program can name
     "tokio::time::instant::Instant",
     "tower_http::cors::CorsLayer",
     "tower_layer",

@@ -95,7 +95,7 @@ async fn forward(State(upstream): State<Upstream>, mut request: Request) -> Resp
             eprintln!("no answer from the server: {error:?}");
             (
                 StatusCode::BAD_GATEWAY,
-                "The server behind the gateway can not be reached",
+                "The server behind the gateway cannot be reached",
             )
         }
         Err(_) => (

@@ -195,7 +195,7 @@ reasons! {
     /// The guard needs an answer of the [store](crate::SessionGuardBuilder::store), which cannot be
     /// reached (503).
     StoreUnavailable: "store_unavailable", SERVICE_UNAVAILABLE, -32603,
-        "Internal error: the server can not look sessions up now. Retry later.";
+        "Internal error: the server cannot look up sessions now. Retry later.";
     /// The id generator returned no valid, unused id (503).
     IdGeneratorFailed: "id_generator_failed", SERVICE_UNAVAILABLE, -32603,
         "The server could not create a session id: try again later.";

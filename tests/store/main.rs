@@ -25,7 +25,7 @@ use tokio::time::sleep;
 
 use support::{INITIALIZE, INITIALIZED, PING, TestServer, bodiless, by, post};
 
-const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error: the server can not look sessions up now. Retry later."},"id":1}"#;
+const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error: the server cannot look up sessions now. Retry later."},"id":1}"#;
 
 fn builder(store: &MemoryStore) -> SessionGuardBuilder {
     SessionGuardLayer::builder().store(store.clone())

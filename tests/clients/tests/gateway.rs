@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
-const UNREACHABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"The server behind the gateway can not be reached"},"id":1}"#;
+const UNREACHABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"The server behind the gateway cannot be reached"},"id":1}"#;
 const NOT_FOUND: &str =
     r#"{"jsonrpc":"2.0","error":{"code":-32600,"message":"Session not found"},"id":null}"#;
 

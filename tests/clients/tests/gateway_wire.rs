@@ -461,14 +461,14 @@ async fn an_unreachable_upstream_is_a_502_with_the_requests_id() {
     let (listener, url) = listen().await;
     drop(listener);
     let gateway = Server::start("gateway", &[&url]);
-    let expected = error("can not be reached", "0");
+    let expected = error("cannot be reached", "0");
     assert_eq!(opening_behind(&gateway).await, (502, expected));
 }
 
 #[tokio::test]
 async fn an_upstream_that_breaks_off_before_it_answers_is_a_502_with_the_requests_id() {
     let (gateway, _) = gateway_to_one_answer("").await;
-    let expected = error("can not be reached", "0");
+    let expected = error("cannot be reached", "0");
     assert_eq!(opening_behind(&gateway).await, (502, expected));
 }
 

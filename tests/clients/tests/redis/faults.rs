@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 use crate::guards::{LEASE, builder, is_over, node, options, stream_of, until};
 use crate::support::{INITIALIZE, PING, TestServer, bodiless, post};
 
-const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error: the server can not look sessions up now. Retry later."},"id":1}"#;
+const UNAVAILABLE: &str = r#"{"jsonrpc":"2.0","error":{"code":-32603,"message":"Internal error: the server cannot look up sessions now. Retry later."},"id":1}"#;
 
 /// A fault that makes Redis unusable.
 #[derive(Clone, Copy, Debug)]
