@@ -13,7 +13,7 @@ use super::origin;
 use super::shared::Shared;
 use crate::protocol::era;
 use crate::protocol::headers::{SessionHeader, VersionHeader};
-use crate::refusal::{Refusal, RefusalReason};
+use crate::refusal::RefusalReason;
 use crate::session::{Caller, InFlight};
 use crate::sessions::Found;
 
@@ -37,7 +37,7 @@ pub(crate) struct Identified {
 
 impl Shared {
     /// Judges the head of a request.
-    pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, Refusal> {
+    pub(crate) fn admit(&self, parts: &Parts) -> Result<Admission, RefusalReason> {
         let head = Head::read(parts, self.settings.longest_id);
         origin::verify(&head, parts, &self.settings.hosts, &self.settings.origins)?;
         if is_preflight(parts) {
@@ -121,7 +121,7 @@ impl Shared {
         identified: Identified,
         named: Named,
         version: VersionHeader<'_>,
-    ) -> Result<Admission, Refusal> {
+    ) -> Result<Admission, RefusalReason> {
         let Identified {
             target,
             flags,

@@ -18,14 +18,6 @@ use super::shared::Shared;
 use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Entry, Observers};
 
-impl From<RefusalReason> for Refusal {
-    /// Refuses a request before the guard could read the id of its message.
-    #[cold]
-    fn from(reason: RefusalReason) -> Self {
-        Self::for_head(reason)
-    }
-}
-
 impl Shared {
     /// Prepares a refused request to pass in report-only mode. Otherwise fails with the answer, which is
     /// boxed because `PassThrough` is smaller.
@@ -50,7 +42,7 @@ impl<S> SessionGuard<S> {
     #[cold]
     pub(super) fn refuse<R>(
         &mut self,
-        refusal: Refusal,
+        reason: RefusalReason,
         mut parts: Parts,
         body: BodyReader,
     ) -> State<S>
@@ -59,7 +51,7 @@ impl<S> SessionGuard<S> {
         R: HttpBody<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        match self.shared.refuse(refusal, &mut parts) {
+        match self.shared.refuse(Refusal::for_head(reason), &mut parts) {
             Ok(pass_through) => {
                 let request = Request::from_parts(parts, body.into_body());
                 State::pass(self.inner.call(request), pass_through)

@@ -26,7 +26,7 @@ use super::report_only::PassThrough;
 use super::shared::Shared;
 use super::until_ended::Cancellable;
 use crate::protocol::headers::SESSION_ID;
-use crate::refusal::Refusal;
+use crate::refusal::RefusalReason;
 use crate::session::{Entry, InFlight};
 
 /// Middleware that owns the sessions of the MCP endpoint it wraps.
@@ -85,7 +85,7 @@ where
         &mut self,
         parts: Parts,
         body: BodyReader,
-        admission: Result<Admission, Refusal>,
+        admission: Result<Admission, RefusalReason>,
     ) -> State<S> {
         match admission {
             Ok(Admission::Message(admitted)) => self.read_message(parts, body, admitted),
@@ -95,7 +95,7 @@ where
                 State::wait(self.unready().ask_store(parts, body, identified, id))
             }
             Ok(Admission::Preflight) => self.preflight(parts, body),
-            Err(refusal) => self.refuse(refusal, parts, body),
+            Err(reason) => self.refuse(reason, parts, body),
         }
     }
 
@@ -114,7 +114,7 @@ where
                 }
                 Err(response) => self.answer(*response, None),
             },
-            Some(Err(reason)) => self.refuse(reason.into(), parts, body),
+            Some(Err(reason)) => self.refuse(reason, parts, body),
             None => State::wait(self.unready().await_message(parts, body, admitted)),
         }
     }
@@ -129,7 +129,7 @@ where
         let message = match poll_fn(|cx| body.poll_read(cx)).await {
             Ok(message) => message,
             Err(reason) => {
-                let state = self.refuse(reason.into(), parts, body);
+                let state = self.refuse(reason, parts, body);
                 return ResponseFuture { state }.await;
             }
         };
@@ -211,6 +211,7 @@ where
         let admission = self.shared.decide(identified, named, version);
         poll_fn(|cx| self.inner.poll_ready(cx)).await?;
         let state = self.proceed(parts, body, admission);
+        drop(self);
         ResponseFuture { state }.await
     }
 
