@@ -109,9 +109,12 @@ impl BodyReader {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    // A failed body carries no more data.
-                    self.body = Body::empty();
-                    return Poll::Ready(Err(reason_of(&error)));
+                    let reason = reason_of(&error);
+                    if reason == RefusalReason::BodyBroken {
+                        // A body that broke off carries no more data.
+                        self.body = Body::empty();
+                    }
+                    return Poll::Ready(Err(reason));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(self.received.whole())),
                 Poll::Pending => return Poll::Pending,

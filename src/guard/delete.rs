@@ -64,6 +64,7 @@ where
             poll_fn(|cx| self.inner.poll_ready(cx)).await?;
         }
         let state = self.delete_now(parts, session, flags);
+        drop(self);
         ResponseFuture { state }.await
     }
 

@@ -84,6 +84,8 @@ where
         };
         inner_call.until_ended(ready).await.transpose()?;
         let state = self.call_inner(request, inner_call);
+        // The answer may take long, and must not keep the guard alive.
+        drop(self);
         ResponseFuture { state }.await
     }
 }

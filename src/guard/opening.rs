@@ -226,7 +226,7 @@ impl Opening {
             body,
             in_flight,
             self.request,
-            self.sessions,
+            self.sessions.store_sync().cloned(),
             self.report_only,
         );
         Response::from_parts(parts, boxed(stream))

@@ -135,6 +135,39 @@ async fn a_result_becomes_an_error_in_the_stream_when_the_store_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_opening_adds_no_event_to_a_result_of_which_a_part_has_passed() {
+    let store = MemoryStore::new();
+    let (first, second) = RESULT.split_at(20);
+    let chunks = [first, second];
+    let a = around(builder(&store), move |_, _| {
+        event_stream(stream::iter(chunks))
+    });
+    let mut body = a.send(post(None, INITIALIZE)).await.into_body();
+    let part = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(part, first);
+    store.set_fault(Fault::Silent);
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "");
+    assert!(a.sessions.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_opening_ends_with_an_error_if_only_whole_events_have_passed() {
+    let store = MemoryStore::new();
+    let chunks = [":\n\n".to_owned(), format!("{RESULT}data: unfinished")];
+    let a = around(builder(&store), move |_, _| {
+        event_stream(stream::iter(chunks.clone()))
+    });
+    let mut body = a.send(post(None, INITIALIZE)).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    store.set_fault(Fault::Silent);
+    let rest = body.collect().await.unwrap().to_bytes();
+    assert_eq!(
+        rest,
+        "data: {\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32603,\"message\":\"Session ended\"},\"id\":0}\n\n"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_confirmed_on_another_stream_is_stored_soon_after() {
     let store = MemoryStore::new();
     let chunks = &["id: 1\ndata: \n\n"];

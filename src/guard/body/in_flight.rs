@@ -33,16 +33,20 @@ impl HttpBody for InFlightBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let (Some(Ok(frame)), Some(in_flight)) = (&mut polled, &self.in_flight) {
+        let Self { body, in_flight } = &mut *self;
+        let Some(live) = in_flight else {
+            return Poll::Ready(None);
+        };
+        let mut polled = ready!(Pin::new(&mut *body).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut polled {
             trailers::strip(frame);
             if frame.is_data() {
-                in_flight.carried();
+                live.carried();
             }
         }
         // The consumer may not poll again.
-        if !matches!(polled, Some(Ok(_))) || self.body.is_end_stream() {
-            self.in_flight = None;
+        if !matches!(polled, Some(Ok(_))) || body.is_end_stream() {
+            *in_flight = None;
         }
         Poll::Ready(polled)
     }

@@ -18,7 +18,7 @@ use crate::promises::MAX_OPENING;
 use crate::protocol::sse::{EventReader, Tail};
 use crate::refusal::RefusalReason;
 use crate::session::{EndReason, Entry, InFlight, Watch};
-use crate::sessions::Sessions;
+use crate::store_sync::StoreSync;
 
 pin_project! {
     /// The event stream that answers `initialize`.
@@ -44,7 +44,7 @@ impl OpeningStream {
         body: Body,
         in_flight: InFlight,
         request: OpeningRequest,
-        sessions: Sessions,
+        store_sync: Option<Arc<StoreSync>>,
         report_only: bool,
     ) -> Self {
         Self::Unanswered {
@@ -53,7 +53,7 @@ impl OpeningStream {
                 tail: Tail::default(),
                 end: SessionEnd::new(in_flight),
                 request,
-                sessions,
+                store_sync,
                 report_only,
                 reader: EventReader::default(),
                 passed: 0,
@@ -127,7 +127,7 @@ struct Unanswered {
     tail: Tail,
     end: SessionEnd,
     request: OpeningRequest,
-    sessions: Sessions,
+    store_sync: Option<Arc<StoreSync>>,
     report_only: bool,
     reader: EventReader,
     passed: usize,
@@ -194,7 +194,6 @@ impl Unanswered {
                 };
             }
         });
-        self.tail.push(data);
         match response {
             Some(InitializeReply::Result(protocol_version)) => {
                 set_protocol_version(entry, protocol_version);
@@ -202,7 +201,7 @@ impl Unanswered {
                     self.withheld = Some(Withheld::new(
                         data.clone(),
                         entry.clone(),
-                        self.sessions.clone(),
+                        self.store_sync.clone(),
                     ));
                     return None;
                 }
@@ -210,6 +209,7 @@ impl Unanswered {
             }
             Some(_) => drop(entry.leave(EndReason::Abandoned)),
             None => {
+                self.tail.push(data);
                 if self.passed > MAX_OPENING {
                     entry.leave(EndReason::Unconfirmed);
                 }
@@ -248,8 +248,13 @@ impl Unanswered {
 }
 
 impl Withheld {
-    fn new(data: Bytes, entry: Arc<Entry>, sessions: Sessions) -> Self {
-        let stored = Box::pin(async move { sessions.keep(&entry).await.is_ok() });
+    fn new(data: Bytes, entry: Arc<Entry>, store_sync: Option<Arc<StoreSync>>) -> Self {
+        let stored = Box::pin(async move {
+            match store_sync {
+                Some(store_sync) => store_sync.keep(&entry).await.is_ok(),
+                None => true,
+            }
+        });
         Self { data, stored }
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::{Registry, lock};
 use crate::session::{Entry, clock};
 use crate::sync::Mutex;
+use crate::unwind::catch_panic;
 
 impl Registry {
     /// Ends every expired session.
@@ -95,7 +96,7 @@ async fn run_gently<T: Send + 'static>(
         Some(work) => {
             task.abort();
             *start_timeout = Duration::ZERO;
-            Some(work())
+            catch_panic(work)
         }
         None => task.await.ok().flatten(),
     }
