@@ -16,8 +16,9 @@ use tower_service::Service;
 use super::POLLED_AFTER_COMPLETION;
 use super::answer::call::CallFuture;
 use super::body_reader::BodyReader;
-use super::modern::call::ModernFuture;
-use super::report_only::{PassFuture, PassThrough};
+use super::modern::call::ModernCall;
+use super::pass_on::PassFuture;
+use super::report_only::PassThrough;
 
 pin_project! {
     /// Response future for [`SessionGuard`](super::SessionGuard).
@@ -41,9 +42,9 @@ pin_project! {
         // The inner service answers in a live session.
         Call { #[pin] future: CallFuture<S::Future> },
         // The inner service answers a sessionless message.
-        Modern { #[pin] future: ModernFuture<S::Future> },
+        Modern { #[pin] future: PassFuture<S::Future, ModernCall> },
         // The inner service's answer passes unchanged.
-        Pass { #[pin] future: PassFuture<S::Future> },
+        Pass { #[pin] future: PassFuture<S::Future, PassThrough> },
         // `initialize`, DELETE, preflights, and requests that wait for the store, a body or readiness.
         Wait { future: BoxFuture<S> },
     }

@@ -12,8 +12,9 @@ use tower_service::Service;
 use super::answer::call::{Call, CallFuture};
 use super::body_reader::BodyReader;
 use super::future::{ResponseFuture, State};
-use super::modern::call::{ModernCall, ModernFuture};
+use super::modern::call::ModernCall;
 use super::opening::Opening;
+use super::pass_on::PassFuture;
 use super::report_only::PassThrough;
 use super::service::SessionGuard;
 use super::until_ended::{Cancellable, until_ended};
@@ -59,7 +60,7 @@ where
                 future: CallFuture::new(self.inner.call(request), call),
             },
             InnerCall::Modern(call) => State::Modern {
-                future: ModernFuture::new(self.inner.call(request), call),
+                future: PassFuture::new(self.inner.call(request), call),
             },
             InnerCall::Pass(pass_through) => State::pass(self.inner.call(request), pass_through),
             InnerCall::Open(opening) if opening.is_cancelled() => {

@@ -16,6 +16,7 @@
 //! | `forward` | prepares a request for the inner service | row 23, §4.4 |
 //! | `span` | records a request in the current span and the log | |
 //! | `inner_call`, `until_ended` | call the inner service, and stop when the session ends | |
+//! | `pass_on` | waits for an answer that always passes | |
 //! | `opening` | processes the answer to `initialize` | §4 |
 //! | `answer` | processes other answers in a session | §5 |
 //! | `body` | wraps the bodies of answers, with one type for each role | §4.4, §5 |
@@ -41,6 +42,7 @@ mod layer;
 mod modern;
 mod opening;
 pub(crate) mod origin;
+mod pass_on;
 mod post;
 mod read_deadline;
 mod refuse;

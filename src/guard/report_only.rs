@@ -4,20 +4,12 @@
 //! §2). If it names a live session, it is in flight all the same. An inner service with its own session ids
 //! gets its own id, because it does not know ours.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use axum::BoxError;
 use axum::body::Body;
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response};
-use http_body::Body as HttpBody;
-use pin_project_lite::pin_project;
 
-use super::POLLED_AFTER_COMPLETION;
 use super::body::in_flight::InFlightBody;
+use super::pass_on::PassOn;
 use super::shared::Shared;
 use crate::extract::Guarded;
 use crate::protocol::headers::SESSION_ID;
@@ -43,8 +35,9 @@ impl PassThrough {
         }
         Self { session }
     }
+}
 
-    /// Passes the answer on.
+impl PassOn for PassThrough {
     fn pass(self, response: Response<Body>) -> Response<Body> {
         let Some(session) = self.session else {
             return response;
@@ -69,39 +62,5 @@ fn named_session(parts: &Parts, shared: &Shared) -> Option<InFlight> {
     match entry.scope == shared.settings.scope {
         true => entry.begin(),
         false => None,
-    }
-}
-
-pin_project! {
-    /// Waits for the answer.
-    pub(crate) struct PassFuture<F> {
-        #[pin]
-        answer: F,
-        pass_through: Option<PassThrough>,
-    }
-}
-
-impl<F> PassFuture<F> {
-    pub(crate) fn new(answer: F, pass_through: PassThrough) -> Self {
-        Self {
-            answer,
-            pass_through: Some(pass_through),
-        }
-    }
-}
-
-impl<F, R, E> Future for PassFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    type Output = Result<Response<Body>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.answer.poll(cx))?;
-        let pass_through = this.pass_through.take().expect(POLLED_AFTER_COMPLETION);
-        Poll::Ready(Ok(pass_through.pass(response.map(Body::new))))
     }
 }

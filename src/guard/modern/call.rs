@@ -1,34 +1,25 @@
 //! Processes the answer to a sessionless message (contract §6, §5 "Drain"). No session ends its event
 //! stream, but a drain does. The guard counts `subscriptions/listen` streams.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{AcqRel, Acquire},
 };
-use std::task::{Context, Poll, ready};
 
-use axum::BoxError;
 use axum::body::Body;
-use bytes::Bytes;
 use http::{Response, Version};
-use http_body::Body as HttpBody;
-use pin_project_lite::pin_project;
 
 use crate::extract::McpMessage;
-use crate::guard::POLLED_AFTER_COMPLETION;
 use crate::guard::answer::head::AnswerHead;
 use crate::guard::body::boxed;
 use crate::guard::body::endable::{EndableStream, StreamEnd};
 use crate::guard::body::trailers;
+use crate::guard::pass_on::PassOn;
 use crate::promises::MAX_LISTENERS;
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
-
-use crate::refusal::Refusal;
-use crate::refusal::RefusalReason;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Drain, TaskToken};
 use crate::sync::Notify;
 
@@ -61,19 +52,16 @@ impl ModernCall {
             version,
         }
     }
+}
 
+impl PassOn for ModernCall {
     /// Passes the answer on without a session header. An event stream ends with the drain.
-    pub(crate) fn pass<B>(self, response: Response<B>) -> Response<Body>
-    where
-        B: HttpBody<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    fn pass(self, response: Response<Body>) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
         let flags = AnswerHead::read(&parts.headers).flags;
         if flags.has_session_id {
             parts.headers.remove(&SESSION_ID);
         }
-        let body = Body::new(body);
         if !flags.may_end_early(&body) {
             let body = match trailers::may_follow(&body, flags, self.version) {
                 true => trailers::without_session_id(body),
@@ -88,40 +76,6 @@ impl ModernCall {
             _listener: self.listener,
         };
         Response::from_parts(parts, boxed(EndableStream::new(body, end)))
-    }
-}
-
-pin_project! {
-    /// Waits for the answer.
-    pub(crate) struct ModernFuture<F> {
-        #[pin]
-        answer: F,
-        call: Option<ModernCall>,
-    }
-}
-
-impl<F> ModernFuture<F> {
-    pub(crate) fn new(answer: F, call: ModernCall) -> Self {
-        Self {
-            answer,
-            call: Some(call),
-        }
-    }
-}
-
-impl<F, R, E> Future for ModernFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    R: HttpBody<Data = Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
-{
-    type Output = Result<Response<Body>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.answer.poll(cx))?;
-        let call = this.call.take().expect(POLLED_AFTER_COMPLETION);
-        Poll::Ready(Ok(call.pass(response)))
     }
 }
 
