@@ -197,12 +197,8 @@ impl Unanswered {
         match response {
             Some(InitializeReply::Result(protocol_version)) => {
                 set_protocol_version(entry, protocol_version);
-                if entry.has_store() {
-                    self.withheld = Some(Withheld::new(
-                        data.clone(),
-                        entry.clone(),
-                        self.store_sync.clone(),
-                    ));
+                if let Some(store_sync) = self.store_sync.clone() {
+                    self.withheld = Some(Withheld::new(data.clone(), entry.clone(), store_sync));
                     return None;
                 }
                 entry.confirm();
@@ -248,13 +244,8 @@ impl Unanswered {
 }
 
 impl Withheld {
-    fn new(data: Bytes, entry: Arc<Entry>, store_sync: Option<Arc<StoreSync>>) -> Self {
-        let stored = Box::pin(async move {
-            match store_sync {
-                Some(store_sync) => store_sync.keep(&entry).await.is_ok(),
-                None => true,
-            }
-        });
+    fn new(data: Bytes, entry: Arc<Entry>, store_sync: Arc<StoreSync>) -> Self {
+        let stored = Box::pin(async move { store_sync.keep(&entry).await.is_ok() });
         Self { data, stored }
     }
 }

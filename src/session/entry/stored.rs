@@ -34,11 +34,6 @@ impl Entry {
         self.verified() != UNSTORED
     }
 
-    /// Returns whether the guard has a store for the session.
-    pub(crate) fn has_store(&self) -> bool {
-        self.opened_on.is_some()
-    }
-
     /// Returns why the session ends when this process stops. A session that the store knows lives on
     /// elsewhere.
     pub(crate) fn shutdown_reason(&self, unless_stored: EndReason) -> EndReason {
