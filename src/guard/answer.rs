@@ -23,8 +23,7 @@ use super::body::session_end::SessionEnd;
 use super::body::trailers;
 use super::inner::lost;
 use crate::protocol::headers::SESSION_ID;
-use crate::refusal::Refusal;
-use crate::refusal::RefusalReason;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{EndReason, Entry, StreamSlot};
 
 impl Call {

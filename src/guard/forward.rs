@@ -108,7 +108,7 @@ pub(crate) fn set_framing(parts: &mut Parts, flags: HeadFlags, length: usize, se
         raise_body_limit(&mut parts.extensions, settings);
     }
     if flags.describes_framing {
-        for name in [TRANSFER_ENCODING, EXPECT, TRAILER] {
+        for name in FRAMING {
             parts.headers.remove(name);
         }
     }
@@ -173,11 +173,11 @@ fn is_content_field(name: &str) -> bool {
 }
 
 fn is_framing_field(name: &str) -> bool {
-    [TRANSFER_ENCODING, TRAILER, EXPECT]
-        .iter()
-        .any(|framing| name == framing.as_str())
+    FRAMING.iter().any(|framing| name == framing.as_str())
 }
 
+/// The fields that say how a body is sent, besides its length.
+const FRAMING: [HeaderName; 3] = [TRANSFER_ENCODING, TRAILER, EXPECT];
 /// The longest body, in bytes, for which the guard does not raise axum's limit. No limit is this small, and
 /// raising it makes a small message 2 % more expensive.
 const SURELY_BELOW_ANY_LIMIT: usize = 64 << 10;

@@ -31,8 +31,7 @@ use crate::extract::McpMessage;
 use crate::promises::{MAX_OPENING, OPENING_TIMEOUT};
 use crate::protocol::headers::SESSION_ID;
 use crate::protocol::inline_bytes::InlineBytes;
-use crate::refusal::Refusal;
-use crate::refusal::RefusalReason;
+use crate::refusal::{Refusal, RefusalReason};
 use crate::session::{Entry, InnerDelete, Phase, Slot};
 use crate::sessions::Sessions;
 
