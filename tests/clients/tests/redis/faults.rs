@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::Method;
 use mcp_session_guard::store::{
-    McpSessionStore, NewSession, RedisStore, Refresh, SessionKey, StoreEvent,
+    McpSessionStore, NewSession, RedisStore, Refresh, SessionKey, StoreEvent, StoreEvents,
 };
 use redis::cmd;
 use tokio::runtime::Handle;
@@ -202,20 +202,26 @@ pub(crate) async fn reset_connections_lose_no_session(_: ()) {
     until("the stream ends", async || is_over(&mut stream)).await;
 }
 
+/// Subscribes, and receives the first heartbeat.
+async fn subscribed(store: &RedisStore) -> StoreEvents {
+    let ends = store
+        .subscribe(LEASE)
+        .expect("the store has a subscription");
+    let mut ends = ends.await.expect("the subscription begins");
+    let event = ends.next().await.expect("the subscription continues");
+    assert!(
+        matches!(event, Ok(StoreEvent::Heartbeat { .. })),
+        "{event:?}"
+    );
+    ends
+}
+
 pub(crate) async fn a_silent_subscription_fails(_: ()) {
     let scene = Scene::new().await;
     for fault in [Fault::Deaf, Fault::Silent, Fault::Down] {
         scene.proxy.set(Fault::None);
         let store = RedisStore::open(&scene.url()).expect("the URL can be read");
-        let ends = store
-            .subscribe(LEASE)
-            .expect("the store has a subscription");
-        let mut ends = ends.await.expect("the subscription begins");
-        let event = ends.next().await.expect("the subscription continues");
-        assert!(
-            matches!(event, Ok(StoreEvent::Heartbeat { .. })),
-            "{event:?}"
-        );
+        let mut ends = subscribed(&store).await;
         scene.proxy.set(fault);
         let broken = async {
             while let Some(event) = ends.next().await {
@@ -232,15 +238,7 @@ pub(crate) async fn a_silent_subscription_fails(_: ()) {
 
 pub(crate) async fn a_subscription_leaves_a_server_that_is_no_longer_the_primary(redis: Redis) {
     let store = redis.store();
-    let ends = store
-        .subscribe(LEASE)
-        .expect("the store has a subscription");
-    let mut ends = ends.await.expect("the subscription begins");
-    let event = ends.next().await.expect("the subscription continues");
-    assert!(
-        matches!(event, Ok(StoreEvent::Heartbeat { .. })),
-        "{event:?}"
-    );
+    let mut ends = subscribed(&store).await;
     // The connections on which the store sends its heartbeats, by scripts.
     let connection_ids = || {
         let list: String = redis.query(cmd("CLIENT").arg("LIST"));
